@@ -1,0 +1,266 @@
+# Azlon: one Makefile, non-recursive. `make help` lists the targets.
+.DEFAULT_GOAL := build
+.SECONDARY:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+ABI     := 0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+SANITIZE ?=
+# rooms of lib/ that make the library
+ROOMS   ?= base conf json crypto http web auth archive flow work api engine store llm sandbox box replay
+
+comma   := ,
+VARIANT := $(if $(SANITIZE),$(subst $(comma),-,$(SANITIZE)),$(if $(COVERAGE),coverage,release))
+O       := $(BUILD)/$(VARIANT)
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+cc_ok = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(1))
+
+WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes \
+        -Wvla -Wcast-qual -Wwrite-strings -Wundef -Wswitch-enum -Wimplicit-fallthrough -Werror=implicit-function-declaration
+HARD := -fPIC -fvisibility=hidden -fno-common -fstack-protector-strong $(call cc_ok,-fstack-clash-protection) \
+        $(call cc_ok,-fcf-protection) $(call cc_ok,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE \
+        $(if $(SANITIZE)$(COVERAGE),,$(or $(call cc_ok,-O2 -D_FORTIFY_SOURCE=3),-D_FORTIFY_SOURCE=2))
+LINK := -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+OPT  := $(if $(SANITIZE),-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all,$(if $(COVERAGE),-O0 -g --coverage,-O2 -g))
+ifneq ($(WERROR),)
+WARN += -Werror
+endif
+
+PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lfcgi -lpthread
+BASEFLAGS  := $(WARN) $(HARD) $(OPT) -D_GNU_SOURCE -DAZ_VERSION='"$(VERSION)"' -Ilib/include
+
+LIB_SRC   := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c))
+LIB_OBJ   := $(LIB_SRC:%.c=$(O)/%.o)
+AGENT_SRC := $(wildcard lib/box/agent/*.c)
+PROC_SRC  := $(wildcard fcgi/*.c)
+PROCS     := $(PROC_SRC:fcgi/%.c=$(O)/bin/%)
+SO        := $(O)/lib/libazlon.so.$(ABI)
+AR_LIB    := $(O)/lib/libazlon.a
+AGENT     := $(O)/libexec/sandbox-agent
+
+# a changed flag rebuilds; the stamp is touched only when its content changes
+FLAGS_NOW := $(CC) $(BASEFLAGS) $(CFLAGS) $(LDFLAGS) $(PKG_CFLAGS)
+$(shell mkdir -p $(O) && { printf '%s' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $(O)/flags || printf '%s' '$(subst ','\'',$(FLAGS_NOW))' > $(O)/flags; })
+
+.PHONY: build
+build: $(SO) $(PROCS) $(AGENT) $(if $(filter build/release,$(O)),lib/libazlon.so) ## compile everything (the default)
+
+$(O)/lib/%.o: lib/%.c $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(BASEFLAGS) $(CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/fcgi/%.o: fcgi/%.c $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(BASEFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(SO): $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CC) $(BASEFLAGS) $(CFLAGS) -shared -Wl,-soname,libazlon.so.$(ABI) $(if $(SANITIZE),,-Wl,--no-undefined) $(LINK) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	@ln -sf libazlon.so.$(ABI) $(@D)/libazlon.so
+
+$(AR_LIB): $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+lib/libazlon.so: $(SO)
+	@ln -sfn ../$(SO) $@
+
+# the client's own files
+$(O)/bin/azlon: $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/client/*.c))
+
+$(O)/bin/%: $(O)/fcgi/%.o $(SO)
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CC) $(BASEFLAGS) $(CFLAGS) -pie $(LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -L$(O)/lib -lazlon -Wl,-rpath,'$$ORIGIN/../lib' -lpthread
+
+# inside the sandbox there is no guarantee of any library: static, and never sanitized
+$(AGENT): $(AGENT_SRC) $(wildcard lib/box/agent/*.h lib/box/*_wire.h) $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CC) $(WARN) -O2 -D_GNU_SOURCE -Ilib/include -fstack-protector-strong -static $(LINK) -o $@ $(AGENT_SRC)
+
+# ---- tests in C ----
+# T=json_scan picks tests whose name contains it
+T ?=
+UNIT_SRC := $(foreach s,$(wildcard tests/unit/*_test.c tests/contract/*_contract.c),$(if $(T),$(if $(findstring $(T),$(s)),$(s)),$(s)))
+UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
+FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstring $(T),$(s)),$(s)),$(s)))
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
+TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+
+$(O)/tests/%: tests/%.c $(TEST_LIB_SRC) $(AR_LIB) $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CC) $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(CFLAGS) $(PKG_CFLAGS) -Ilib -Itests/lib -DAZ_SRC='"$(CURDIR)"' \
+	    -MMD -MP -MF $@.d $(LINK) $(LDFLAGS) -o $@ $< $(TEST_LIB_SRC) $(AR_LIB) $(PKG_LIBS) -lcmocka
+
+$(O)/tests/bench/%: tests/bench/%.c $(AR_LIB) $(O)/flags
+	@mkdir -p $(@D)
+	@$(CC) -O2 -g -std=c11 -D_GNU_SOURCE -Ilib/include -o $@ $< $(AR_LIB) $(PKG_LIBS)
+
+$(O)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c $(AR_LIB) $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(CC) $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(CFLAGS) $(PKG_CFLAGS) -Ilib -DAZ_SRC='"$(CURDIR)"' \
+	    -MMD -MP -MF $@.d $(LINK) $(LDFLAGS) -o $@ $< tests/fuzz/driver.c $(AR_LIB) $(PKG_LIBS)
+
+.PHONY: unit
+unit: $(UNIT_BIN) $(FUZZ_BIN) $(AGENT) ## unit and contract tests, fuzz corpora replayed (SANITIZE=address,undefined; T=part of a name)
+	@AZ_AGENT=$(abspath $(AGENT)) CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNIT_BIN) $(FUZZ_BIN)
+
+
+# ---- a newcomer's two commands ----
+STACK := fcgi/spawn/stack.sh
+# a clean environment: a key in somebody's shell never turns an example or a test into paid calls
+CLEAN_ENV = env -i PATH="$$PATH" HOME="$$HOME" TERM="$${TERM:-dumb}" LANG=C.UTF-8 \
+    $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"})
+
+.PHONY: run
+run: ## everything: install what is missing, build, start, play the weather example (or PROMPT="…" TEST="…")
+	@fcgi/spawn/setup.sh run
+	@$(MAKE) --no-print-directory -s build
+ifeq ($(PROMPT),)
+	@$(CLEAN_ENV) $(STACK) start
+	@$(CLEAN_ENV) tests/recordings/play.sh weather
+else
+	@$(STACK) start
+	@AZLON_URL=http://127.0.0.1:$${AZLON_PORT:-8000} $(O)/bin/azlon schedule --prompt "$$PROMPT" --test "$$TEST"
+endif
+
+export PROMPT TEST
+
+.PHONY: start stop status schedule
+start: build ## the stack in the background, state under $AZLON_VAR (default var/)
+	@$(STACK) start
+	@$(STACK) status
+stop: ## end the stack
+	@$(STACK) stop
+status: ## what runs, where it answers, the E2B key for the SDKs
+	@$(STACK) status
+schedule: build ## post one request as a frontend would (PROMPT= TEST=; without them the weather example)
+	@if [ -n "$$PROMPT" ]; then AZLON_URL=http://127.0.0.1:$${AZLON_PORT:-8000} $(O)/bin/azlon schedule --prompt "$$PROMPT" --test "$$TEST"; \
+	 else tests/recordings/play.sh weather; fi
+
+# ---- tests ----
+VENV := $(BUILD)/venv
+$(VENV)/.stamp: tests/requirements.txt
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+E2E = $(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
+
+.PHONY: test test-full test-live e2e test-e2b test-file-handling test-file-server test-coverage
+test: ## install what the tests need, build, run the suites
+	@fcgi/spawn/setup.sh test
+	@$(MAKE) --no-print-directory -s -j$$(nproc) build
+	@$(MAKE) --no-print-directory -s -j$$(nproc) unit
+	@$(MAKE) --no-print-directory -s e2e
+e2e: build $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
+	@$(E2E) tests/e2e
+test-full: ## everything, with sanitizers and long fault loops
+	@fcgi/spawn/setup.sh lint
+	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
+	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory -s build SANITIZE=address,undefined
+	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
+	@AZLON_TEST_FULL=1 $(MAKE) --no-print-directory -s e2e SANITIZE=address,undefined
+test-live: build ## the example on real accounts (E2B_API_KEY, OPENAI_API_KEY …), only when asked
+	@[ -n "$$OPENAI_API_KEY$$OPENAI_BASE_URL" ] || { echo "test-live: set OPENAI_API_KEY or OPENAI_BASE_URL (and E2B_API_KEY for E2B's cloud)"; exit 2; }
+	@$(STACK) start
+	@tests/recordings/play.sh weather "$${AZLON_MODEL:-gpt-4o}"
+test-e2b: build $(VENV)/.stamp ## the sandbox and its protocol
+	@$(MAKE) --no-print-directory -s unit T=box_
+	@$(MAKE) --no-print-directory -s unit T=sandbox_
+	@$(E2E) tests/e2e -k "sandbox or e2b"
+test-file-handling: build $(VENV)/.stamp ## uploads, inputs, archives
+	@$(MAKE) --no-print-directory -s unit T=store
+	@$(MAKE) --no-print-directory -s unit T=archive
+	@$(E2E) tests/e2e -k "upload or input or archive"
+test-file-server: build $(VENV)/.stamp ## /files over HTTP
+	@$(E2E) tests/e2e -k "files"
+test-coverage: ## unit tests with gcov; prints the line coverage of each room
+	@$(MAKE) --no-print-directory -s unit COVERAGE=1
+	@tests/coverage.sh $(BUILD)/coverage
+
+.PHONY: record
+record: build ## make tests/recordings/*.jsonl again from the scripts, through the real stack
+	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) tests/recordings/record.sh
+
+.PHONY: bench
+bench: build ## figures of this machine, as a table with the command that made each
+	@fcgi/spawn/setup.sh test
+	@$(MAKE) --no-print-directory -s $(VENV)/.stamp $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python tests/bench/bench.py
+
+.PHONY: fuzz torture
+FUZZ_S ?= 60
+fuzz: ## libFuzzer on every parser, FUZZ_S seconds each (needs clang)
+	@fcgi/spawn/setup.sh lint
+	@$(MAKE) --no-print-directory -s CC=clang SANITIZE=fuzzer-no-link,address,undefined $(BUILD)/fuzzer-no-link-address-undefined/lib/libazlon.a
+	@FUZZ_S=$(FUZZ_S) tests/fuzz/run.sh $(BUILD)/fuzzer-no-link-address-undefined
+torture: ## every nth allocation fails in turn
+	@AZ_TORTURE=1 $(MAKE) --no-print-directory -s unit T=torture
+
+# ---- analysis ----
+.PHONY: lint format
+lint: ## layers, headers, symbols, compilers with -Werror, analyzers, format, shell, nginx
+	@fcgi/spawn/setup.sh lint
+	@$(MAKE) --no-print-directory -s -j$$(nproc) build WERROR=1
+	@$(MAKE) --no-print-directory -s -j$$(nproc) build WERROR=1 CC=clang BUILD=$(BUILD)/clang
+	@tests/lint/run.sh
+format: ## clang-format, in place
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# ---- install ----
+.PHONY: install install-files clean cleanup check all help
+install: ## all dependencies, then build
+	@fcgi/spawn/setup.sh run
+	@$(MAKE) --no-print-directory build
+install-files: build ## programs, library, units, man pages, nginx files (DESTDIR= PREFIX=)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/libexec $(DESTDIR)$(PREFIX)/include/azlon \
+	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/azlon/nginx/html \
+	    $(DESTDIR)$(PREFIX)/share/azlon/recordings $(DESTDIR)$(PREFIX)/share/azlon/spawn $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(PROCS) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(AGENT) $(DESTDIR)$(PREFIX)/libexec
+	install -m 644 $(SO) $(DESTDIR)$(PREFIX)/lib
+	ln -sf libazlon.so.$(ABI) $(DESTDIR)$(PREFIX)/lib/libazlon.so
+	install -m 644 lib/include/azlon/*.h $(DESTDIR)$(PREFIX)/include/azlon
+	install -m 644 fcgi/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 fcgi/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 nginx/*.conf $(DESTDIR)$(PREFIX)/share/azlon/nginx
+	install -m 644 nginx/html/* $(DESTDIR)$(PREFIX)/share/azlon/nginx/html
+	install -m 644 tests/recordings/*.jsonl $(DESTDIR)$(PREFIX)/share/azlon/recordings
+	install -m 755 fcgi/spawn/*.sh $(DESTDIR)$(PREFIX)/share/azlon/spawn
+	install -m 644 fcgi/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
+clean: ## what the build made
+	rm -rf $(BUILD) lib/libazlon.so
+cleanup: ## stop the stack, then remove its state and what the build made
+	@$(STACK) stop
+	@d=$$($(STACK) var); case "$$d" in */var) rm -rf "$$d" ;; *) echo "cleanup: left $$d alone (not named var)" ;; esac
+	@$(MAKE) --no-print-directory clean
+check: lint test ## lint + test
+all: install format lint test ## as the original: install, format, lint, test
+.PHONY: start-server
+start-server: ## the Docker set-up: containers, MinIO, Restack, optional Tailscale Funnel
+	@command -v docker >/dev/null || { echo "start-server: docker is not installed; 'make run' needs no container"; exit 2; }
+	docker compose -f docker/compose.yaml up --build
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,309 @@
+#!/bin/bash
+# One Azlon stack on loopback: stack.sh start|stop|status|env
+# State under $AZLON_VAR. Nothing runs as root once started: as root, the system
+# users azlon (web, worker), azlon-sandbox and azlon-web (nginx) are made and used.
+set -eu
+
+here=$(cd "$(dirname "$0")/../.." && pwd)
+bin=${AZLON_BIN:-$here/build/release/bin}
+share=${AZLON_SHARE:-$here}
+me=$(id -u)
+cmd=${1:-status}
+
+: "${AZLON_VAR:=$here/var}" "${AZLON_PORT:=8000}" "${AZLON_TLS_PORT:=8444}" "${AZLON_LOCAL_PORT:=8090}"
+case $AZLON_VAR in /*) ;; *) AZLON_VAR=$PWD/$AZLON_VAR ;; esac
+: "${AZLON_RECORDINGS:=$share/tests/recordings}"
+export AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_RECORDINGS
+
+id_of() { printf '%s' "$1" | cksum | cut -d' ' -f1; }
+say() { printf '%s\n' "$*"; }
+die() { printf 'azlon: %s\n' "$*" >&2; exit 1; }
+
+# ---- who runs what -------------------------------------------------------
+if [ "$me" = 0 ]; then
+	u_app=azlon u_box=azlon-sandbox u_web=azlon-web
+else
+	u_app=$(id -un) u_box=$u_app u_web=$u_app
+fi
+as() { # user command…
+	local u=$1; shift
+	if [ "$me" = 0 ]; then
+		setpriv --reuid "$u" --regid "$(id -gn "$u")" --clear-groups --inh-caps=-all "$@"
+	else
+		"$@"
+	fi
+}
+users() {
+	[ "$me" = 0 ] || return 0
+	for u in azlon azlon-sandbox azlon-web; do
+		id -u "$u" >/dev/null 2>&1 ||
+		    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$u"
+	done
+}
+
+# A tree that the system users cannot enter (a clone under /root, say) is copied to
+# where they can; the state goes there too.
+relocate() {
+	[ "$me" = 0 ] || return 0
+	local name; name=/var/lib/azlon/$(id_of "$here")
+	if ! as azlon test -x "$bin/worker" 2>/dev/null || ! as azlon test -r "$share/nginx/nginx.conf" 2>/dev/null; then
+		mkdir -p "$name/bin" "$name/lib" "$name/libexec" "$name/share/tests"
+		chmod 755 /var/lib/azlon "$name"
+		cp -u "$bin"/* "$name/bin/"
+		cp -u "$bin"/../lib/libazlon.so* "$name/lib/"
+		cp -u "$bin"/../libexec/* "$name/libexec/"
+		rm -rf "$name/share/nginx" "$name/share/tests/recordings"
+		cp -r "$share/nginx" "$name/share/"
+		cp -r "$share/tests/recordings" "$name/share/tests/"
+		chmod -R go+rX "$name/bin" "$name/lib" "$name/libexec" "$name/share"
+		bin=$name/bin share=$name/share
+		case $AZLON_RECORDINGS in "$here"/*) AZLON_RECORDINGS=$share/tests/recordings ;; esac
+	fi
+	mkdir -p "$AZLON_VAR"
+	if ! as azlon test -x "$AZLON_VAR" 2>/dev/null; then
+		AZLON_VAR=$name/var
+		mkdir -p "$AZLON_VAR"
+	fi
+	chmod go+rx "$AZLON_VAR"
+}
+# stop and status must find the same place without making it
+locate() {
+	[ "$me" = 0 ] || return 0
+	local name; name=/var/lib/azlon/$(id_of "$here")
+	if [ ! -d "$AZLON_VAR/run" ] && [ -d "$name/var/run" ]; then AZLON_VAR=$name/var; fi
+}
+
+# ---- state -----------------------------------------------------------------
+dir() { # mode owner group path
+	[ -d "$4" ] || mkdir -p "$4"
+	if [ "$me" = 0 ]; then chown "$2:$3" "$4"; fi
+	chmod "$1" "$4"
+}
+secret() { # path owner text
+	[ -s "$1" ] || (umask 077; printf '%s' "$3" >"$1")
+	[ "$me" != 0 ] || chown "$2:" "$1"
+}
+hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+
+state() {
+	local g_web; g_web=$(id -gn $u_web)
+	[ "$me" = 0 ] && chown root:root "$AZLON_VAR"
+	dir 0755 "$u_app" "$g_web" "$AZLON_VAR/run"
+	dir 0750 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/journal"
+	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
+	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
+	dir 0700 "$u_box" "$(id -gn $u_box)" "$AZLON_VAR/box"
+	dir 0700 "$u_web" "$g_web" "$AZLON_VAR/nginx"
+	dir 0750 "$u_web" "$g_web" "$AZLON_VAR/tls"
+	dir 1777 "$(id -un)" "$(id -gn)" "$AZLON_VAR/log"
+	local key; key=e2b_$(hex 20)
+	secret "$AZLON_VAR/secret/e2b.key" $u_app "$key"
+	secret "$AZLON_VAR/box/e2b.key" $u_box "$(cat "$AZLON_VAR/secret/e2b.key")"
+	secret "$AZLON_VAR/secret/replay.key" $u_app "rk_$(hex 20)"
+	tls
+}
+tls() { # a test CA and a server certificate for localhost
+	local d=$AZLON_VAR/tls
+	[ -s "$d/server.pem" ] && openssl x509 -checkend 86400 -noout -in "$d/server.pem" >/dev/null && return 0
+	(
+		umask 077
+		cd "$d"
+		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 \
+		    -subj "/CN=Azlon test CA" -addext basicConstraints=critical,CA:TRUE \
+		    -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.pem
+		openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=localhost" \
+		    -keyout server.key -out server.csr
+		printf 'subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1\nextendedKeyUsage=serverAuth\n' >ext
+		openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 397 -extfile ext -out server.pem
+		rm -f server.csr ext
+	) >"$AZLON_VAR/log/openssl.log" 2>&1 || die "could not make the test CA, see $AZLON_VAR/log/openssl.log"
+	chmod 0644 "$d/ca.pem"
+	[ "$me" != 0 ] || chown -R "$u_web:" "$d"
+}
+
+# cgroups for the sandboxes, where we may make them; prints the list to hand over
+cgroups() {
+	local name list='' c d; name=azlon-$(id_of "$AZLON_VAR")
+	[ "$me" = 0 ] || return 0
+	if grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then
+		d=/sys/fs/cgroup/$name
+		mkdir -p "$d" 2>/dev/null || return 0
+		echo "+memory +pids +cpu" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || :
+		echo "+memory +pids +cpu" >"$d/cgroup.subtree_control" 2>/dev/null || :
+		chown azlon-sandbox: "$d" "$d/cgroup.procs" "$d/cgroup.subtree_control" 2>/dev/null || :
+		printf '%s' "$d"
+		return 0
+	fi
+	for c in memory pids cpu freezer; do
+		d=/sys/fs/cgroup/$c/$name
+		[ -d "/sys/fs/cgroup/$c" ] && mkdir -p "$d" 2>/dev/null || continue
+		chown azlon-sandbox: "$d" "$d/cgroup.procs" "$d/tasks" 2>/dev/null || :
+		list=${list:+$list,}$d
+	done
+	printf '%s' "$list"
+}
+
+conf_nginx() {
+	local cors=
+	for o in $(printf '%s' "${AZLON_CORS_ORIGINS:-http://localhost:3000,http://localhost:5173,http://localhost:8080}" | tr ',' ' '); do
+		case $o in http://*|https://*) cors="$cors \"$o\" \$http_origin;" ;; *) die "AZLON_CORS_ORIGINS: '$o' is not an origin" ;; esac
+	done
+	local wait=${AZLON_SYNC_WAIT_S:-3600}
+	for f in "$share"/nginx/*.conf; do
+		sed -e "s|@VAR@|$AZLON_VAR|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
+		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
+		    -e "s|@RATE@|${AZLON_RATE:-50}|; s|@BURST@|${AZLON_BURST:-100}|; s|@CONNS@|${AZLON_CONNS:-100}|; s|@STREAMS@|${AZLON_STREAMS:-100}|" \
+		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
+		    "$f" >"$AZLON_VAR/nginx/$(basename "$f")"
+	done
+	[ "$me" != 0 ] || chown -R $u_web: "$AZLON_VAR/nginx"
+}
+
+# ---- processes ---------------------------------------------------------------
+alive() { # name: is the process of that pid file ours and alive?
+	local p; p=$(cat "$AZLON_VAR/run/$1.pid" 2>/dev/null) || return 1
+	[ -n "$p" ] && [ "$(cat "$AZLON_VAR/run/$1.start" 2>/dev/null)" = "$(stat_start "$p")" ]
+}
+stat_start() { # start time of a pid, so that a recycled pid is not ours
+	local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	s=${s##*) }
+	# shellcheck disable=SC2086
+	set -- $s
+	[ "$1" != Z ] && printf '%s' "${20}"
+}
+launch() { # name command…: in the background, own session, output to its log
+	local n=$1; shift
+	setsid "$@" </dev/null >>"$AZLON_VAR/log/$n.log" 2>&1 9>&- &
+	echo $! >"$AZLON_VAR/run/$n.pid"
+	stat_start $! >"$AZLON_VAR/run/$n.start" || :
+}
+fcgi() { # name user program args…
+	local n=$1 u=$2; shift 2
+	alive "$n" && return 0
+	local sock=$AZLON_VAR/run/$n.sock
+	rm -f "$sock"
+	local own=()
+	[ "$me" = 0 ] && own=(-u "$u" -g "$(id -gn "$u")" -U "$u" -G "$(id -gn $u_web)")
+	launch "$n" spawn-fcgi -n -s "$sock" -M 0660 -b 1024 "${own[@]}" -- "$@"
+}
+
+fingerprint() { # of what decides how processes behave
+	{ env | grep -E '^(AZLON|E2B|MINIO|USE_EXTERNAL|EXTERNAL|RESTACK|OPENAI|ANTHROPIC|FIREBASE)_' | sort
+	  stat -c '%Y %n' "$bin"/* "$bin"/../lib/libazlon.so.0 "$share"/nginx/*.conf; } | cksum
+}
+
+start() {
+	[ -x "$bin/worker" ] || die "not built yet: run make first"
+	users
+	relocate
+	mkdir -p "$AZLON_VAR/run"
+	exec 9>"$AZLON_VAR/run/.lock"
+	flock -w 60 9 || die "another start or stop is under way"
+	local now; now=$(fingerprint)
+	if [ -e "$AZLON_VAR/run/fingerprint" ] && [ "$(cat "$AZLON_VAR/run/fingerprint")" != "$now" ]; then
+		stop_all
+	fi
+	state
+	"$bin/worker" --check-config || exit 1
+	conf_nginx
+	local cg; cg=$(cgroups)
+	[ -z "$cg" ] || export AZLON_CGROUP=$cg
+
+	# the sandbox process gets its own key and nobody else's
+	if ! alive sandbox; then (
+		unset OPENAI_API_KEY ANTHROPIC_API_KEY MINIO_ROOT_PASSWORD MINIO_ROOT_USER RESTACK_ENGINE_API_KEY
+		unset E2B_API_KEY OPENAI_BASE_URL MINIO_ENDPOINT RESTACK_ENGINE_ADDRESS
+		export AZLON_SANDBOX=local E2B_API_KEY_FILE=$AZLON_VAR/box/e2b.key
+		fcgi sandbox $u_box "$bin/sandbox"
+	); fi
+	fcgi replay $u_app "$bin/replay"
+	fcgi run_workflow $u_app "$bin/run_workflow"
+	fcgi run_workflow-wait $u_app "$bin/run_workflow" --role wait
+	fcgi files $u_app "$bin/files"
+	fcgi files-archive $u_app "$bin/files" --role archive
+	if ! alive worker; then
+		if [ "$me" = 0 ]; then
+			launch worker setpriv --reuid azlon --regid azlon --clear-groups --inh-caps=-all "$bin/worker"
+		else
+			launch worker "$bin/worker"
+		fi
+	fi
+	if ! alive nginx; then
+		as $u_web nginx -t -q -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" ||
+		    die "nginx refuses its configuration"
+		if [ "$me" = 0 ]; then
+			chown $u_web: "$AZLON_VAR"/log/nginx-*.log 2>/dev/null || :
+			launch nginx setpriv --reuid $u_web --regid $u_web --clear-groups --inh-caps=-all \
+			    nginx -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" -g "daemon off;"
+		else
+			launch nginx nginx -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" -g "daemon off;"
+		fi
+	fi
+	printf '%s' "$now" >"$AZLON_VAR/run/fingerprint"
+	ready
+}
+
+ready() { # until every part answers, 30 s at most
+	local i body=
+	for i in $(seq 150); do
+		body=$(curl -s -m 2 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
+		case $body in *'"status":"ok"'*) return 0 ;; esac
+		for n in $parts; do alive "$n" || { say "azlon: $n ended at once:" >&2; tail -n 5 "$AZLON_VAR/log/$n.log" >&2; exit 1; }; done
+		sleep 0.2
+	done
+	die "not ready after 30 s: ${body:-no answer}; logs are in $AZLON_VAR/log"
+}
+
+parts="nginx run_workflow run_workflow-wait files files-archive sandbox replay worker"
+
+stop_all() {
+	local n p i
+	for n in $parts; do
+		alive "$n" || continue
+		p=$(cat "$AZLON_VAR/run/$n.pid")
+		if [ "$n" = nginx ]; then kill -QUIT "$p"; else kill -TERM "$p"; fi 2>/dev/null || :
+	done
+	for n in $parts; do
+		p=$(cat "$AZLON_VAR/run/$n.pid" 2>/dev/null) || continue
+		for i in $(seq 75); do
+			alive "$n" || break
+			[ "$i" = 75 ] && kill -KILL "$p" 2>/dev/null
+			sleep 0.2
+		done
+		rm -f "$AZLON_VAR/run/$n.pid" "$AZLON_VAR/run/$n.start" "$AZLON_VAR/run/$n.sock"
+	done
+	rm -f "$AZLON_VAR/run/fingerprint"
+	if [ "$me" = 0 ]; then
+		local name d; name=azlon-$(id_of "$AZLON_VAR")
+		for d in /sys/fs/cgroup/$name /sys/fs/cgroup/{memory,pids,cpu,freezer}/"$name"; do
+			[ -d "$d" ] && find "$d" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+		done
+	fi
+}
+
+status() {
+	local n all=0
+	for n in $parts; do
+		if alive "$n"; then printf '%-18s running  pid %s\n' "$n" "$(cat "$AZLON_VAR/run/$n.pid")"
+		else printf '%-18s stopped\n' "$n"; all=1; fi
+	done
+	say
+	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
+	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
+	say "state, logs    $AZLON_VAR"
+	return $all
+}
+
+case $cmd in
+start) start ;;
+stop)
+	locate
+	[ -d "$AZLON_VAR/run" ] || exit 0
+	exec 9>"$AZLON_VAR/run/.lock"
+	flock -w 60 9 || die "another start or stop is under way"
+	stop_all
+	;;
+status) locate; status ;;
+var) locate; say "$AZLON_VAR" ;;
+*) echo "usage: stack.sh start|stop|status|var" >&2; exit 2 ;;
+esac

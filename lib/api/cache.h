@@ -1,0 +1,21 @@
+/* Rendered Run objects by (id, version), so that a status of a run that did not change
+   costs one describe and no fold. Safe for threads. */
+#ifndef AZLON_API_CACHE_H
+#define AZLON_API_CACHE_H
+
+#include <azlon/api.h>
+
+struct cache_item {
+	const char *status;	/* static text */
+	bool result, cancel_on_leave;
+	int64_t last_event;
+	struct az_str json;
+};
+/* True and *out filled (json copied to a) when id is there with that version. */
+bool cache_get(struct az_api_cache *c, struct az_str id, int64_t version, bool worker,
+    struct az_arena *a, struct cache_item *out);
+/* Copies; a failure to do so is of no consequence. */
+void cache_put(struct az_api_cache *c, struct az_str id, int64_t version, bool worker,
+    const struct cache_item *it);
+
+#endif

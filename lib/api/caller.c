@@ -1,0 +1,75 @@
+#include <azlon/keys.h>
+#include <azlon/log.h>
+#include "caller.h"
+
+enum az_code
+api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
+    struct az_caller *out, struct az_err *err)
+{
+	static const char *const proxies[] = { "X-Forwarded-For", "X-Forwarded-Host",
+		"X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via" };
+	struct az_auth_in in = {
+		.authorization = az_rq_header(rq, "Authorization"),
+		.x_user_id = az_rq_header(rq, "X-User-ID"),
+		.host = az_rq_header(rq, "Host"),
+		.body_user = body_user,
+	};
+
+	for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
+		in.forwarded |= az_rq_header(rq, proxies[i]).p != NULL;
+	return az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
+}
+
+enum az_code
+api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out,
+    struct az_str *id, struct az_err *err)
+{
+	struct az_str legacy = az_rq_query(rq, "legacy_user");
+	enum az_code rc = api_caller(rq, api, AZ_S(""), out, err);
+
+	if (rc != AZ_OK)
+		return rc;
+	*id = az_rq_param(rq, "id");
+	if (!az_wid_owned_by(*id, out->uid) ||
+	    (legacy.p && !az_str_eq(legacy, out->uid)))
+		return az_fail(err, AZ_ENOTFOUND, "api.run", "no such run");
+	az_log_context(az_rq_id(rq), *id);
+	return AZ_OK;
+}
+
+enum az_code
+api_json_type(struct az_rq *rq, struct az_err *err)
+{
+	struct az_str rest = az_rq_header(rq, "Content-Type"), type = { "", 0 };
+
+	if (az_str_cut(&rest, ';', &type))
+		type = az_str_trim(type);
+	if (az_str_ieq(type, AZ_S("application/json")) ||
+	    (az_str_starts(type, AZ_S("application/")) && az_str_ends(type, AZ_S("+json"))))
+		return AZ_OK;
+	return az_fail(err, AZ_ETYPE, "api.body", "the body must be application/json");
+}
+
+static enum az_code
+away(enum az_code rc, struct az_err *err, const char *part, const char *text)
+{
+	if (rc != AZ_EUNAVAIL && rc != AZ_ETIMEOUT && rc != AZ_EUPSTREAM && rc != AZ_EIO)
+		return rc;
+	az_log(AZ_WARN, "api.dependency", AZ_KC("part", part), AZ_KE(err));
+	az_fail(err, AZ_EUNAVAIL, "api", "%s", text);
+	err->retry_after_ms = 2000;
+	return az_err_reason(err, part);
+}
+
+enum az_code
+api_engine_rc(enum az_code rc, struct az_err *err)
+{
+	return away(rc, err, "engine",
+	    "The workflow engine cannot be reached; nothing was lost. Try again.");
+}
+
+enum az_code
+api_store_rc(enum az_code rc, struct az_err *err)
+{
+	return away(rc, err, "store", "The file store cannot be reached. Try again.");
+}

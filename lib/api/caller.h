@@ -1,0 +1,35 @@
+/*
+ * Who asks, and may they: the one place where the handlers of runs and files learn the
+ * caller. Everything else compares with what stands here.
+ */
+#ifndef AZLON_API_CALLER_H
+#define AZLON_API_CALLER_H
+
+#include <azlon/api.h>
+
+/* The identity of a request. body_user: user_id of its JSON body, or empty. */
+AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api,
+    struct az_str body_user, struct az_caller *out, struct az_err *err);
+/*
+ * The caller, and {id} of the path when it has the form of one of the caller's own runs;
+ * else AZ_ENOTFOUND, as for a run that does not exist. A legacy route's user
+ * (query legacy_user, put there by a rewrite) must be the caller too.
+ */
+AZ_MUST_CHECK enum az_code api_caller_run(struct az_rq *rq, const struct az_api *api,
+    struct az_caller *out, struct az_str *id, struct az_err *err);
+
+/*
+ * A body that changes something must say that it is JSON: a page of another site can send
+ * text without asking first, JSON only after a preflight. Else AZ_ETYPE.
+ */
+AZ_MUST_CHECK enum az_code api_json_type(struct az_rq *rq, struct az_err *err);
+
+/*
+ * What a failure of the engine or the store is to the client: one that has to do with
+ * reaching it becomes AZ_EUNAVAIL with the reason "engine" or "store" (the original
+ * goes to the log), any other passes. Returns the code.
+ */
+enum az_code api_engine_rc(enum az_code rc, struct az_err *err);
+enum az_code api_store_rc(enum az_code rc, struct az_err *err);
+
+#endif

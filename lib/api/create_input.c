@@ -1,0 +1,98 @@
+/* The start input: the request with everything filled in, and a queued run's view. */
+#include <stdio.h>
+#include "run.h"
+
+/* "c1", "c2", … for checks without an id, skipping what others use. */
+static void
+id_of(const struct az_json *checks, size_t i, unsigned *next, char out[16])
+{
+	bool taken;
+
+	(void)i;
+	do {
+		taken = false;
+		snprintf(out, 16, "c%u", ++*next);
+		for (size_t k = 0; k < az_json_len(checks) && !taken; k++)
+			taken = az_str_eqc(az_json_gets(az_json_at(checks, k), "id"), out);
+	} while (taken);
+}
+
+static void
+write_checks(const struct az_json *checks, struct az_jw *w)
+{
+	unsigned next = 0;
+
+	az_jw_arr(w);
+	for (size_t i = 0; i < az_json_len(checks); i++) {
+		const struct az_json *k = az_json_at(checks, i), *v;
+		struct az_str key;
+		void *it = NULL;
+		char id[16];
+
+		az_jw_obj(w);
+		if (!az_json_get(k, "id")) {
+			id_of(checks, i, &next, id);
+			az_jw_kc(w, "id", id);
+		}
+		while (az_json_each(k, &it, &key, &v)) {
+			az_jw_keys(w, key);
+			az_jw_value(w, v);
+		}
+		az_jw_end(w, '}');
+	}
+	az_jw_end(w, ']');
+}
+
+void
+create_input(const struct create *c, struct az_str uid, struct az_buf *b)
+{
+	struct az_str mode = az_json_gets(c->network, "default");
+	struct az_jw w;
+
+	az_jw_init(&w, b);
+	az_jw_obj(&w);
+	az_jw_ki(&w, "v", 1);
+	az_jw_ks(&w, "uid", uid);
+	az_jw_key(&w, "request");
+	az_jw_obj(&w);
+	az_jw_ks(&w, "user_prompt", c->prompt);
+	az_jw_ks(&w, "test_conditions", c->conditions);
+	az_jw_ks(&w, "model", c->model);
+	az_jw_key(&w, "checks");
+	write_checks(c->checks, &w);
+	az_jw_key(&w, "limits");
+	az_jw_obj(&w);
+	az_jw_ki(&w, "iterations", c->iterations);
+	az_jw_ki(&w, "tokens", c->tokens);
+	az_jw_ki(&w, "wall_s", c->wall_s);
+	az_jw_ki(&w, "sandbox_s", c->sandbox_s);
+	az_jw_end(&w, '}');
+	az_jw_key(&w, "inputs");
+	az_jw_arr(&w);
+	for (size_t i = 0; i < az_json_len(c->inputs); i++)
+		az_jw_value(&w, az_json_at(c->inputs, i));
+	if (c->default_inputs)
+		az_jw_cstr(&w, "default");
+	az_jw_end(&w, ']');
+	az_jw_key(&w, "network");
+	az_jw_obj(&w);
+	az_jw_ks(&w, "default", mode.n ? mode : AZ_S("install"));
+	az_jw_key(&w, "allow");
+	az_jw_arr(&w);
+	for (size_t i = 0; i < az_json_len(az_json_get(c->network, "allow")); i++)
+		az_jw_value(&w, az_json_at(az_json_get(c->network, "allow"), i));
+	az_jw_end(&w, ']');
+	az_jw_end(&w, '}');
+	az_jw_ks(&w, "on_disconnect", c->on_disconnect);
+	if (c->metadata) {
+		az_jw_key(&w, "metadata");
+		az_jw_value(&w, c->metadata);
+	}
+	az_jw_end(&w, '}');
+	az_jw_key(&w, "warnings");
+	az_jw_arr(&w);
+	if (c->warnings.n)
+		az_jw_raw(&w, az_buf_str(&c->warnings));
+	az_jw_end(&w, ']');
+	az_jw_end(&w, '}');
+}

@@ -1,0 +1,167 @@
+/*
+ * GET /files/{id}?format=: an archive made while it is sent. One object is open at a
+ * time, so memory does not depend on what is in it. Each holds a thread for as long as the
+ * client takes to read: a few at once, the rest are told to come back.
+ */
+#include <stdatomic.h>
+#include "files.h"
+
+#define ARCHIVES_MAX 16
+#define ARCHIVES_RETRY_MS 5000
+
+static atomic_int under_way;
+
+struct job {
+	struct az_rq *rq;
+	const struct az_api *api;
+	const struct az_bucket *b;
+	struct az_str wid, prefix;
+	const struct az_manifest *m;
+	enum az_archive_format format;
+	struct az_archive_writer *w;
+	char *chunk;
+};
+
+static enum az_code
+to_client(void *arg, struct az_str bytes, struct az_err *err)
+{
+	struct job *j = arg;
+
+	return az_rs_write(j->rq, bytes, err);
+}
+
+static void
+headers(struct job *j)
+{
+	struct az_buf b;
+	bool zip = j->format == AZ_ZIP;
+
+	az_buf_init(&b, 1024);
+	az_buf_addf(&b, "attachment; filename=\"%.*s%s\"", AZ_FMT(j->wid),
+	    zip ? ".zip" : ".tar.gz");
+	az_rs_header(j->rq, "Content-Type", zip ? AZ_S("application/zip") :
+	    AZ_S("application/gzip"));
+	az_rs_header(j->rq, "Content-Disposition", az_buf_str(&b));
+	az_rs_header(j->rq, "Cache-Control", AZ_S("private, no-store"));
+	az_buf_release(&b);
+}
+
+static enum az_code
+begin(struct job *j, struct az_err *err)
+{
+	return j->w ? AZ_OK : az_archive_begin(j->format, to_client, j, &j->w,
+	    err);
+}
+
+static enum az_code
+one_file(struct job *j, const struct az_file *f, struct az_err *err)
+{
+	int64_t left = f->size;
+	struct az_get *g = NULL;
+	struct az_buf key;
+	struct az_obj o;
+	enum az_code rc;
+
+	az_buf_init(&key, 2048);
+	az_key_blob(&key, j->wid, az_str_c(f->sha256));
+	rc = az_buf_check(&key, "files.archive", err);
+	if (!rc)
+		rc = az_store_get_open(j->api->store, j->b, az_buf_str(&key), 0,
+		    &o, &g, err);
+	/* a file the manifest names must be there: not the client's 404 */
+	if (rc == AZ_ENOTFOUND || (!rc && o.bytes != f->size))
+		rc = az_fail(err, AZ_EIO, "files.archive",
+		    "a stored object is missing or has another size");
+	if (rc) {
+		rc = files_rc(rc, err);
+		goto out;
+	}
+	/* only now, so that a store that is away is still a proper answer */
+	rc = begin(j, err);
+	if (!rc)
+		rc = az_archive_entry(j->w, f->path, f->size, f->mode,
+		    f->modified_ms, err);
+	while (!rc && left) {
+		size_t got;
+
+		rc = az_store_get_read(g, j->chunk, FILES_CHUNK, &got, err);
+		if (!rc && (got == 0 || (int64_t)got > left))
+			rc = az_fail(err, AZ_EIO, "files.archive",
+			    "a stored object changed its size");
+		if (!rc)
+			rc = az_archive_data(j->w, az_str_n(j->chunk, got), err);
+		left -= (int64_t)got;
+	}
+out:
+	az_store_get_close(g);
+	az_buf_release(&key);
+	return rc;
+}
+
+static enum az_code
+send_all(struct job *j, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+
+	for (size_t i = 0; !rc && i < j->m->n; i++)
+		if (az_str_starts(j->m->files[i].path, j->prefix))
+			rc = one_file(j, &j->m->files[i], err);
+	if (!rc)
+		rc = begin(j, err);
+	if (!rc) {
+		rc = az_archive_finish(j->w, err);
+		j->w = NULL;
+	}
+	/* past the first byte the loop breaks the connection off on a failure, so what
+	   the client has is never a well-formed archive that lacks files */
+	az_archive_abort(j->w);
+	return rc;
+}
+
+enum az_code
+files_archive(struct az_rq *rq, void *app, struct az_err *err)
+{
+	struct az_str format = az_rq_query(rq, "format");
+	struct job j = { .rq = rq, .api = app };
+	struct az_caller caller;
+	struct az_manifest m;
+	struct az_bucket b;
+	enum az_code rc;
+	int n;
+
+	rc = api_caller_run(rq, app, &caller, &j.wid, err);
+	if (!rc)
+		rc = files_iteration(rq, &n, err);
+	if (rc)
+		return rc;
+	if (az_str_eqc(format, "zip"))
+		j.format = AZ_ZIP;
+	else if (az_str_eqc(format, "tar.gz"))
+		j.format = AZ_TAR_GZ;
+	else
+		return az_fail(err, AZ_EINVAL, "files.archive",
+		    "format: \"zip\" or \"tar.gz\"");
+	b = az_bucket_of(caller.uid);
+	rc = files_tree(app, az_rq_arena(rq), &b, j.wid, n, &m, err);
+	if (rc)
+		return rc;
+	j.b = &b;
+	j.m = &m;
+	j.prefix = az_rq_query(rq, "prefix");
+	headers(&j);
+	if (az_str_eqc(az_rq_method(rq), "HEAD"))
+		return AZ_OK;
+	j.chunk = az_arena_alloc(az_rq_arena(rq), FILES_CHUNK);
+	if (!j.chunk)
+		return az_fail(err, AZ_ENOMEM, "files.archive", "out of memory");
+	if (atomic_fetch_add(&under_way, 1) >= ARCHIVES_MAX) {
+		atomic_fetch_sub(&under_way, 1);
+		(void)az_fail(err, AZ_EUNAVAIL, "files.archive",
+		    "too many archives are being made; try again");
+		err->retry_after_ms = ARCHIVES_RETRY_MS;
+		return az_err_reason(err, "busy");
+	}
+	rc = send_all(&j, err);
+	atomic_fetch_sub(&under_way, 1);
+	return rc;
+}

@@ -1,0 +1,299 @@
+/*
+ * Removal. Manifests go first: a file exists when a manifest names it, so a removal that
+ * is cut short leaves bytes nobody sees, never names without bytes.
+ */
+#include "files.h"
+
+static const char op[] = "files.remove";
+
+/* The caller's run, finished or unknown to the engine (then only its files are left). */
+static enum az_code
+finished(struct az_rq *rq, const struct az_api *api, struct az_bucket *b,
+    struct az_str *wid, bool *known, struct az_err *err)
+{
+	struct az_caller caller;
+	struct az_run_info info;
+	enum az_code rc = api_caller_run(rq, api, &caller, wid, err);
+
+	if (rc)
+		return rc;
+	*b = az_bucket_of(caller.uid);
+	rc = az_engine_describe(api->engine, *wid, az_rq_arena(rq), &info, err);
+	*known = rc == AZ_OK;
+	if (rc == AZ_ENOTFOUND)
+		return AZ_OK;
+	if (rc)
+		return api_engine_rc(rc, err);
+	if (info.state == AZ_RUN_OPEN) {
+		(void)az_fail(err, AZ_ECONFLICT, op,
+		    "the run is not finished; cancel it first");
+		return az_err_reason(err, "not_finished");
+	}
+	return AZ_OK;
+}
+
+static enum az_code
+no_content(struct az_rq *rq)
+{
+	az_rs_status(rq, 204);
+	return AZ_OK;
+}
+
+static enum az_code
+remove_below(const struct az_api *api, const struct az_bucket *b,
+    struct az_buf *prefix, struct az_err *err)
+{
+	enum az_code rc = az_buf_check(prefix, op, err);
+
+	if (!rc)
+		rc = az_store_remove_prefix(api->store, b, az_buf_str(prefix),
+		    err);
+	return files_rc(rc, err);
+}
+
+static enum az_code
+anything(const struct az_api *api, struct az_arena *a,
+    const struct az_bucket *b, struct az_str prefix, bool *yes,
+    struct az_err *err)
+{
+	struct az_store_list q = { .prefix = prefix, .limit = 1 };
+	struct az_store_page p;
+	enum az_code rc = az_store_list(api->store, b, &q, a, &p, err);
+
+	*yes = !rc && p.n;
+	return files_rc(rc, err);
+}
+
+enum az_code
+files_remove(struct az_rq *rq, void *app, struct az_err *err)
+{
+	const struct az_api *api = app;
+	struct az_str wid;
+	struct az_bucket b;
+	struct az_buf key;
+	bool known, some = false;
+	enum az_code rc = finished(rq, api, &b, &wid, &known, err);
+
+	if (rc)
+		return rc;
+	az_buf_init(&key, 1024);
+	az_key_run(&key, wid);
+	rc = anything(api, az_rq_arena(rq), &b, az_buf_str(&key), &some, err);
+	if (!rc && !some && !known)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such run");
+	if (rc || !some)
+		goto out;
+	az_buf_reset(&key);
+	az_key_meta(&key, wid, "manifest");
+	rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err),
+	    err);
+	if (!rc) {
+		az_buf_reset(&key);
+		az_key_meta(&key, wid, "iterations/");
+		rc = remove_below(api, &b, &key, err);
+	}
+	if (!rc) {
+		az_buf_reset(&key);
+		az_key_run(&key, wid);
+		rc = remove_below(api, &b, &key, err);
+	}
+out:
+	az_buf_release(&key);
+	return rc ? rc : no_content(rq);
+}
+
+/* What one path leaves behind in the manifests of a run or a set. */
+struct drop {
+	struct az_str path;
+	struct az_manifest gone;	/* one entry a digest */
+	struct az_manifest left;	/* what the manifests still name, by digest */
+	bool found;
+};
+
+static enum az_code
+note(struct az_manifest *m, const struct az_file *f, struct az_err *err)
+{
+	struct az_file by_digest = *f;
+
+	by_digest.path = az_str_c(f->sha256);
+	return az_manifest_set(m, &by_digest, err);
+}
+
+static enum az_code
+drop_one(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
+{
+	struct drop *d = arg;
+	const struct az_file *f = az_manifest_find(m, d->path);
+	enum az_code rc = AZ_OK;
+
+	if (f) {
+		rc = note(&d->gone, f, err);
+		az_manifest_drop(m, d->path);
+		d->found = *changed = true;
+	}
+	if (d->left.a)
+		for (size_t i = 0; !rc && i < m->n; i++)
+			rc = note(&d->left, &m->files[i], err);
+	return rc;
+}
+
+static enum az_code
+drop_blobs(const struct az_api *api, const struct az_bucket *b,
+    struct az_str wid, const struct drop *d, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+	struct az_buf key;
+
+	az_buf_init(&key, 2048);
+	for (size_t i = 0; !rc && i < d->gone.n; i++) {
+		if (az_manifest_find(&d->left, d->gone.files[i].path))
+			continue;
+		az_buf_reset(&key);
+		az_key_blob(&key, wid, d->gone.files[i].path);
+		rc = az_store_remove(api->store, b, az_buf_str(&key), err);
+	}
+	/* the copy for people with other tools */
+	az_buf_reset(&key);
+	az_key_final(&key, wid, d->path);
+	if (!rc)
+		rc = az_store_remove(api->store, b, az_buf_str(&key), err);
+	az_buf_release(&key);
+	return files_rc(rc, err);
+}
+
+enum az_code
+files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
+{
+	const struct az_api *api = app;
+	int it[AZ_LIM_ITERATIONS_MAX + 1];
+	struct az_arena *a = az_rq_arena(rq);
+	struct drop d = { .found = false };
+	struct az_str wid;
+	struct az_bucket b;
+	struct az_buf key;
+	size_t n = 0;
+	bool known;
+	enum az_code rc = finished(rq, api, &b, &wid, &known, err);
+
+	if (!rc)
+		rc = files_path(a, az_rq_param(rq, "path"), &d.path, err);
+	if (!rc)
+		rc = files_iterations(api, a, &b, wid, it,
+		    sizeof it / sizeof *it, &n, err);
+	if (rc)
+		return rc;
+	az_manifest_init(&d.gone, a);
+	az_manifest_init(&d.left, a);
+	az_buf_init(&key, 1024);
+	/* from every iteration: what was asked to be gone is gone, not only unlisted */
+	for (size_t i = 0; !rc && i <= n; i++) {
+		az_buf_reset(&key);
+		if (i == n)
+			az_key_meta(&key, wid, "manifest");
+		else
+			az_key_iter(&key, wid, it[i], "manifest");
+		rc = files_edit(api, &b, az_buf_str(&key), false, drop_one, &d,
+		    err);
+		if (rc == AZ_ENOTFOUND)
+			rc = AZ_OK;
+	}
+	az_buf_release(&key);
+	if (!rc && !d.found)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file");
+	if (!rc)
+		rc = drop_blobs(api, &b, wid, &d, err);
+	return rc ? rc : no_content(rq);
+}
+
+enum az_code
+files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
+{
+	const struct az_api *api = app;
+	struct az_list_query q = { .state = AZ_RUN_OPEN, .limit = 1 };
+	struct az_list_page page;
+	struct az_caller caller;
+	struct az_bucket b;
+	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
+
+	if (rc)
+		return rc;
+	q.uid = caller.uid;
+	rc = az_engine_list(api->engine, &q, az_rq_arena(rq), &page, err);
+	if (rc)
+		return api_engine_rc(rc, err);
+	if (page.n) {
+		(void)az_fail(err, AZ_ECONFLICT, op,
+		    "a run is not finished; cancel it first");
+		return az_err_reason(err, "not_finished");
+	}
+	b = az_bucket_of(caller.uid);
+	rc = files_rc(az_store_remove_bucket(api->store, &b, err), err);
+	return rc ? rc : no_content(rq);
+}
+
+enum az_code
+files_remove_input(struct az_rq *rq, void *app, struct az_err *err)
+{
+	const struct az_api *api = app;
+	struct az_str set = az_rq_param(rq, "set");
+	struct drop d = { .found = false };
+	struct az_caller caller;
+	struct az_bucket b;
+	struct az_buf key;
+	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
+
+	if (!rc)
+		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"),
+		    &d.path, err);
+	if (!rc && !az_input_id_ok(set))
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such set");
+	if (rc)
+		return rc;
+	b = az_bucket_of(caller.uid);
+	az_manifest_init(&d.gone, az_rq_arena(rq));
+	az_buf_init(&key, 1024);
+	az_key_input_manifest(&key, set);
+	rc = files_edit(api, &b, az_buf_str(&key), false, drop_one, &d, err);
+	az_buf_release(&key);
+	if (!rc && !d.found)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file");
+	if (!rc)
+		rc = upload_drop_blobs(api, &b, set, &d.gone, err);
+	return rc ? rc : no_content(rq);
+}
+
+enum az_code
+files_remove_set(struct az_rq *rq, void *app, struct az_err *err)
+{
+	const struct az_api *api = app;
+	struct az_str set = az_rq_param(rq, "set");
+	struct az_caller caller;
+	struct az_bucket b;
+	struct az_buf key;
+	bool some = false;
+	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
+
+	if (rc)
+		return rc;
+	if (!az_input_id_ok(set))
+		return az_fail(err, AZ_ENOTFOUND, op, "no such set");
+	b = az_bucket_of(caller.uid);
+	az_buf_init(&key, 1024);
+	az_key_input(&key, set, AZ_S(""));
+	rc = anything(api, az_rq_arena(rq), &b, az_buf_str(&key), &some, err);
+	if (!rc && !some)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such set");
+	if (!rc) {
+		az_buf_reset(&key);
+		az_key_input_manifest(&key, set);
+		rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key),
+		    err), err);
+	}
+	if (!rc) {
+		az_buf_reset(&key);
+		az_key_input(&key, set, AZ_S(""));
+		rc = remove_below(api, &b, &key, err);
+	}
+	az_buf_release(&key);
+	return rc ? rc : no_content(rq);
+}

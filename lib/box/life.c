@@ -1,0 +1,329 @@
+/* A box from birth to the moment nothing of it is left. */
+#include "box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BIRTH_MS 15000
+
+static void
+new_names(struct box *b)
+{
+	static const char abc[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	unsigned char raw[BOX_TOKEN / 2];
+
+	b->id[0] = 'i';
+	for (int i = 1; i < BOX_ID; i++)
+		b->id[i] = abc[az_random_below(36)];
+	az_random(raw, sizeof raw);
+	for (size_t i = 0; i < sizeof raw; i++)
+		snprintf(b->token + 2 * i, 3, "%02x", raw[i]);
+}
+
+static struct box *
+box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
+    int64_t memory)
+{
+	struct box *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return NULL;
+	new_names(b);
+	b->srv = s;
+	b->refs = 1;
+	b->req = req;
+	b->meta = az_json_get(req, "metadata");
+	b->envs = az_json_get(req, "envVars");
+	b->sock = b->init_fd = -1;
+	b->pid = -1;
+	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	b->memory = memory;
+	b->started_ms = az_wall_ms();
+	b->end_ms = b->started_ms + timeout_s * 1000;
+	b->deadline_ms = az_boot_ms() + timeout_s * 1000;
+	b->next_id = 1;
+	az_buf_init(&b->out, AZ_MIB(8));
+	pthread_mutex_init(&b->mu, NULL);
+	cond_init(&b->cond);
+	return b;
+}
+
+/* The pid of the box's PID 1 from bwrap's info; -1 when it died first. */
+static int
+init_pid(int fd, int64_t deadline_ms)
+{
+	char text[512];
+	size_t n = 0;
+	const char *p;
+
+	for (;;) {
+		struct pollfd pf = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline_ms - az_boot_ms();
+		ssize_t k;
+
+		if (left <= 0 || poll(&pf, 1, (int)left) <= 0)
+			return -1;
+		k = read(fd, text + n, sizeof text - 1 - n);
+		if (k <= 0)
+			return -1;
+		n += (size_t)k;
+		text[n] = 0;
+		p = strstr(text, "\"child-pid\":");
+		if (p && strchr(p, '}')) {
+			struct az_str v = az_str_c(p + 12);
+			int64_t pid;
+			size_t d = 0;
+
+			v = az_str_trim(v);
+			while (d < v.n && v.p[d] >= '0' && v.p[d] <= '9')
+				d++;
+			return az_str_to_i64(az_str_sub(v, 0, d), 2, INT32_MAX, &pid) ?
+			    (int)pid : -1;
+		}
+		if (n == sizeof text - 1)
+			return -1;
+	}
+}
+
+/* What bwrap complained about, as one line. */
+static void
+complaint(int fd, char *out, size_t size)
+{
+	ssize_t n;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	n = read(fd, out, size - 1);
+	out[n > 0 ? n : 0] = 0;
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+}
+
+static void
+reap(struct box *b)
+{
+	int st;
+
+	if (b->init_fd >= 0)
+		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
+	if (b->pid > 0) {
+		kill(b->pid, SIGKILL);
+		while (waitpid(b->pid, &st, 0) < 0 && errno == EINTR)
+			;
+		b->pid = -1;
+	}
+	/* readable when PID 1 and with it everybody in its namespace is dead */
+	if (b->init_fd >= 0) {
+		struct pollfd pf = { .fd = b->init_fd, .events = POLLIN };
+
+		poll(&pf, 1, 5000);
+	}
+	cg_remove(&b->srv->cg, b->id);
+}
+
+static void
+unlist(struct box *b)
+{
+	struct az_box_server *s = b->srv;
+	bool was = false;
+
+	pthread_mutex_lock(&s->mu);
+	for (struct box **pp = &s->boxes; *pp; pp = &(*pp)->next)
+		if (*pp == b) {
+			*pp = b->next;
+			was = true;
+			break;
+		}
+	pthread_mutex_unlock(&s->mu);
+	if (was)
+		box_unref(b);
+}
+
+/* The thread of a box: serves its socket, then buries it. */
+static void *
+io_main(void *arg)
+{
+	struct box *b = arg;
+	struct az_box_server *s = b->srv;
+
+	link_main(b);
+	reap(b);
+	pthread_mutex_lock(&b->mu);
+	b->gone = true;
+	pthread_cond_broadcast(&b->cond);
+	pthread_mutex_unlock(&b->mu);
+	az_log(AZ_INFO, "box.end", AZ_KC("box", b->id), AZ_KC("why", b->why));
+	unlist(b);
+	if (b->home[0])
+		disk_remove(b->home);
+	box_unref(b);
+	pthread_mutex_lock(&s->mu);
+	s->live--;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+	return NULL;
+}
+
+static enum az_code
+start(struct box *b, struct az_err *err)
+{
+	struct az_box_server *s = b->srv;
+	struct cg_limits lim = { b->memory, s->pids, s->cpu_pct };
+	struct spawn j = { .home_bytes = s->disk, .memory = b->memory, .pid = -1,
+		.sock = -1, .info = -1, .err = -1 };
+	int64_t deadline = az_boot_ms() + BIRTH_MS;
+	char why[200] = "";
+	pthread_attr_t a;
+	enum az_code rc;
+	int ipid, bad;
+
+	for (int k = 0; k < CG_KINDS; k++)
+		j.procs[k] = -1;
+	if (b->wake < 0)
+		return az_fail_errno(err, AZ_EUNAVAIL, "box.create", "eventfd");
+	if (!s->tmpfs_home) {
+		snprintf(b->home, sizeof b->home, "%s/%s", s->dir, b->id);
+		if (mkdir(b->home, 0755) < 0)
+			return az_fail_errno(err, AZ_EUNAVAIL, "box.create", "mkdir");
+		j.home = b->home;
+	}
+	j.rlimits = s->cg.mode == CG_NONE;
+	if ((rc = cg_make(&s->cg, b->id, &lim, j.procs, err)))
+		return rc;
+	rc = spawner_run(s->spawner, &j, err);
+	for (int k = 0; k < CG_KINDS; k++)
+		if (j.procs[k] >= 0)
+			close(j.procs[k]);
+	if (rc)
+		return rc;
+	b->pid = j.pid;
+	b->sock = j.sock;
+	fcntl(b->sock, F_SETFL, O_NONBLOCK);
+	ipid = init_pid(j.info, deadline);
+	if (ipid > 0)
+		b->init_fd = (int)syscall(SYS_pidfd_open, ipid, 0);
+	pthread_attr_init(&a);
+	pthread_attr_setstacksize(&a, AZ_KIB(256));
+	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+	b->refs++;		/* the thread's */
+	pthread_mutex_lock(&s->mu);
+	s->live++;
+	pthread_mutex_unlock(&s->mu);
+	b->served = true;
+	bad = pthread_create(&b->io, &a, io_main, b);
+	pthread_attr_destroy(&a);
+	if (bad) {
+		b->served = false;
+		pthread_mutex_lock(&s->mu);
+		s->live--;
+		pthread_mutex_unlock(&s->mu);
+		box_unref(b);
+		close(j.info);
+		close(j.err);
+		return az_fail(err, AZ_EUNAVAIL, "box.create", "cannot start a thread");
+	}
+	pthread_mutex_lock(&b->mu);
+	while (!b->hello && !b->dead &&
+	    cond_wait_until(&b->cond, &b->mu, deadline))
+		;
+	if (!b->hello || b->dead)
+		rc = AZ_EUNAVAIL;
+	pthread_mutex_unlock(&b->mu);
+	if (rc) {
+		complaint(j.err, why, sizeof why);
+		az_fail(err, rc, "box.create", "the sandbox did not start%s%.180s",
+		    why[0] ? ": " : "", why);
+	} else if (b->hello_env || b->hello_fds) {
+		rc = az_fail(err, AZ_EINTERNAL, "box.create",
+		    "the agent inherited %u variables and %u descriptors",
+		    b->hello_env, b->hello_fds);
+	}
+	close(j.info);
+	close(j.err);
+	return rc;
+}
+
+enum az_code
+box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
+    int64_t memory, struct box **out, struct az_err *err)
+{
+	struct box *b = box_new(s, req, timeout_s, memory);
+	enum az_code rc;
+
+	if (!b) {
+		az_json_free(req);
+		return az_fail(err, AZ_ENOMEM, "box.create", "out of memory");
+	}
+	rc = start(b, err);
+	if (!rc) {
+		pthread_mutex_lock(&s->mu);
+		if (s->stopping) {
+			rc = az_fail(err, AZ_EUNAVAIL, "box.create", "stopping");
+		} else {
+			b->next = s->boxes;
+			s->boxes = b;
+			b->refs++;
+			pthread_cond_broadcast(&s->changed);
+		}
+		pthread_mutex_unlock(&s->mu);
+	}
+	if (!rc) {
+		bool dead;
+
+		/* it may have died before it was on the table */
+		pthread_mutex_lock(&b->mu);
+		dead = b->dead;
+		pthread_mutex_unlock(&b->mu);
+		if (dead) {
+			unlist(b);
+			rc = gone(err, "box.create");
+		}
+	}
+	if (rc) {
+		if (b->sock >= 0) {
+			box_destroy(b, "did not start", true);
+		} else {
+			cg_remove(&s->cg, b->id);
+			if (b->home[0])
+				rmdir(b->home);
+		}
+		box_unref(b);
+		return rc;
+	}
+	*out = b;
+	return AZ_OK;
+}
+
+void
+box_destroy(struct box *b, const char *why, bool wait)
+{
+	int64_t deadline;
+
+	unlist(b);
+	pthread_mutex_lock(&b->mu);
+	if (!b->dead) {
+		b->dead = true;
+		snprintf(b->why, sizeof b->why, "%s", why);
+		pthread_cond_broadcast(&b->cond);
+	}
+	/* frozen, stopped or busy: it cannot delay this */
+	if (!b->gone && b->init_fd >= 0)
+		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
+	link_wake(b);
+	deadline = az_boot_ms() + 10000;
+	while (wait && b->served && !b->gone &&
+	    cond_wait_until(&b->cond, &b->mu, deadline))
+		;
+	pthread_mutex_unlock(&b->mu);
+	if (!b->served)
+		reap(b);
+}

@@ -1,0 +1,213 @@
+/* GET /sandboxes: filters, order, pages. */
+#include "control.h"
+
+#include <stdlib.h>
+#include <azlon/crypto.h>
+
+#define LIST_MAX 100
+
+struct query {
+	struct az_str meta;	/* decoded twice: k=v&k=v, each encoded once more */
+	struct az_str template;
+	int64_t after_ms;
+	bool asc;
+	/* the cursor: strictly after this one in the order asked for */
+	bool has_cursor;
+	int64_t cur_ms;
+	struct az_str cur_id;
+};
+
+static struct az_str
+decoded(struct az_arena *a, struct az_str s)
+{
+	struct az_buf b;
+	struct az_str out = { 0 };
+
+	az_buf_init(&b, AZ_KIB(64));
+	if (az_pct_decode(&b, s, true))
+		out = az_arena_str(a, az_buf_str(&b));
+	az_buf_release(&b);
+	return out;
+}
+
+static bool
+meta_match(struct az_arena *a, const struct az_json *meta, struct az_str want)
+{
+	struct az_str pair;
+
+	while (az_str_cut(&want, '&', &pair)) {
+		ptrdiff_t eq = az_str_chr(pair, '=');
+		struct az_str k, v, have;
+		char *key;
+
+		if (!pair.n)
+			continue;
+		k = decoded(a, eq < 0 ? pair : az_str_sub(pair, 0, (size_t)eq));
+		v = eq < 0 ? AZ_S("") : decoded(a, az_str_sub(pair, (size_t)eq + 1, pair.n));
+		key = k.p ? az_arena_cstr(a, k) : NULL;
+		if (!key || !v.p)
+			return false;
+		have = az_json_gets(meta, key);
+		if (!az_json_is_str(az_json_get(meta, key)) || !az_str_eq(have, v))
+			return false;
+	}
+	return true;
+}
+
+/* Order: start, then id ascending. */
+static int
+compare(int64_t am, struct az_str aid, int64_t bm, struct az_str bid, bool asc)
+{
+	if (am != bm)
+		return (am < bm) == asc ? -1 : 1;
+	return az_str_cmp(aid, bid);
+}
+
+static enum az_code
+parse_cursor(struct az_arena *a, struct az_str token, struct query *q,
+    struct az_err *err)
+{
+	struct az_buf b;
+	struct az_str s, rest, ms;
+	bool asc;
+
+	az_buf_init(&b, AZ_KIB(1));
+	if (!az_base64_decode(&b, token) || b.fail)
+		goto bad;
+	s = az_arena_str(a, az_buf_str(&b));
+	rest = s;
+	asc = az_str_ends(s, AZ_S("__asc"));
+	if (!s.p || asc != q->asc || !az_str_cut(&rest, '_', &ms) ||
+	    !az_str_to_i64(ms, 0, INT64_MAX, &q->cur_ms) || rest.n < 1 + BOX_ID ||
+	    rest.p[0] != '_')
+		goto bad;
+	q->cur_id = az_str_sub(rest, 1, 1 + BOX_ID);
+	q->has_cursor = true;
+	az_buf_release(&b);
+	return AZ_OK;
+bad:
+	az_buf_release(&b);
+	return az_fail(err, AZ_EINVAL, "box.list", "Invalid next token");
+}
+
+static enum az_code
+parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none,
+    struct az_err *err)
+{
+	struct az_arena *a = az_rq_arena(rq);
+	struct az_str s, one;
+	enum az_code rc = az_rq_query_i64(rq, "limit", 1, LIST_MAX, LIST_MAX, limit, err);
+
+	if (rc)
+		return rc;
+	*q = (struct query){ 0 };
+	s = az_rq_query(rq, "metadata");
+	if (s.n && !(q->meta = decoded(a, s)).p)
+		return az_fail(err, AZ_EINVAL, "box.list", "metadata: malformed");
+	q->template = az_rq_query(rq, "template");
+	q->asc = az_str_eqc(az_rq_query(rq, "order"), "asc");
+	s = az_rq_query(rq, "startedAfter");
+	if (s.n && !az_rfc3339_parse(s, &q->after_ms))
+		return az_fail(err, AZ_EINVAL, "box.list", "startedAfter: not RFC 3339");
+	/* nothing here is ever paused */
+	s = az_rq_query(rq, "state");
+	*none = s.n > 0;
+	while (s.n && az_str_cut(&s, ',', &one))
+		if (az_str_eqc(one, "running"))
+			*none = false;
+	s = az_rq_query(rq, "nextToken");
+	return s.n ? parse_cursor(a, s, q, err) : AZ_OK;
+}
+
+static bool
+wanted(struct az_arena *a, const struct box *b, const struct query *q)
+{
+	if (q->after_ms && b->started_ms <= q->after_ms)
+		return false;
+	if (q->template.n && !az_str_eqc(q->template, "base"))
+		return false;
+	if (q->has_cursor && compare(b->started_ms, az_str_c(b->id), q->cur_ms,
+	    q->cur_id, q->asc) <= 0)
+		return false;
+	return !q->meta.n || meta_match(a, b->meta, q->meta);
+}
+
+static int
+newest(const void *x, const void *y)
+{
+	const struct box *a = *(struct box *const *)x, *b = *(struct box *const *)y;
+
+	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id),
+	    false);
+}
+
+static int
+oldest(const void *x, const void *y)
+{
+	const struct box *a = *(struct box *const *)x, *b = *(struct box *const *)y;
+
+	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id),
+	    true);
+}
+
+static void
+next_token(struct az_rq *rq, const struct box *b, bool asc)
+{
+	struct az_buf t, o;
+
+	az_buf_init(&t, 128);
+	az_buf_init(&o, 256);
+	az_buf_addf(&t, "%lld__%s%s", (long long)b->started_ms, b->id, asc ? "__asc" : "");
+	az_base64url(&o, az_buf_str(&t));
+	az_rs_header(rq, "X-Next-Token", az_buf_str(&o));
+	az_buf_release(&t);
+	az_buf_release(&o);
+}
+
+enum az_code
+control_list(struct az_rq *rq, void *app, struct az_err *err)
+{
+	struct az_box_server *s = app;
+	struct az_arena *a = az_rq_arena(rq);
+	struct box **v = NULL;
+	struct az_buf out;
+	struct az_jw w;
+	struct query q;
+	size_t n = 0, total = 0, cap;
+	int64_t limit;
+	bool none = false;
+	enum az_code rc;
+
+	if ((rc = check_key(rq, s, err)) ||
+	    (rc = parse_query(rq, &q, &limit, &none, err)))
+		return rc;
+	cap = (size_t)s->max + 1;
+	v = az_arena_alloc(a, cap * sizeof *v);
+	if (!v)
+		return az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
+	pthread_mutex_lock(&s->mu);
+	for (struct box *b = s->boxes; b; b = b->next) {
+		total++;
+		if (!none && n < cap && wanted(a, b, &q)) {
+			b->refs++;
+			v[n++] = b;
+		}
+	}
+	pthread_mutex_unlock(&s->mu);
+	qsort(v, n, sizeof *v, q.asc ? oldest : newest);
+	az_buf_init(&out, AZ_MIB(32));
+	az_jw_init(&w, &out);
+	az_jw_arr(&w);
+	for (size_t i = 0; i < n && i < (size_t)limit; i++)
+		sandbox_detail(&w, v[i], false);
+	az_jw_end(&w, ']');
+	if (n > (size_t)limit)
+		next_token(rq, v[limit - 1], q.asc);
+	az_rs_headerf(rq, "X-Total-Running", "%zu", total);
+	for (size_t i = 0; i < n; i++)
+		box_unref(v[i]);
+	if (!(rc = az_buf_check(&out, "box.list", err)))
+		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
+	az_buf_release(&out);
+	return rc;
+}

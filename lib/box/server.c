@@ -1,0 +1,255 @@
+/* The server object: start-up checks, the reaper, shutdown. */
+#include "box.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DISK_EVERY_MS 1000
+
+/* ---- the reaper: deadlines and disks ---- */
+
+/* One box past its deadline, referenced; *next is when to look again. */
+static struct box *
+expired(struct az_box_server *s, int64_t now, int64_t *next)
+{
+	for (struct box *b = s->boxes; b; b = b->next) {
+		if (b->deadline_ms <= now) {
+			b->refs++;
+			return b;
+		}
+		if (b->deadline_ms < *next)
+			*next = b->deadline_ms;
+	}
+	return NULL;
+}
+
+static bool
+runs_something(struct box *b)
+{
+	bool yes = false;
+
+	pthread_mutex_lock(&b->mu);
+	for (struct proc *p = b->procs; p; p = p->next)
+		yes |= p->started && (!p->ended ||
+		    az_boot_ms() - p->ended_ms < 2 * DISK_EVERY_MS);
+	pthread_mutex_unlock(&b->mu);
+	return yes;
+}
+
+static void
+check_disk(struct az_box_server *s, struct box *b)
+{
+	char why[96];
+
+	if (!runs_something(b) || disk_used(b->home, s->disk) <= s->disk)
+		return;
+	snprintf(why, sizeof why, "stopped: disk limit (%lld MiB)",
+	    (long long)(s->disk >> 20));
+	az_log(AZ_INFO, "box.disk", AZ_KC("box", b->id));
+	pthread_mutex_lock(&b->mu);
+	for (struct proc *p = b->procs; p; p = p->next)
+		if (p->started && !p->ended && !p->stop[0])
+			snprintf(p->stop, sizeof p->stop, "%s", why);
+	/* everybody: who wrote is not known, and nothing may go on writing */
+	if (link_send(b, b->next_id++, AW_KILL_ALL, (struct az_str){ 0 },
+	    (struct az_str){ 0 }, false, NULL))
+		az_log(AZ_DEBUG, "box.disk", AZ_KC("err", "gone"));
+	pthread_mutex_unlock(&b->mu);
+}
+
+static void
+check_disks(struct az_box_server *s)
+{
+	struct box *v[64];
+	size_t n = 0;
+
+	pthread_mutex_lock(&s->mu);
+	for (struct box *b = s->boxes; b && n < 64; b = b->next) {
+		b->refs++;
+		v[n++] = b;
+	}
+	pthread_mutex_unlock(&s->mu);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i]->home[0])
+			check_disk(s, v[i]);
+		box_unref(v[i]);
+	}
+}
+
+static void *
+reaper_main(void *arg)
+{
+	struct az_box_server *s = arg;
+	int64_t disk_at = 0;
+
+	prctl(PR_SET_NAME, "box-reaper");
+	pthread_mutex_lock(&s->mu);
+	while (!s->stopping) {
+		int64_t now = az_boot_ms(), next = INT64_MAX;
+		struct box *b = expired(s, now, &next);
+
+		if (b) {
+			pthread_mutex_unlock(&s->mu);
+			box_destroy(b, "expired", false);
+			box_unref(b);
+			pthread_mutex_lock(&s->mu);
+			continue;
+		}
+		if (s->boxes && !s->tmpfs_home) {
+			if (now >= disk_at) {
+				pthread_mutex_unlock(&s->mu);
+				check_disks(s);
+				disk_at = az_boot_ms() + DISK_EVERY_MS;
+				pthread_mutex_lock(&s->mu);
+				continue;
+			}
+			if (disk_at < next)
+				next = disk_at;
+		}
+		cond_wait_until(&s->changed, &s->mu, next == INT64_MAX ? -1 : next);
+	}
+	pthread_mutex_unlock(&s->mu);
+	return NULL;
+}
+
+/* ---- start ---- */
+
+/* Homes that a server which died left behind. */
+static void
+clean_up(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	char path[600];
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] == 'i' && strlen(e->d_name) == BOX_ID) {
+			snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+			disk_remove(path);
+		}
+	if (d)
+		closedir(d);
+}
+
+static enum az_code
+options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err)
+{
+	s->dir = az_str_dup(az_str_c(o->dir));
+	s->agent = az_str_dup(az_str_c(o->agent));
+	s->bwrap = az_str_dup(az_str_c(o->bwrap && *o->bwrap ? o->bwrap :
+	    "/usr/bin/bwrap"));
+	s->key = az_str_dup(az_str_c(o->key));
+	s->port = o->port;
+	s->memory = o->memory_bytes > 0 ? o->memory_bytes :
+	    (int64_t)AZ_LIM_BOX_MEMORY_BYTES;
+	s->disk = o->disk_bytes > 0 ? o->disk_bytes : (int64_t)AZ_LIM_BOX_DISK_BYTES;
+	s->pids = o->pids > 0 ? o->pids : AZ_LIM_BOX_PIDS;
+	s->cpu_pct = o->cpu_pct > 0 ? o->cpu_pct : 100;
+	s->max = o->max > 0 ? o->max : 64;
+	/* a tmpfs counts as memory: only where it fits beside the program's own */
+	s->tmpfs_home = s->disk <= s->memory / 2;
+	s->vet = vet_public;
+	if (!s->dir || !s->agent || !s->bwrap || !s->key)
+		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
+	if (!*s->key)
+		return az_fail(err, AZ_EINVAL, "box.open", "no key given");
+	if (s->dir[0] != '/' || s->agent[0] != '/')
+		return az_fail(err, AZ_EINVAL, "box.open",
+		    "the scratch directory and the agent need absolute paths");
+	return AZ_OK;
+}
+
+enum az_code
+az_box_open(const struct az_box_opts *o, struct az_box_server **out,
+    struct az_err *err)
+{
+	struct az_box_server *s;
+	enum az_code rc;
+
+	if (geteuid() == 0)
+		return az_fail(err, AZ_EUNAVAIL, "box.open",
+		    "sandboxes are never run by root: start this as another user");
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
+	pthread_mutex_init(&s->mu, NULL);
+	cond_init(&s->changed);
+	az_buf_init(&s->bpf, AZ_KIB(64));
+	if ((rc = options(s, o, err)))
+		goto out;
+	rc = AZ_EUNAVAIL;
+	if (access(s->bwrap, X_OK) < 0 || access(s->agent, X_OK) < 0) {
+		az_fail_errno(err, rc, "box.open", "%s and %s are needed", s->bwrap,
+		    s->agent);
+		goto out;
+	}
+	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST) {
+		az_fail_errno(err, rc, "box.open", "cannot make %s", s->dir);
+		goto out;
+	}
+	/* this process's memory and environment are nobody's business */
+	prctl(PR_SET_DUMPABLE, 0);
+	clean_up(s->dir);
+	if ((rc = etc_make(s->dir, err)) || (rc = filter_build(&s->bpf, err)) ||
+	    (rc = cg_open(&s->cg, o->cgroup, err)) ||
+	    (rc = spawner_open(s, &s->spawner, err)))
+		goto out;
+	if (pthread_create(&s->reaper, NULL, reaper_main, s)) {
+		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");
+		goto out;
+	}
+	s->reaper_on = true;
+	rc = canaries_run(s, err);
+out:
+	if (rc)
+		az_box_close(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void
+az_box_close(struct az_box_server *s)
+{
+	struct idem *k;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->mu);
+	s->stopping = true;
+	pthread_cond_broadcast(&s->changed);
+	while (s->boxes) {
+		struct box *b = s->boxes;
+
+		b->refs++;
+		pthread_mutex_unlock(&s->mu);
+		box_destroy(b, "the server stops", false);
+		box_unref(b);
+		pthread_mutex_lock(&s->mu);
+	}
+	while (s->live > 0)
+		cond_wait_until(&s->changed, &s->mu, -1);
+	pthread_mutex_unlock(&s->mu);
+	if (s->reaper_on)
+		pthread_join(s->reaper, NULL);
+	spawner_close(s->spawner);
+	while ((k = s->idem)) {
+		s->idem = k->next;
+		free(k->key);
+		free(k);
+	}
+	cg_release(&s->cg);
+	az_buf_release(&s->bpf);
+	free(s->dir);
+	free(s->agent);
+	free(s->bwrap);
+	free(s->key);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->mu);
+	free(s);
+}

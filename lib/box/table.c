@@ -1,0 +1,115 @@
+/* The table of boxes: finding, references, deadlines. */
+#include "box.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+void
+cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t a;
+
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &a);
+	pthread_condattr_destroy(&a);
+}
+
+bool
+cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
+{
+	int64_t left;
+	struct timespec t;
+
+	if (deadline_ms < 0) {
+		pthread_cond_wait(c, m);
+		return true;
+	}
+	left = deadline_ms - az_boot_ms();
+	if (left <= 0)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += left / 1000;
+	t.tv_nsec += (left % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(c, m, &t);
+	return true;	/* the caller looks at its condition, then comes again */
+}
+
+enum az_code
+gone(struct az_err *err, const char *op)
+{
+	enum az_code c = az_fail(err, AZ_EUNAVAIL, op, "the sandbox is gone");
+
+	az_err_reason(err, "sandbox_gone");
+	return c;
+}
+
+struct box *
+box_find(struct az_box_server *s, struct az_str id)
+{
+	ptrdiff_t dash = az_str_chr(id, '-');
+	struct box *b;
+
+	/* older clients still append "-<client id>" */
+	if (dash >= 0)
+		id = az_str_sub(id, 0, (size_t)dash);
+	pthread_mutex_lock(&s->mu);
+	for (b = s->boxes; b; b = b->next)
+		if (az_str_eqc(id, b->id)) {
+			b->refs++;
+			break;
+		}
+	pthread_mutex_unlock(&s->mu);
+	return b;
+}
+
+static void
+box_free(struct box *b)
+{
+	while (b->procs) {
+		struct proc *p = b->procs;
+
+		b->procs = p->next;
+		proc_free(p);
+	}
+	for (size_t i = 0; i < b->allows; i++)
+		free(b->allow[i]);
+	if (b->sock >= 0)
+		close(b->sock);
+	if (b->wake >= 0)
+		close(b->wake);
+	if (b->init_fd >= 0)
+		close(b->init_fd);
+	az_buf_release(&b->out);
+	az_json_free(b->req);
+	pthread_cond_destroy(&b->cond);
+	pthread_mutex_destroy(&b->mu);
+	free(b);
+}
+
+void
+box_unref(struct box *b)
+{
+	if (--b->refs == 0)
+		box_free(b);
+}
+
+void
+box_touch(struct box *b, int64_t timeout_s, bool only_extend)
+{
+	struct az_box_server *s = b->srv;
+	int64_t at = az_boot_ms() + timeout_s * 1000;
+
+	pthread_mutex_lock(&s->mu);
+	if (!only_extend || at > b->deadline_ms) {
+		b->deadline_ms = at;
+		b->end_ms = az_wall_ms() + timeout_s * 1000;
+		pthread_cond_broadcast(&s->changed);	/* the reaper looks again */
+	}
+	pthread_mutex_unlock(&s->mu);
+}

@@ -1,0 +1,204 @@
+/*
+ * AutonomousCodingWorkflow: what the run wants that its history does not have yet.
+ */
+#include "state.h"
+
+#include <azlon/limits.h>
+
+#define OP "flow.coding"
+
+enum {
+	/* the finalisation has a time of its own: it comes after the wall timer too */
+	FINALIZE_TOTAL_MS = 3600 * 1000,
+	RETRY_INITIAL_MS = 500,
+	RETRY_MAX_MS = 10 * 1000,
+};
+
+static int64_t
+attempt_ms(enum flow_step s)
+{
+	switch (s) {
+	case STEP_GENERATE:
+		return 1000 * 1000;
+	case STEP_PREFLIGHT:
+	case STEP_RUN:
+		return 3600 * 1000;
+	case STEP_VALIDATE:
+		return 1800 * 1000;
+	case STEP_FINALIZE:
+	case STEP_NONE:
+	case STEP_CLOSE:
+		break;
+	}
+	return 600 * 1000;
+}
+
+static enum az_code
+add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err)
+{
+	if (out->n == AZ_CMDS_MAX)
+		return az_fail(err, AZ_EINTERNAL, OP, "more than %d commands", AZ_CMDS_MAX);
+	out->v[out->n++] = *c;
+	return AZ_OK;
+}
+
+static enum az_code
+text_in(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err)
+{
+	enum az_code rc = az_buf_check(b, OP, err);
+
+	if (rc != AZ_OK)
+		return rc;
+	*out = az_arena_str(a, az_buf_str(b));
+	return out->p ? AZ_OK : az_fail(err, AZ_ENOMEM, OP, "no memory for a payload");
+}
+
+static int64_t
+left_s(int64_t limit_ms, int64_t used_ms)
+{
+	return used_ms >= limit_ms ? 1 : (limit_ms - used_ms + 999) / 1000;
+}
+
+static int64_t
+tokens_left(const struct flow_state *st)
+{
+	int64_t left = st->lim.tokens - st->tokens_in - st->tokens_out;
+
+	return left < 1 ? 1 : left;
+}
+
+/* Input of the function that is wanted: see README.md. */
+static enum az_code
+fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
+{
+	enum az_code rc;
+	struct az_buf b;
+	struct az_jw w;
+
+	az_buf_init(&b, AZ_MIB(1));
+	az_jw_init(&w, &b);
+	az_jw_obj(&w);
+	az_jw_ki(&w, "v", 1);
+	az_jw_ki(&w, "iteration", st->iteration);
+	switch (st->step) {
+	case STEP_GENERATE:
+		az_jw_ki(&w, "previous", st->n_att ? st->att[st->n_att - 1].iteration : 0);
+		az_jw_ki(&w, "base", st->plan.base);
+		az_jw_ki(&w, "best", st->best);
+		az_jw_kc(&w, "strategy", st->plan.strategy);
+		az_jw_ki(&w, "tokens_left", tokens_left(st));
+		break;
+	case STEP_PREFLIGHT:
+	case STEP_RUN:
+		az_jw_ki(&w, "sandbox_s_left", left_s(st->lim.sandbox_ms, st->sandbox_ms));
+		break;
+	case STEP_VALIDATE:
+		az_jw_ki(&w, "best", st->best);
+		az_jw_kb(&w, "last", st->iteration >= st->lim.iterations);
+		az_jw_ki(&w, "tokens_left", tokens_left(st));
+		break;
+	case STEP_FINALIZE:
+		az_jw_ki(&w, "best", st->best);
+		az_jw_kc(&w, "status", st->status);
+		az_jw_kc(&w, "reason", st->reason);
+		break;
+	case STEP_NONE:
+	case STEP_CLOSE:
+		break;
+	}
+	if (!st->request_sent) {
+		az_jw_key(&w, "request");
+		az_jw_value(&w, st->request);
+	}
+	az_jw_end(&w, '}');
+	rc = text_in(st->a, &b, out, err);
+	az_buf_release(&b);
+	return rc;
+}
+
+static enum az_code
+want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
+{
+	int64_t left = st->lim.wall_ms - (st->now_ms - st->started->t_ms);
+	struct az_cmd c = { .type = AZ_CMD_SCHEDULE_FN };
+	enum az_code rc;
+
+	c.name = az_str_c(flow_fn_name(st->step));
+	if (left < 1000)
+		left = 1000;
+	c.opts = (struct az_fn_opts){
+		.start_to_close_ms = attempt_ms(st->step),
+		.schedule_to_close_ms = st->step == STEP_FINALIZE ? FINALIZE_TOTAL_MS : left,
+		.heartbeat_ms = AZ_HEARTBEAT_TIMEOUT_MS,
+		.retry_initial_ms = RETRY_INITIAL_MS,
+		.retry_max_ms = RETRY_MAX_MS,
+		.retry_coefficient = 2,
+	};
+	rc = fn_input(st, &c.payload, err);
+	return rc == AZ_OK ? add(out, &c, err) : rc;
+}
+
+static enum az_code
+want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
+{
+	struct az_cmd c = { .type = AZ_CMD_COMPLETE };
+	bool won = st->status && strcmp(st->status, "succeeded") == 0;
+	enum az_code rc;
+	struct az_buf b;
+	struct az_jw w;
+
+	az_buf_init(&b, AZ_KIB(16));
+	az_jw_init(&w, &b);
+	az_jw_obj(&w);
+	az_jw_kc(&w, "status", st->status);
+	az_jw_kb(&w, "result", won);
+	az_jw_kc(&w, "reason", st->reason);
+	az_jw_ks(&w, "message", az_str_sub(st->message, 0, 1000));
+	az_jw_ki(&w, "best_iteration", st->final_iteration ? st->final_iteration : st->best);
+	az_jw_ki(&w, "iterations", (int64_t)st->n_att);
+	az_jw_end(&w, '}');
+	rc = text_in(st->a, &b, &c.payload, err);
+	az_buf_release(&b);
+	if (rc != AZ_OK)
+		return rc;
+	if (st->cancelled) {
+		c.type = AZ_CMD_CANCELED;
+	} else if (st->infra) {
+		c.type = AZ_CMD_FAIL;
+		c.reason = az_str_c(st->reason);
+		c.message = az_str_sub(st->message, 0, 1000);
+	}
+	return add(out, &c, err);
+}
+
+static enum az_code
+fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
+    struct az_err *err)
+{
+	struct flow_state st;
+	enum az_code rc;
+
+	out->n = 0;
+	rc = flow_walk(&st, h, a, err);
+	if (rc != AZ_OK || !st.started || st.close)
+		return rc;
+	if (st.step == STEP_CLOSE)
+		return want_close(&st, out, err);
+	if (!st.timer) {
+		struct az_cmd c = { .type = AZ_CMD_START_TIMER, .delay_ms = st.lim.wall_ms };
+
+		rc = add(out, &c, err);
+		if (rc != AZ_OK)
+			return rc;
+	}
+	if (!st.pending)
+		return want_function(&st, out, err);
+	if (st.status && st.step != STEP_FINALIZE && !st.cancel_sent) {
+		struct az_cmd c = { .type = AZ_CMD_CANCEL_FN, .ref = st.pending };
+
+		return add(out, &c, err);
+	}
+	return AZ_OK;
+}
+
+const struct az_workflow az_flow_coding = { "AutonomousCodingWorkflow", fold };

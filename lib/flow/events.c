@@ -1,0 +1,236 @@
+/*
+ * The public event log: a projection of the history, so that it needs no store of
+ * its own and is the same on every engine. An event's number depends only on what
+ * stands before it, never on what follows.
+ */
+#include "state.h"
+
+#include <azlon/clock.h>
+
+#define OP "flow.events"
+
+struct emit {
+	const struct flow_state *st;
+	int64_t seq, after;
+	int64_t t_ms;
+	struct az_buf line;	/* reused */
+	bool (*fn)(void *arg, const struct az_flow_event *e);
+	void *arg;
+	bool stopped;		/* the reader has enough */
+	bool running;		/* run.status running was told */
+	bool cancelling;
+	bool finished;		/* run.finished comes next */
+};
+
+/* Begin a line; members follow, then flush(). */
+static void
+begin(struct emit *m, struct az_jw *w)
+{
+	char t[64];
+	struct az_buf tb;
+
+	m->seq++;
+	az_buf_init(&tb, sizeof(t));
+	az_rfc3339(&tb, m->t_ms);
+	az_buf_reset(&m->line);
+	az_jw_init(w, &m->line);
+	az_jw_obj(w);
+	az_jw_ki(w, "seq", m->seq);
+	az_jw_ks(w, "t", az_buf_str(&tb));
+	az_jw_ki(w, "iteration", m->st->iteration);
+	az_buf_release(&tb);
+}
+
+static enum az_code
+flush(struct emit *m, struct az_jw *w, const char *type, struct az_err *err)
+{
+	struct az_flow_event e = { .seq = m->seq, .type = az_str_c(type) };
+	enum az_code rc;
+
+	az_jw_end(w, '}');
+	rc = az_buf_check(&m->line, OP, err);
+	if (rc != AZ_OK)
+		return rc;
+	e.data = az_buf_str(&m->line);
+	e.last = m->finished;
+	if (m->seq > m->after && !m->stopped)
+		m->stopped = !m->fn(m->arg, &e);
+	return AZ_OK;
+}
+
+static enum az_code
+tell_status(struct emit *m, const char *status, struct az_err *err)
+{
+	struct az_jw w;
+
+	begin(m, &w);
+	az_jw_kc(&w, "status", status);
+	return flush(m, &w, "run.status", err);
+}
+
+static enum az_code
+tell_warning(struct emit *m, struct az_str code, struct az_str message, struct az_err *err)
+{
+	struct az_jw w;
+
+	begin(m, &w);
+	if (code.n)
+		az_jw_ks(&w, "code", code);
+	az_jw_ks(&w, "message", message);
+	return flush(m, &w, "warning", err);
+}
+
+static enum az_code
+at_start(struct emit *m, struct az_err *err)
+{
+	const struct az_json *ws = az_json_get(m->st->input, "warnings");
+	enum az_code rc = tell_status(m, "queued", err);
+
+	for (size_t i = 0; rc == AZ_OK && i < az_json_len(ws); i++) {
+		const struct az_json *v = az_json_at(ws, i);
+		struct az_str text = az_json_is_str(v) ? az_json_str(v) :
+		    az_json_gets(v, "message");
+
+		rc = tell_warning(m, AZ_S("request"), text, err);
+	}
+	return rc;
+}
+
+static enum az_code
+at_scheduled(struct emit *m, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+	struct az_jw w;
+
+	if (!m->running && m->st->step != STEP_FINALIZE) {
+		m->running = true;
+		rc = tell_status(m, "running", err);
+	}
+	if (rc != AZ_OK || m->st->step != STEP_GENERATE)
+		return rc;
+	begin(m, &w);
+	az_jw_ki(&w, "max_iterations", m->st->lim.iterations);
+	az_jw_kc(&w, "strategy", m->st->plan.strategy);
+	return flush(m, &w, "iteration.start", err);
+}
+
+/* The events a function listed in its result. */
+static enum az_code
+from_result(struct emit *m, const struct az_json *r, struct az_err *err)
+{
+	static const char *const allowed[] = { "llm.done", "files.changed",
+		"sandbox.start", "check", "verdict", "input.needed", "warning" };
+	const struct az_json *evs = az_json_get(r, "events");
+	enum az_code rc = AZ_OK;
+
+	for (size_t i = 0; rc == AZ_OK && i < az_json_len(evs); i++) {
+		const struct az_json *e = az_json_at(evs, i), *v;
+		struct az_str type = az_json_gets(e, "type"), key;
+		const char *name = NULL;
+		void *it = NULL;
+		struct az_jw w;
+
+		for (size_t k = 0; k < sizeof(allowed) / sizeof(allowed[0]); k++)
+			if (az_str_eqc(type, allowed[k]))
+				name = allowed[k];
+		if (!name)
+			continue;
+		begin(m, &w);
+		while (az_json_each(e, &it, &key, &v)) {
+			if (az_str_eqc(key, "type") || az_str_eqc(key, "seq") ||
+			    az_str_eqc(key, "t") || az_str_eqc(key, "iteration"))
+				continue;
+			az_jw_keys(&w, key);
+			az_jw_value(&w, v);
+		}
+		rc = flush(m, &w, name, err);
+	}
+	return rc;
+}
+
+static enum az_code
+tell_usage(struct emit *m, struct az_err *err)
+{
+	struct az_jw w;
+
+	begin(m, &w);
+	az_jw_ki(&w, "llm_calls", m->st->llm_calls);
+	az_jw_ki(&w, "tokens_in", m->st->tokens_in);
+	az_jw_ki(&w, "tokens_out", m->st->tokens_out);
+	az_jw_ki(&w, "sandbox_s", m->st->sandbox_ms / 1000);
+	return flush(m, &w, "usage", err);
+}
+
+static enum az_code
+at_close(struct emit *m, struct az_err *err)
+{
+	struct az_flow_view v;
+	struct az_jw w;
+
+	flow_view_of(m->st, &v);
+	m->finished = true;
+	begin(m, &w);
+	az_jw_kc(&w, "status", v.status);
+	az_jw_kb(&w, "result", v.result == 1);
+	az_jw_kc(&w, "reason", v.reason);
+	if (v.message.n)
+		az_jw_ks(&w, "message", v.message);
+	az_jw_ki(&w, "best_iteration", v.best_iteration);
+	return flush(m, &w, "run.finished", err);
+}
+
+/* What event e, just taken into m->st, makes public. */
+static enum az_code
+project(struct emit *m, const struct az_event *e, enum flow_step step, int iteration,
+    bool undecided, const struct az_json *r, struct az_err *err)
+{
+	struct flow_state then = *m->st;	/* results belong to their own iteration */
+	const struct flow_state *now = m->st;
+	enum az_code rc = AZ_OK;
+
+	m->t_ms = e->t_ms;
+	if (e->type == AZ_EV_STARTED)
+		return at_start(m, err);
+	if (e->type == AZ_EV_FN_SCHEDULED)
+		return at_scheduled(m, err);
+	if (flow_is_close(e->type))
+		return at_close(m, err);
+	if (e->type == AZ_EV_CANCEL_REQUESTED)
+		return undecided ? tell_status(m, "cancelling", err) : AZ_OK;
+	then.iteration = iteration;
+	m->st = &then;
+	if (e->type == AZ_EV_FN_COMPLETED) {
+		rc = from_result(m, r, err);
+		if (rc == AZ_OK && step == STEP_VALIDATE)
+			rc = tell_usage(m, err);
+	} else if (e->type == AZ_EV_FN_FAILED) {
+		rc = tell_warning(m, e->reason.n ? e->reason : AZ_S("failed"), e->message, err);
+	}
+	m->st = now;
+	return rc;
+}
+
+enum az_code
+az_flow_events(const struct az_history *h, int64_t after, struct az_arena *a,
+    bool (*fn)(void *arg, const struct az_flow_event *e), void *arg, struct az_err *err)
+{
+	struct emit m = { .after = after, .fn = fn, .arg = arg };
+	enum az_code rc = AZ_OK;
+	struct flow_state st;
+
+	flow_begin(&st, a);
+	m.st = &st;
+	az_buf_init(&m.line, AZ_KIB(512));
+	for (size_t i = 0; i < h->n && rc == AZ_OK && !m.stopped; i++) {
+		enum flow_step step = st.step;
+		int iteration = st.iteration;
+		bool undecided = st.status == NULL;
+		const struct az_json *r;
+
+		rc = flow_take(&st, &h->ev[i], &r, err);
+		if (rc == AZ_OK)
+			rc = project(&m, &h->ev[i], step, iteration, undecided, r, err);
+	}
+	az_buf_release(&m.line);
+	return rc;
+}

@@ -1,0 +1,49 @@
+/* One command under way; private to e2b_process.c, e2b_signal.c and e2b_stdin.c. */
+#ifndef AZ_SANDBOX_E2B_PROCESS_H
+#define AZ_SANDBOX_E2B_PROCESS_H
+
+#include <pthread.h>
+#include "e2b.h"
+
+struct run {
+	struct e2b *e;
+	const struct az_box_ref *ref;
+	const struct az_sb_cmd *cmd;
+	struct az_sb_result *result;
+	char tag[200];
+	int64_t pid;		/* 0 until the start event */
+	int64_t deadline;	/* boot clock, ms */
+
+	struct az_http_resp resp;
+	struct e2b_frames frames;
+	struct az_buf raw;	/* one piece of decoded output */
+	struct az_buf other;	/* a reply that is no stream */
+	bool typed, is_stream;	/* content type looked at; it is a stream */
+	bool started, have_end;	/* events seen */
+	bool end_error;		/* the end frame carried one: */
+	enum az_code end_code;
+	struct az_err end_err;
+	bool cancelled, timed_out; /* by us */
+	bool refused;		/* the output callback said no */
+	bool broken;		/* the stream broke the protocol */
+	bool again;		/* this is the second stream, after a cut */
+
+	struct {		/* feeds standard input beside the stream */
+		pthread_t thread;
+		bool on;
+		atomic_bool stop;
+		int64_t pid;
+	} in;
+};
+
+/* {"pid":N}, or {"tag":"…"} while pid is 0, under the key "process" */
+void e2b_selector(struct az_jw *w, int64_t pid, const char *tag);
+/* SIGKILL, whether or not anything is left to kill. */
+void e2b_put_down(struct run *run);
+/* Once per command, when it has started; nothing to do without input. */
+enum az_code e2b_stdin_start(struct run *run, struct az_err *err);
+void e2b_stdin_stop(struct run *run);	/* waits for the thread */
+/* Integers of proto3 JSON: a number or a string. */
+bool e2b_json_i64(const struct az_json *j, int64_t *out);
+
+#endif

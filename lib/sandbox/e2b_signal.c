@@ -1,0 +1,93 @@
+/* Ending processes: one command of ours, or all that the sandbox knows of. */
+#include "e2b_process.h"
+
+#define KILL_MS 4000	/* a cancel must be through within 5 s */
+
+void
+e2b_selector(struct az_jw *w, int64_t pid, const char *tag)
+{
+	az_jw_key(w, "process");
+	az_jw_obj(w);
+	if (pid > 0)
+		az_jw_ki(w, "pid", pid);
+	else
+		az_jw_kc(w, "tag", tag);
+	az_jw_end(w, '}');
+}
+
+static enum az_code
+sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t pid,
+    const char *tag, bool no_probe, struct az_err *err)
+{
+	struct az_buf b;
+	struct az_jw w;
+	enum az_code rc;
+
+	az_buf_init(&b, AZ_KIB(4));
+	az_jw_init(&w, &b);
+	az_jw_obj(&w);
+	e2b_selector(&w, pid, tag);
+	az_jw_kc(&w, "signal", "SIGNAL_SIGKILL");
+	az_jw_end(&w, '}');
+	rc = e2b_unary(e, ref,
+	    &(struct e2b_call){ .method = "process.Process/SendSignal",
+		.body = az_buf_str(&b),
+		.user = user,
+		.total_ms = KILL_MS,
+		.no_probe = no_probe },
+	    NULL, err);
+	az_buf_release(&b);
+	return rc;
+}
+
+void
+e2b_put_down(struct run *run)
+{
+	enum az_code rc = sigkill(run->e, run->ref, run->cmd->user, run->pid, run->tag,
+	    true, NULL);
+
+	(void)rc;	/* it may have ended meanwhile */
+}
+
+enum az_code
+e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
+{
+	struct az_err own = AZ_ERR_INIT;
+	enum az_code rc = AZ_OK;
+	int round;
+
+	if (!err)
+		err = &own;
+	/* again until the list is empty: a dying parent may have been starting another */
+	for (round = 0; round < 4; round++) {
+		struct az_json *j = NULL;
+		const struct az_json *list;
+		size_t i, n, killed = 0;
+
+		rc = e2b_unary(e2b_of(s), ref,
+		    &(struct e2b_call){ .method = "process.Process/List",
+			.body = AZ_S("{}"),
+			.max_bytes = E2B_REPLY_BYTES },
+		    &j, err);
+		if (rc != AZ_OK)
+			return rc;
+		list = az_json_get(j, "processes");
+		n = az_json_len(list);
+		for (i = 0; i < n && rc == AZ_OK; i++) {
+			int64_t pid = 0;
+
+			if (!e2b_json_i64(az_json_get(az_json_at(list, i), "pid"), &pid) ||
+			    pid <= 0)
+				continue;
+			killed++;
+			rc = sigkill(e2b_of(s), ref, NULL, pid, NULL, false, err);
+			if (rc == AZ_ENOTFOUND && strcmp(err->reason, E2B_GONE) != 0)
+				rc = AZ_OK;	/* it ended by itself */
+		}
+		az_json_free(j);
+		if (rc != AZ_OK || killed == 0)
+			return rc;
+	}
+	/* signals were taken; what still stands in the list is dying */
+	return AZ_OK;
+}

@@ -1,0 +1,365 @@
+/*
+ * The accept loop: leader/follower. One thread polls {listening socket, eventfd},
+ * accepts, hands the lead to the thread that went idle last, and serves. Threads
+ * are made when there is no idle one to lead, so a quiet process stays small.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <azlon/clock.h>
+#include <azlon/limits.h>
+#include <azlon/log.h>
+#include "web.h"
+
+#define THREADS_DEFAULT 64
+#define THREADS_MAX 512	/* libfcgi closes connections through select() */
+#define DRAIN_MS 10000
+#define ABORT_MS 2000	/* after the drain: for handlers whose client was cut */
+#define ARENA_BYTES AZ_MIB(8)
+
+/* a sanitizer's frames are several times larger */
+#if defined(__SANITIZE_ADDRESS__)
+#define STACK_BYTES AZ_MIB(2)
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define STACK_BYTES AZ_MIB(2)
+#endif
+#endif
+#ifndef STACK_BYTES
+#define STACK_BYTES AZ_KIB(256)
+#endif
+
+static void *thread_main(void *arg);
+
+static pthread_once_t fcgx_once = PTHREAD_ONCE_INIT;
+static int fcgx_failed;
+
+static void
+fcgx_init(void)
+{
+	fcgx_failed = FCGX_Init();
+}
+
+static void
+stop_ask(struct web_server *s)
+{
+	uint64_t one = 1;
+
+	atomic_store(&s->stopping, true);
+	/* never read: every later leader sees it too */
+	(void)!write(s->stop_fd, &one, sizeof one);
+	pthread_mutex_lock(&s->mu);
+	for (struct web_thread *t = s->idle; t; t = t->next_idle)
+		pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&s->mu);
+}
+
+bool
+az_web_stopping(const struct az_rq *rq)
+{
+	return atomic_load(&rq->srv->stopping);
+}
+
+/* s->mu held. */
+static enum az_code
+thread_add(struct web_server *s)
+{
+	struct web_thread *t;
+	pthread_attr_t attr;
+	int r;
+
+	if (s->n_threads == s->max_threads || atomic_load(&s->stopping))
+		return AZ_OK;
+	if (!(t = calloc(1, sizeof *t)))
+		return AZ_ENOMEM;
+	t->s = s;
+	pthread_cond_init(&t->wake, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	r = pthread_create(&t->id, &attr, thread_main, t);
+	pthread_attr_destroy(&attr);
+	if (r != 0) {
+		pthread_cond_destroy(&t->wake);
+		free(t);
+		return AZ_EUNAVAIL;
+	}
+	s->all[s->n_threads++] = t;
+	s->n_alive++;
+	return AZ_OK;
+}
+
+/* Wait for the lead; false when the process stops. */
+static bool
+lead_take(struct web_thread *t)
+{
+	struct web_server *s = t->s;
+
+	pthread_mutex_lock(&s->mu);
+	if (s->led) {
+		t->next_idle = s->idle;
+		s->idle = t;
+		t->lead = false;
+		while (!t->lead && !atomic_load(&s->stopping))
+			pthread_cond_wait(&t->wake, &s->mu);
+	}
+	s->led = true;
+	pthread_mutex_unlock(&s->mu);
+	return !atomic_load(&s->stopping);
+}
+
+/* Hand the lead on; busy: this thread serves a request now. */
+static void
+lead_pass(struct web_thread *t, bool busy)
+{
+	struct web_server *s = t->s;
+	bool failed = false;
+
+	pthread_mutex_lock(&s->mu);
+	t->busy = busy;
+	if (s->idle) {
+		struct web_thread *next = s->idle;
+		s->idle = next->next_idle;
+		next->lead = true;
+		pthread_cond_signal(&next->wake);
+	} else {
+		s->led = false;
+		failed = thread_add(s) != AZ_OK;
+	}
+	pthread_mutex_unlock(&s->mu);
+	if (failed)
+		az_log(AZ_WARN, "web.thread", AZ_KC("err",
+		    "no further thread; requests wait for the ones there are"));
+}
+
+/* Accept one request; false when told to stop. */
+static bool
+lead_accept(struct web_thread *t)
+{
+	struct web_server *s = t->s;
+	struct pollfd p[2] = { { .fd = s->w->listen_fd, .events = POLLIN },
+		{ .fd = s->stop_fd, .events = POLLIN } };
+
+	for (;;) {
+		int r = poll(p, 2, -1);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0 || p[1].revents)
+			return false;
+		if (p[0].revents & (POLLERR | POLLNVAL | POLLHUP)) {
+			az_log(AZ_ERROR, "web.listen",
+			    AZ_KC("err", "listening socket unusable"));
+			atomic_store(&s->failed, true);
+			stop_ask(s);
+			return false;
+		}
+		r = FCGX_Accept_r(&t->f);
+		if (r == 0) {
+			(void)fcntl(t->f.ipcFd, F_SETFD, FD_CLOEXEC);
+			return true;
+		}
+		/* another process won, or the peer left already */
+		if (r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
+			continue;
+		az_log(AZ_WARN, "web.accept", AZ_KN("sys", -r));
+		/* out of descriptors or memory: let requests under way end */
+		(void)poll(&p[1], 1, 100);
+	}
+}
+
+static void
+serve(struct web_thread *t, struct az_arena *arena)
+{
+	struct az_rq *rq = &t->rq;
+
+	memset(rq, 0, sizeof *rq);
+	rq->srv = t->s;
+	rq->f = &t->f;
+	rq->arena = arena;
+	rq->method = rq->path = rq->id = AZ_S("");
+	az_buf_init(&rq->head, WEB_HEAD_BYTES);
+	web_answer_reset(rq);
+	web_serve(rq);
+	az_buf_release(&rq->head);
+	az_arena_reset(arena);
+
+	pthread_mutex_lock(&t->s->mu);
+	t->busy = false;
+	pthread_mutex_unlock(&t->s->mu);
+	FCGX_Finish_r(&t->f);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct web_thread *t = arg;
+	struct web_server *s = t->s;
+	size_t bytes = s->w->arena_bytes ? s->w->arena_bytes : ARENA_BYTES;
+	struct az_arena *arena = az_arena_new(bytes);
+
+	FCGX_InitRequest(&t->f, s->w->listen_fd, 0);
+	while (arena && lead_take(t)) {
+		bool got = lead_accept(t);
+		lead_pass(t, got);
+		if (got)
+			serve(t, arena);
+	}
+	az_arena_free(arena);
+	FCGX_Free(&t->f, 1);
+
+	pthread_mutex_lock(&s->mu);
+	s->n_alive--;
+	pthread_cond_signal(&s->gone);
+	pthread_mutex_unlock(&s->mu);
+	return NULL;
+}
+
+/* Wait until every thread ended; false when ms went by first. */
+static bool
+all_gone(struct web_server *s, int64_t ms)
+{
+	struct timespec ts;
+	bool gone;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += (time_t)(ms / 1000);
+	ts.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&s->mu);
+	while (s->n_alive > 0 &&
+	    pthread_cond_timedwait(&s->gone, &s->mu, &ts) != ETIMEDOUT)
+		;
+	gone = s->n_alive == 0;
+	pthread_mutex_unlock(&s->mu);
+	return gone;
+}
+
+static void
+cut_busy(struct web_server *s)
+{
+	pthread_mutex_lock(&s->mu);
+	for (int i = 0; i < s->n_threads; i++)
+		if (s->all[i]->busy && s->all[i]->f.ipcFd >= 0)
+			(void)shutdown(s->all[i]->f.ipcFd, SHUT_RDWR);
+	pthread_mutex_unlock(&s->mu);
+}
+
+static void
+server_free(struct web_server *s)
+{
+	for (int i = 0; i < s->n_threads; i++) {
+		pthread_join(s->all[i]->id, NULL);
+		pthread_cond_destroy(&s->all[i]->wake);
+		free(s->all[i]);
+	}
+	free(s->all);
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	pthread_cond_destroy(&s->gone);
+	pthread_mutex_destroy(&s->mu);
+	free(s);
+}
+
+static struct web_server *
+server_new(const struct az_web *w)
+{
+	struct web_server *s = calloc(1, sizeof *s);
+	pthread_condattr_t ca;
+
+	if (!s)
+		return NULL;
+	s->w = w;
+	s->max_threads = w->threads > 0 ? w->threads : THREADS_DEFAULT;
+	if (s->max_threads > THREADS_MAX)
+		s->max_threads = THREADS_MAX;
+	pthread_mutex_init(&s->mu, NULL);
+	pthread_condattr_init(&ca);
+	pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->gone, &ca);
+	pthread_condattr_destroy(&ca);
+	s->all = calloc((size_t)s->max_threads, sizeof(struct web_thread *));
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!s->all || s->stop_fd < 0) {
+		server_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+enum az_code
+az_web_run(const struct az_web *w, struct az_err *err)
+{
+	struct web_server *s = NULL;
+	struct signalfd_siginfo si;
+	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	sigset_t set;
+	int sfd = -1, flags;
+	enum az_code rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* 64 threads must not mean 64 heaps */
+	(void)mallopt(M_ARENA_MAX, 4);
+
+	pthread_once(&fcgx_once, fcgx_init);
+	if (fcgx_failed)
+		return az_fail(err, AZ_EINTERNAL, "web.run", "FCGX_Init failed");
+	flags = fcntl(w->listen_fd, F_GETFL);
+	if (flags < 0 || fcntl(w->listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return az_fail_errno(err, AZ_EIO, "web.run", "listening socket");
+	if ((sfd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
+		return az_fail_errno(err, AZ_EIO, "web.run", "signalfd");
+	if (!(s = server_new(w))) {
+		rc = az_fail(err, AZ_ENOMEM, "web.run", "out of memory");
+		goto out;
+	}
+	pthread_mutex_lock(&s->mu);
+	rc = thread_add(s);
+	pthread_mutex_unlock(&s->mu);
+	if (rc != AZ_OK) {
+		rc = az_fail(err, rc, "web.run", "no thread");
+		goto out;
+	}
+
+	p[0].fd = sfd;
+	p[1].fd = s->stop_fd;
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	/* taken, so that it is not delivered once we unblock */
+	if (p[0].revents && read(sfd, &si, sizeof si) == (ssize_t)sizeof si)
+		az_log(AZ_INFO, "web.stopping", AZ_KN("signal", si.ssi_signo));
+	stop_ask(s);
+	if (w->stopping)
+		w->stopping(w->app);
+	if (!all_gone(s, w->drain_ms > 0 ? w->drain_ms : DRAIN_MS)) {
+		cut_busy(s);
+		if (!all_gone(s, ABORT_MS)) {
+			/* its threads still use s and the app: not freed */
+			s = NULL;
+			rc = az_fail(err, AZ_ETIMEOUT, "web.stop",
+			    "requests did not end in time");
+			goto out;
+		}
+	}
+	if (atomic_load(&s->failed))
+		rc = az_fail(err, AZ_EIO, "web.listen",
+		    "listening socket unusable");
+out:
+	if (s)
+		server_free(s);
+	close(sfd);
+	return rc;
+}

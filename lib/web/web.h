@@ -1,0 +1,100 @@
+/*
+ * Inside the web room. libfcgi's request stands only here and in loop.c, input.c
+ * and answer.c. Everything in a struct az_rq lives until its handler returned.
+ */
+#ifndef AZLON_WEB_ROOM_H
+#define AZLON_WEB_ROOM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <fcgiapp.h>
+#include <azlon/web.h>
+
+#define WEB_PARAMS_MAX 8
+#define WEB_QUERY_MAX 64
+#define WEB_HEAD_BYTES ((size_t)32 * 1024)
+
+struct web_pair {
+	struct az_str name, value;
+};
+
+enum web_state {
+	WEB_HEAD,	/* nothing has left yet */
+	WEB_BODY,	/* status and headers are on their way */
+	WEB_BROKEN	/* connection broken off, or the client is gone */
+};
+
+struct web_server {
+	const struct az_web *w;
+	int max_threads, stop_fd;	/* eventfd, readable once a stop was asked */
+	atomic_bool stopping;
+	atomic_bool failed;		/* the listening socket is unusable */
+	pthread_mutex_t mu;		/* all that follows */
+	pthread_cond_t gone;		/* a thread ended */
+	bool led;			/* some thread polls and accepts */
+	struct web_thread *idle;	/* the last to go idle is the first to lead */
+	struct web_thread **all;
+	int n_threads, n_alive;
+};
+
+struct az_rq {
+	struct web_server *srv;
+	FCGX_Request *f;
+	struct az_arena *arena;
+	struct az_str method, path, query_string, id;
+	char id_text[65];
+	struct web_pair query[WEB_QUERY_MAX];
+	size_t n_query;
+	struct web_pair param[WEB_PARAMS_MAX];
+	size_t n_param;
+	int64_t body_bytes;	/* declared, or -1 */
+	int64_t body_seen;
+	/* the answer */
+	enum web_state state;
+	int status;
+	bool is_head;		/* HEAD: the body is dropped */
+	bool head_bad;		/* a header was refused: the answer becomes a 500 */
+	struct az_buf head;	/* header lines */
+	int64_t sent;		/* body bytes */
+};
+
+struct web_thread {
+	struct web_server *s;
+	pthread_t id;
+	pthread_cond_t wake;
+	struct web_thread *next_idle;
+	bool lead;		/* the lead was handed to this thread */
+	bool busy;		/* f holds a connection with a request */
+	FCGX_Request f;
+	struct az_rq rq;
+};
+
+/* input.c: fill method, path, query, id from the parameters; AZ_EINVAL when what
+   nginx passed cannot be a request of ours. */
+AZ_MUST_CHECK enum az_code web_rq_open(struct az_rq *rq, struct az_err *err);
+
+/* query.c: decode into pairs; text goes to the arena. AZ_EINVAL for a bad escape or
+   a NUL, AZ_ETOOBIG past max pairs. */
+AZ_MUST_CHECK enum az_code web_query_parse(struct az_str qs, struct az_arena *a,
+    struct web_pair *out, size_t max, size_t *n, struct az_err *err);
+
+/* route.c */
+AZ_MUST_CHECK enum az_code web_path_ok(struct az_str path, struct az_err *err);
+bool web_pattern_match(const char *pattern, struct az_str path,
+    struct web_pair *param, size_t *n);
+bool web_methods_have(const char *methods, struct az_str method);
+/* The route, or NULL with err AZ_ENOTFOUND, or AZ_EMETHOD and *allow filled. */
+const struct az_route *web_route_find(const struct az_route *routes,
+    struct az_str method, struct az_str path, struct web_pair *param, size_t *n,
+    struct az_buf *allow, struct az_err *err);
+
+/* answer.c */
+void web_answer_reset(struct az_rq *rq);
+bool web_header_set(const struct az_rq *rq, const char *name);
+AZ_MUST_CHECK enum az_code web_head_send(struct az_rq *rq, struct az_err *err);
+const char *web_reason(int status);
+
+/* serve.c: route, handle, answer, log one request. */
+void web_serve(struct az_rq *rq);
+
+#endif

@@ -1,0 +1,186 @@
+/* The run's sandbox: see box.h. */
+#include "box.h"
+
+#include <stdio.h>
+#include <azlon/crypto.h>
+
+#define OP "work.box"
+
+enum { BOX_LIFE_S = 3600 };
+
+#define META_RUN "azlon_run"
+
+static const char *const *
+domains(struct work_job *j, const struct az_json *allow)
+{
+	size_t n = az_json_len(allow), k = 0;
+	const char **v;
+
+	if (n == 0 || n > 200)
+		return NULL;
+	v = az_arena_alloc(j->a, (n + 1) * sizeof(*v));
+	for (size_t i = 0; v && i < n; i++) {
+		const char *d = az_arena_cstr(j->a, az_json_str(az_json_at(allow, i)));
+
+		if (d && *d)
+			v[k++] = d;
+	}
+	return k ? v : NULL;
+}
+
+static void
+policy(struct work_job *j, struct work_box *b)
+{
+	const struct az_json *net = az_json_get(j->request, "network");
+	struct az_str d = az_json_gets(net, "default");
+
+	b->net = az_str_eqc(d, "deny") ? NET_DENY : az_str_eqc(d, "allow") ? NET_ALLOW :
+	    NET_INSTALL;
+	b->allow = domains(j, az_json_get(net, "allow"));
+}
+
+/* Does the program itself get a route? Domains named one by one are meant for it. */
+static bool
+running_net(const struct work_box *b)
+{
+	return b->net == NET_ALLOW || (b->net == NET_INSTALL && b->allow);
+}
+
+enum az_code
+work_box_network(struct work_job *j, const struct work_box *b, bool building,
+    struct az_err *err)
+{
+	bool on = building ? b->net != NET_DENY : running_net(b);
+	const char *const *allow = building && b->net == NET_INSTALL ? NULL : b->allow;
+
+	return job_sandbox_rc(az_sandbox_network(j->w->sandbox, &b->ref, on,
+	    on ? allow : NULL, err), err);
+}
+
+/* The same attempt of the same step asks for the same sandbox. */
+static void
+create_key(const struct work_job *j, char out[65])
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text), "%.*s/%lld/%d", AZ_FMT(j->ctx->workflow_id),
+	    (long long)j->ctx->ref, j->ctx->attempt);
+
+	az_sha256_hex(az_str_n(text, n < 0 ? 0 : n >= (int)sizeof(text) ?
+	    sizeof(text) - 1 : (size_t)n), out);
+}
+
+static enum az_code
+create(struct work_job *j, struct work_box *b, const char *wid, struct az_err *err)
+{
+	const char *meta[] = { META_RUN, wid, NULL };
+	char key[65];
+	struct az_sb_create c = { .timeout_s = BOX_LIFE_S, .idempotency_key = key,
+		.metadata = meta, .internet = running_net(b), .allow = b->allow };
+
+	create_key(j, key);
+	b->made = true;
+	return job_sandbox_rc(az_sandbox_create(j->w->sandbox, &c, j->a, &b->ref, err), err);
+}
+
+enum az_code
+work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
+{
+	const char *wid = az_arena_cstr(j->a, job_wid(j));
+	struct az_str *ids = NULL;
+	enum az_code rc;
+	size_t n = 0;
+
+	*b = (struct work_box){ .made = false };
+	policy(j, b);
+	if (!wid)
+		return job_nomem(err);
+	rc = job_sandbox_rc(az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n,
+	    err), err);
+	if (rc != AZ_OK)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		rc = az_sandbox_connect(j->w->sandbox, ids[i], BOX_LIFE_S, j->a, &b->ref, err);
+		if (rc == AZ_OK)
+			return AZ_OK;
+		if (rc != AZ_ENOTFOUND)
+			return job_sandbox_rc(rc, err);
+	}
+	return create(j, b, wid, err);
+}
+
+enum az_code
+job_box_kill(struct work_job *j, struct az_err *err)
+{
+	const char *wid = az_arena_cstr(j->a, job_wid(j));
+	struct az_str *ids = NULL;
+	enum az_code rc;
+	size_t n = 0;
+
+	if (!wid)
+		return job_nomem(err);
+	rc = az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n, err);
+	for (size_t i = 0; i < n && rc == AZ_OK; i++)
+		rc = az_sandbox_kill(j->w->sandbox, ids[i], err);
+	return job_sandbox_rc(rc, err);
+}
+
+struct reader {
+	struct az_str left;
+};
+
+static enum az_code
+read_text(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
+{
+	struct reader *r = arg;
+
+	(void)err;
+	*got = r->left.n < n ? r->left.n : n;
+	if (*got)
+		memcpy(p, r->left.p, *got);
+	r->left = az_str_sub(r->left, *got, r->left.n);
+	return AZ_OK;
+}
+
+enum az_code
+work_box_write(struct work_job *j, const struct work_box *b, const char *path,
+    struct az_str body, struct az_err *err)
+{
+	struct reader r = { body };
+
+	return job_sandbox_rc(az_sandbox_upload(j->w->sandbox, &b->ref, path,
+	    (int64_t)body.n, read_text, &r, err), err);
+}
+
+static enum az_code
+append(void *arg, struct az_str chunk, struct az_err *err)
+{
+	struct az_buf *b = arg;
+
+	az_buf_adds(b, chunk);
+	return az_buf_check(b, OP, err);
+}
+
+enum az_code
+work_box_read(struct work_job *j, const struct work_box *b, const char *path, size_t max,
+    struct az_str *out, struct az_err *err)
+{
+	struct az_err e = AZ_ERR_INIT;
+	enum az_code rc;
+	struct az_buf text;
+
+	*out = (struct az_str){ 0 };
+	az_buf_init(&text, max);
+	rc = az_sandbox_download(j->w->sandbox, &b->ref, path, append, &text, &e);
+	if (rc == AZ_OK) {
+		rc = job_text(j, &text, out, err);
+	} else if ((rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0) ||
+	    rc == AZ_ETOOBIG || rc == AZ_EINVAL) {
+		rc = AZ_OK;
+	} else {
+		rc = job_sandbox_rc(rc, &e);
+		if (err)
+			*err = e;
+	}
+	az_buf_release(&text);
+	return rc;
+}

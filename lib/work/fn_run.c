@@ -1,0 +1,76 @@
+/* run_with_e2b: one attempt in the sandbox. */
+#include "execute.h"
+#include "functions.h"
+
+#define OP "work.run"
+
+/* Sandbox time is counted from the first use in an attempt, builds included. */
+static void
+result_of(const struct work_job *j, const char *kind, int64_t exit, int64_t sandbox_ms,
+    int64_t files, struct az_str language, struct az_str text, struct az_jw *w)
+{
+	az_jw_obj(w);
+	az_jw_ki(w, "v", 1);
+	az_jw_ki(w, "iteration", j->iteration);
+	az_jw_kc(w, "kind", kind);
+	az_jw_ki(w, "exit", exit);
+	az_jw_ki(w, "sandbox_ms", sandbox_ms);
+	az_jw_ki(w, "files", files);
+	az_jw_key(w, "events");
+	az_jw_arr(w);
+	az_jw_obj(w);
+	az_jw_kc(w, "type", "sandbox.start");
+	az_jw_ks(w, "language", language);
+	az_jw_kc(w, "kind", kind);
+	az_jw_ks(w, "text", text);
+	az_jw_end(w, '}');
+	if (files > 0) {
+		az_jw_obj(w);
+		az_jw_kc(w, "type", "files.changed");
+		az_jw_kc(w, "by", "program");
+		az_jw_ki(w, "count", files);
+		az_jw_end(w, '}');
+	}
+	az_jw_end(w, ']');
+	az_jw_end(w, '}');
+}
+
+/* Write the result from the record, so that a repeated attempt says the same. */
+static enum az_code
+from_record(struct work_job *j, const struct az_json *rec, struct az_buf *result,
+    struct az_err *err)
+{
+	struct az_jw w;
+
+	az_jw_init(&w, result);
+	result_of(j, az_arena_cstr(j->a, az_json_gets(rec, "kind")),
+	    az_json_geti(rec, "exit", 0), az_json_geti(rec, "sandbox_ms", 0),
+	    az_json_geti(rec, "collected", 0), az_json_gets(rec, "language"),
+	    job_clip(j, az_json_gets(rec, "text"), WORK_MESSAGE_BYTES), &w);
+	return az_buf_check(result, OP, err);
+}
+
+enum az_code
+fn_run(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *result,
+    struct az_err *err)
+{
+	const struct az_json *rec = NULL;
+	struct work_run run;
+	struct work_job j;
+	enum az_code rc;
+
+	rc = job_open(&j, ctx, app, input, "execute", err);
+	if (rc == AZ_OK)
+		rc = job_json_iter(&j, j.iteration, "run", &rec, err);
+	/* a step that had ended before its worker could say so is not done twice */
+	if (rc == AZ_OK && (!rec || az_json_geti(rec, "ref", -1) != ctx->ref)) {
+		rc = execute_iteration(&j, j.iteration,
+		    az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
+		if (rc == AZ_OK)
+			rc = job_json_iter(&j, j.iteration, "run", &rec, err);
+	}
+	if (rc == AZ_OK)
+		rc = from_record(&j, rec, result, err);
+	job_close(&j);
+	return rc;
+}

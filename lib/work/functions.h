@@ -1,0 +1,16 @@
+/* The five functions, one file each: fn_<name>.c. */
+#ifndef AZ_WORK_FUNCTIONS_H
+#define AZ_WORK_FUNCTIONS_H
+
+#include <azlon/work.h>
+
+#define WORK_FN(name) AZ_MUST_CHECK enum az_code name(struct az_fn_ctx *ctx, void *app, \
+    struct az_str input, struct az_buf *result, struct az_err *err)
+
+WORK_FN(fn_preflight);
+WORK_FN(fn_generate);
+WORK_FN(fn_run);
+WORK_FN(fn_validate);
+WORK_FN(fn_finalize);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Calls of the model on behalf of a step.
+ */
+#ifndef AZ_WORK_MODEL_H
+#define AZ_WORK_MODEL_H
+
+#include "job.h"
+
+struct model_use {
+	int64_t calls, tokens_in, tokens_out;
+	struct az_str name, provenance;
+};
+
+struct model_ask {
+	const struct az_llm_msg *msgs;
+	size_t n;
+	const char *schema_name;	/* with schema, or NULL */
+	struct az_str schema;
+	double temperature;
+	int64_t tokens_left;
+};
+
+/* One completion; use grows by what it cost. Heartbeats; ends soon after a cancel. */
+AZ_MUST_CHECK enum az_code model_complete(struct work_job *j, const struct model_ask *q,
+    struct az_llm_reply *r, struct model_use *use, struct az_err *err);
+
+#endif

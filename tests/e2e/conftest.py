@@ -1,0 +1,184 @@
+"""One real stack for the session: nginx, every process, real sandboxes, on free ports."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RECORDINGS = ROOT / "tests" / "recordings"
+BIN = pathlib.Path(os.environ.get("AZLON_BIN", ROOT / "build/release/bin"))
+FULL = os.environ.get("AZLON_TEST_FULL") == "1"
+
+
+def free_ports(n):
+    socks = [socket.socket() for _ in range(n)]
+    for s in socks:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in socks]
+    for s in socks:
+        s.close()
+    return ports
+
+
+class Stack:
+    """A stack of its own: start it, talk to it, break it."""
+
+    def __init__(self, **extra):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="azlon-e2e-"))
+        self.dir.chmod(0o755)
+        self.var = self.dir / "var"
+        self.var.mkdir()
+        self.port, self.tls_port, self.local_port = free_ports(3)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "AZLON_BIN": str(BIN),
+            "AZLON_VAR": str(self.var),
+            "AZLON_PORT": str(self.port),
+            "AZLON_TLS_PORT": str(self.tls_port),
+            "AZLON_LOCAL_PORT": str(self.local_port),
+            "AZLON_REPLAY_FAULTS": "1",
+            "AZLON_RATE": "5000",
+            "AZLON_BURST": "5000",
+            "AZLON_CONNS": "2000",
+            "AZLON_STREAMS": "2000",
+            **extra,
+        }
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def control(self, cmd, check=True):
+        return subprocess.run(
+            [str(ROOT / "fcgi/spawn/stack.sh"), cmd],
+            env=self.env, check=check, capture_output=True, text=True, timeout=120,
+        )
+
+    def start(self):
+        try:
+            self.control("start")
+        except subprocess.CalledProcessError as e:
+            raise RuntimeError(f"stack did not start:\n{e.stdout}\n{e.stderr}\n{self.logs()}") from None
+        return self
+
+    def stop(self):
+        self.control("stop", check=False)
+
+    def close(self):
+        self.stop()
+        keep = os.environ.get("AZLON_KEEP")
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def logs(self, lines=15):
+        out = []
+        for f in sorted((self.var / "log").glob("*.log")):
+            text = f.read_text(errors="replace").splitlines()[-lines:]
+            out.append(f"--- {f.name}\n" + "\n".join(text))
+        return "\n".join(out)
+
+    # ---- processes ----
+    def pid(self, part):
+        return int((self.var / "run" / f"{part}.pid").read_text())
+
+    def kill(self, part, sig=signal.SIGKILL):
+        os.kill(self.pid(part), sig)
+
+    def alive(self, part):
+        try:
+            stat = pathlib.Path(f"/proc/{self.pid(part)}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+    def kill_and_wait(self, part, sig=signal.SIGKILL, within=15):
+        pid = self.pid(part)
+        self.kill(part, sig)
+        until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or not self.alive(part), within)
+
+    # ---- HTTP ----
+    def request(self, method, path, user="alice", **kw):
+        headers = kw.pop("headers", {})
+        if user is not None:
+            headers = {"X-User-ID": user, **headers}
+        kw.setdefault("timeout", 90)
+        return self.http.request(method, self.url + path, headers=headers, **kw)
+
+    def get(self, path, **kw):
+        return self.request("GET", path, **kw)
+
+    def post(self, path, **kw):
+        return self.request("POST", path, **kw)
+
+    def start_run(self, body, user="alice", **kw):
+        r = self.post("/run_workflow", user=user, json={**body, "mode": "async"}, **kw)
+        assert r.status_code == 202, (r.status_code, r.text)
+        return r.json()["workflow_id"]
+
+    def finish(self, wid, user="alice", within=120):
+        """Long poll until the run is over; the last run object."""
+        end = time.monotonic() + within
+        while True:
+            left = max(1, int(end - time.monotonic()))
+            r = self.get(f"/run_workflow/{wid}/result?wait={min(left, 20)}", user=user)
+            if r.status_code == 200:
+                return r.json()["run"]
+            assert r.status_code == 409, (r.status_code, r.text)
+            assert time.monotonic() < end, f"{wid} not finished: {self.get(f'/run_workflow/{wid}', user=user).text}\n{self.logs()}"
+
+    def events(self, wid, user="alice", after=0):
+        out = []
+        while True:
+            r = self.get(f"/run_workflow/{wid}/events?after={after}", user=user)
+            assert r.status_code == 200, r.text
+            page = r.json()["events"]
+            out += page
+            if not page:
+                return out
+            after = page[-1]["seq"]
+
+
+def until(cond, within=10, every=0.05):
+    """Wait for a condition the test cannot subscribe to."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if cond():
+            return
+        time.sleep(every)
+    raise AssertionError(f"condition not met within {within} s")
+
+
+def example(name):
+    return json.loads((RECORDINGS / name / "request.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def stack():
+    s = Stack()
+    try:
+        yield s.start()
+    finally:
+        s.close()
+
+
+@pytest.fixture
+def own_stack():
+    """For tests that break things."""
+    made = []
+
+    def make(**extra):
+        s = Stack(**extra)
+        made.append(s)
+        return s.start()
+
+    yield make
+    for s in made:
+        s.close()

@@ -1,0 +1,131 @@
+"""Processes die; no accepted run is lost and none finishes twice."""
+import random
+import signal
+import threading
+
+import requests
+
+from conftest import FULL, example, until
+
+KILLS = 50 if FULL else 10
+EXPECTED = {
+    "human-eval-001": ("succeeded", 1), "human-eval-010": ("succeeded", 1), "human-eval-065": ("succeeded", 2),
+    "human-eval-108": ("succeeded", 2), "human-eval-127": ("succeeded", 1), "hopeless": ("failed", 3),
+}
+
+
+def check_finished_once(s, wid, name):
+    run = s.finish(wid, within=180)
+    status, iterations = EXPECTED[name]
+    assert (run["status"], run["progress"]["iteration"]) == (status, iterations), (name, run)
+    events = s.events(wid)
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    assert [e["type"] for e in events].count("run.finished") == 1
+    assert [e["type"] for e in events].count("iteration.start") == iterations
+    assert events[-1]["type"] == "run.finished"
+
+
+def test_random_kills_lose_nothing(own_stack):
+    s = own_stack()
+    rng = random.Random(20261124)
+    accepted = []
+    stop = threading.Event()
+
+    def client():
+        names = sorted(EXPECTED)
+        i = 0
+        while not stop.is_set() and len(accepted) < 12 + 2 * KILLS:
+            name = names[i % len(names)]
+            try:
+                r = requests.post(s.url + "/run_workflow", json={**example(name), "mode": "async"},
+                                  headers={"X-User-ID": "alice"}, timeout=10)
+            except requests.RequestException:
+                stop.wait(0.1)
+                continue
+            if r.status_code == 202:  # what was accepted must survive
+                accepted.append((r.json()["workflow_id"], name))
+                i += 1
+            stop.wait(0.25)
+
+    t = threading.Thread(target=client)
+    t.start()
+    try:
+        until(lambda: len(accepted) >= 3, 30)
+        for n in range(KILLS):
+            if n % 5 == 4:
+                targets = ["worker", "run_workflow", "run_workflow-wait", "files", "sandbox", "replay"]
+            else:
+                targets = [rng.choice(["worker", "worker", "worker", "sandbox", "replay", "run_workflow"])]
+            stop.wait(rng.uniform(0.05, 0.6))
+            for part in targets:
+                s.kill(part)
+            s.control("start")
+    finally:
+        stop.set()
+        t.join()
+    assert len(accepted) >= 5
+    for wid, name in accepted:
+        check_finished_once(s, wid, name)
+    listed = []
+    cursor = ""
+    while True:
+        page = s.get(f"/run_workflow?limit=100&cursor={cursor}").json()
+        listed += [r["workflow_id"] for r in page["runs"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            break
+    assert len(listed) == len(set(listed))
+    assert set(w for w, _ in accepted) <= set(listed)
+
+
+def ready(s):
+    return requests.get(s.url + "/run_workflow/health/ready", timeout=20)
+
+
+def test_a_dead_part_is_named_and_waited_for(own_stack):
+    s = own_stack()
+    for part in ("sandbox", "replay", "worker"):
+        s.kill_and_wait(part)
+        r = ready(s)
+        assert r.status_code == 503, (part, r.text)
+        assert {"sandbox": "sandbox", "replay": "llm", "worker": "worker"}[part] in r.text, (part, r.text)
+        wid = s.start_run(example("human-eval-010"))
+        # it waits: still open after a moment, nothing failed
+        now = s.get(f"/run_workflow/{wid}?wait=2").json()
+        assert now["status"] in ("queued", "running"), (part, now)
+        s.control("start")
+        assert s.finish(wid)["status"] == "succeeded", part
+    s.kill_and_wait("run_workflow")
+    r = s.get("/run_workflow")
+    assert r.status_code == 503 and "run_workflow" in r.json()["detail"]
+    s.control("start")
+    assert s.get("/run_workflow").status_code == 200
+
+
+def test_stop_is_graceful_and_runs_go_on_after_it(own_stack):
+    s = own_stack()
+    wid = s.start_run(example("hopeless"))
+    s.stop()
+    for part in ("nginx", "run_workflow", "worker", "sandbox"):
+        assert not (s.var / "run" / f"{part}.pid").exists()
+    s.start()
+    check_finished_once(s, wid, "hopeless")
+
+
+def test_sigterm_lets_a_request_in_hand_finish(own_stack):
+    s = own_stack()
+    wid = s.start_run(example("endless"))
+    got = {}
+
+    def waiter():
+        got["r"] = s.get(f"/run_workflow/{wid}?wait=20")
+
+    t = threading.Thread(target=waiter)
+    t.start()
+    until(lambda: s.get("/run_workflow/health/live").status_code == 200)
+    s.kill("run_workflow-wait", signal.SIGTERM)
+    t.join(30)
+    assert got["r"].status_code == 200, got["r"].text
+    s.control("start")
+    s.post(f"/run_workflow/{wid}/cancel", json={"mode": "now"})
+    s.finish(wid)

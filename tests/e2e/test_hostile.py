@@ -1,0 +1,80 @@
+"""Programs that misbehave are stopped by limits, and the model is told which.
+
+The replay process answers from scripts here (as when recording), since what a limit
+prints may differ between hosts."""
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from conftest import RECORDINGS
+
+DOCKER = "### FILE: Dockerfile\n~~~~~\nFROM python:3.11\nWORKDIR /app\nCOPY . .\nCMD [\"python3\", \"main.py\"]\n~~~~~\n"
+PROGRAMS = {
+    "flood": "while True:\n    print('x' * 1000)\n",
+    "forks": "import os, time\nwhile True:\n    if os.fork() == 0:\n        time.sleep(600)\n",
+    "memory": "hog = []\nwhile True:\n    hog.append(bytearray(16 << 20))\n",
+    "disk": "with open('big.bin', 'wb') as f:\n    for _ in range(10240):\n        f.write(b'\\1' * (1 << 20))\n",
+}
+FINE = "print('fine')\n"
+JUDGE = '{"result": true, "reason": null, "plan": null, "suspectedFiles": [], "unsuspectedFiles": [], "evidence": "fine"}\n'
+
+
+def reply(code):
+    return f"Plan: try.\n\n{DOCKER}### FILE: main.py\n~~~~~\n{code}~~~~~\n### END\n"
+
+
+@pytest.fixture(scope="module")
+def scripted(request):
+    from conftest import Stack
+    scripts = pathlib.Path(tempfile.mkdtemp(prefix="azlon-scripts-"))
+
+    def script(name, replies):
+        d = scripts / name
+        d.mkdir()
+        for i, text in enumerate(replies, 1):
+            (d / f"{i}.md").write_text(text)
+        shutil.copy(RECORDINGS / "weather" / "provenance.json", d)
+
+    for name, code in PROGRAMS.items():
+        script(name, [reply(code), reply(FINE), JUDGE])
+    script("prose", ["I would rather talk about it."] * 4)
+    script("escape", ["Plan.\n\n### FILE: ../../x\n~~~~~\nevil\n~~~~~\n### END\n"] * 4)
+    script("cut", ["Plan.\n\n### FILE: main.py\n~~~~~\nprint(1"] * 6)
+    for p in [scripts, *scripts.rglob("*")]:
+        os.chmod(p, 0o777 if p.is_dir() else 0o666)
+    s = Stack(AZLON_RECORDINGS=str(scripts), AZLON_RECORD=str(scripts))
+    s.start()
+    yield s
+    s.close()
+    shutil.rmtree(scripts, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name, words", [
+    ("flood", ("output",)), ("forks", ("process", "Resource temporarily unavailable")),
+    ("memory", ("memory", "MemoryError")), ("disk", ("File too large", "No space left", "disk", "memory")),
+])
+def test_limits_stop_a_program_and_the_model_learns_of_it(scripted, name, words):
+    s = scripted
+    wid = s.start_run({
+        "model": f"recording/{name}", "user_prompt": "Print fine.", "test_conditions": "fine is printed",
+        "checks": [{"id": "out", "run": "timeout 20 python3 main.py | head -c 100", "expect": {"stdout_contains": "fine"}}],
+        "limits": {"iterations": 2},
+    })
+    run = s.finish(wid, within=200)
+    assert run["status"] == "succeeded" and run["progress"]["iteration"] == 2, run
+    asked = [json.loads(line) for line in (pathlib.Path(s.env["AZLON_RECORD"]) / f"{name}.jsonl").read_text().splitlines()]
+    second = json.dumps(asked[1]["request"])
+    assert any(w in second for w in words), second[-3000:]
+
+
+@pytest.mark.parametrize("name", ["prose", "escape", "cut"])
+def test_bad_model_output_is_repaired_a_bounded_number_of_times(scripted, name):
+    s = scripted
+    before = set(s.var.parent.parent.glob("x"))
+    run = s.finish(s.start_run({"model": f"recording/{name}", "user_prompt": "Print fine.", "test_conditions": "fine"}))
+    assert (run["status"], run["reason"]) == ("failed", "bad_model_output"), run
+    assert set(s.var.parent.parent.glob("x")) == before

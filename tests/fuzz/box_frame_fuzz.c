@@ -1,0 +1,87 @@
+/*
+ * What an agent sends is hostile: any bytes, fed as frames to a box that has a process,
+ * a request under way and a follower. Whatever comes, queues stay within their windows
+ * and credit never exceeds what was lent.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "box/box.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void
+add_proc(struct box *b, struct proc *p, struct sub *s)
+{
+	memset(p, 0, sizeof *p);
+	p->refs = 1;
+	p->id = 1;
+	p->has_stdin = true;
+	p->stdin_room = AW_STDIN_WINDOW;
+	az_buf_init(&p->ring, 2 * PROC_RING);
+	cond_init(&p->cond);
+	pthread_mutex_init(&p->in_mu, NULL);
+	b->procs = p;
+	b->nprocs = 1;
+	if (s)
+		proc_follow(b, p, s);
+}
+
+static void
+one(const uint8_t *data, size_t n, bool followed)
+{
+	static struct az_box_server srv;
+	struct box b = { .srv = &srv, .sock = -1, .wake = -1, .init_fd = -1,
+		.next_id = 10 };
+	struct proc p;
+	struct sub sub = { 0 };
+	struct call c = { .id = 2 };
+	struct aw_frame f;
+	struct entry e;
+	size_t at = 0, used;
+	bool ok = true;
+
+	srv.vet = vet_public;
+	pthread_mutex_init(&b.mu, NULL);
+	cond_init(&b.cond);
+	az_buf_init(&b.out, AZ_MIB(8));
+	cond_init(&c.cond);
+	az_buf_init(&c.in, AZ_MIB(1));
+	b.calls = &c;
+	add_proc(&b, &p, followed ? &sub : NULL);
+	while (ok && aw_next(data + at, n - at, &f, &used) == 1) {
+		assert(used >= AW_HEAD && used <= n - at);
+		assert(f.body.n == used - AW_HEAD);
+		if (f.type == AW_ENTRY && entry_parse(f.body, &e)) {
+			const char *lo = (const char *)data;
+
+			assert(e.path.p >= lo && e.path.p + e.path.n <= lo + n);
+			assert(e.target.p >= lo && e.target.p + e.target.n <= lo + n);
+			assert(e.path.p[0] == '/');
+		}
+		at += used;
+		ok = link_frame(&b, &f);
+		assert(p.ring.n <= PROC_RING + AW_CHUNK + 5);
+		assert(sub.q.fail == AZ_OK);
+		assert(p.stdin_room <= AW_STDIN_WINDOW);
+		assert(b.nblocked <= BLOCKED_MAX && !b.conns);
+	}
+	proc_leave(&b, &p, &sub);
+	az_buf_release(&p.ring);
+	az_buf_release(&c.in);
+	az_buf_release(&b.out);
+	pthread_cond_destroy(&p.cond);
+	pthread_mutex_destroy(&p.in_mu);
+	pthread_cond_destroy(&c.cond);
+	pthread_cond_destroy(&b.cond);
+	pthread_mutex_destroy(&b.mu);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	one(data, n, false);
+	one(data, n, true);
+	return 0;
+}

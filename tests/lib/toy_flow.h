@@ -1,0 +1,16 @@
+/*
+ * A workflow that plays a script, for tests of engines. The start input is a JSON
+ * string of steps separated by blanks:
+ *   fn:name[,stc=ms][,sch=ms][,hb=ms][,tries=n][,init=ms]   run a function
+ *   timer:ms     signal (wait for one)     bad (an impossible history)
+ * It completes with the last function's result; a failed function fails it with the same
+ * reason. Asked to cancel, it cancels the function under way and ends canceled.
+ */
+#ifndef TOY_FLOW_H
+#define TOY_FLOW_H
+
+#include <azlon/history.h>
+
+extern const struct az_workflow toy_flows[];	/* "Toy" */
+
+#endif

@@ -1,0 +1,856 @@
+/*
+ * The files routes over FastCGI: a real accept loop, dev identity, the store in memory
+ * (we stream) or in a directory (nginx is pointed at the bytes), an engine that knows
+ * two runs.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <cmocka.h>
+#include <azlon/archive.h>
+#include <azlon/crypto.h>
+#include <azlon/json.h>
+#include <azlon/keys.h>
+#include <azlon/log.h>
+#include <azlon/manifest.h>
+#include <azlon/path.h>
+#include <azlon/api.h>
+#include "web_fixture.h"
+
+#define DONE "user-alice-1790000000000-aaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define OPEN "user-alice-1790000000001-bbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define NONE "user-alice-1790000000002-cccccccccccccccccccccccccc"
+#define BOBS "user-bob-1790000000003-dddddddddddddddddddddddddd"
+
+/* ---- an engine of two runs ---- */
+static bool engine_away;
+
+static enum az_code
+describe(struct az_engine *e, struct az_str id, struct az_arena *a,
+    struct az_run_info *out, struct az_err *err)
+{
+	(void)e;
+	(void)a;
+	if (engine_away)
+		return az_fail(err, AZ_EUNAVAIL, "test", "away");
+	if (!az_str_eqc(id, DONE) && !az_str_eqc(id, OPEN))
+		return az_fail(err, AZ_ENOTFOUND, "test", "no such run");
+	out->state = az_str_eqc(id, OPEN) ? AZ_RUN_OPEN : AZ_RUN_COMPLETED;
+	out->uid = AZ_S("alice");
+	return AZ_OK;
+}
+
+static bool any_open;
+
+static enum az_code
+list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
+    struct az_list_page *out, struct az_err *err)
+{
+	(void)e;
+	(void)a;
+	(void)err;
+	out->n = q->state == AZ_RUN_OPEN && any_open;
+	return AZ_OK;
+}
+
+static enum az_code
+ping(struct az_engine *e, struct az_err *err)
+{
+	(void)e;
+	return engine_away ? az_fail(err, AZ_EUNAVAIL, "test", "away") : AZ_OK;
+}
+
+static const struct az_engine_ops engine_ops = { .name = "test",
+	.describe = describe, .list = list, .ping = ping };
+static struct az_engine engine = { &engine_ops };
+
+/* ---- the stack ---- */
+struct fixture {
+	struct web_fixture web;
+	struct az_api api;
+	struct az_bucket b;
+	char root[64];
+	struct az_arena *a;
+	struct fcgi_resp r;
+};
+
+static int
+setup(void **state, bool dir)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct az_err err;
+
+	az_log_open("test", "stderr", AZ_ERROR);
+	engine_away = any_open = false;
+	f->b = az_bucket_of(AZ_S("alice"));
+	f->a = az_arena_new(AZ_MIB(64));
+	if (dir) {
+		strcpy(f->root, "/tmp/azlon-files-XXXXXX");
+		assert_non_null(mkdtemp(f->root));
+		assert_int_equal(az_store_dir_open(f->root, &f->api.store, &err),
+		    AZ_OK);
+	} else {
+		assert_int_equal(az_store_mem_open(&f->api.store, &err), AZ_OK);
+	}
+	assert_int_equal(az_auth_open(&(struct az_auth_opts){ .identity = "dev" },
+	    &f->api.auth, &err), AZ_OK);
+	f->api.engine = &engine;
+	f->api.upload_bytes = 3 << 20;
+	f->web.w.threads = 8;
+	f->web.w.arena_bytes = AZ_MIB(32);
+	assert_true(web_fixture_start(&f->web, az_api_file_routes, &f->api));
+	*state = f;
+	return 0;
+}
+
+static int
+setup_mem(void **state)
+{
+	return setup(state, false);
+}
+
+static int
+setup_dir(void **state)
+{
+	return setup(state, true);
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	web_fixture_stop(&f->web);
+	az_store_close(f->api.store);
+	az_auth_close(f->api.auth);
+	if (f->root[0]) {
+		int tmp = open("/tmp", O_RDONLY | O_DIRECTORY);
+
+		assert_int_equal(az_remove_tree(tmp, f->root + 5), 0);
+		close(tmp);
+	}
+	fcgi_peer_release(&f->r);
+	az_arena_free(f->a);
+	free(f);
+	return 0;
+}
+
+/* head: one header as a parameter, or NULL. The answer is in f->r. */
+static int
+call(struct fixture *f, const char *user, const char *method, const char *path,
+    const char *query, const char *head, const char *type, struct az_str body)
+{
+	char uid[64], ct[128];
+	const char *params[8] = { "HTTP_HOST=localhost", uid, ct };
+	struct fcgi_req q = { .method = method, .path = path, .query = query,
+		.params = params, .body = body.p, .body_n = body.n,
+		.content_length = body.n ? 0 : strcmp(method, "PUT") ? -1 : 0 };
+
+	snprintf(uid, sizeof uid, "HTTP_X_USER_ID=%s", user);
+	snprintf(ct, sizeof ct, "CONTENT_TYPE=%s", type ? type : "");
+	params[3] = head;
+	fcgi_peer_release(&f->r);
+	memset(&f->r, 0, sizeof f->r);
+	assert_true(fcgi_peer_call(f->web.path, &q, &f->r));
+	return f->r.status;
+}
+
+static int
+get(struct fixture *f, const char *path, const char *query, const char *head)
+{
+	return call(f, "alice", "GET", path, query, head, NULL, AZ_S(""));
+}
+
+static const char *
+header(struct fixture *f, const char *name)
+{
+	static char v[2048];
+
+	return fcgi_peer_header(&f->r, name, v, sizeof v) ? v : "";
+}
+
+static const struct az_json *
+json(struct fixture *f)
+{
+	const struct az_json *j = NULL;
+	struct az_err err;
+
+	if (az_json_parse_in(f->a, az_str_n(f->r.body, f->r.body_n),
+	    &az_json_own_limits, &j, &err))
+		fail_msg("%s: %s", err.text, f->r.body);
+	return j;
+}
+
+static void
+check_problem(struct fixture *f, const char *code, const char *says)
+{
+	const struct az_json *j = json(f);
+
+	assert_true(az_str_eqc(az_json_gets(j, "code"), code));
+	if (!strstr(f->r.body, says))
+		fail_msg("%s does not say %s", f->r.body, says);
+}
+
+/* A run's tree: one file "name" in iteration n, or (n < 0) the final manifest. */
+static void
+tree(struct fixture *f, const char *wid, int n, const char *const *paths)
+{
+	struct az_manifest m;
+	struct az_buf key;
+	struct az_err err;
+
+	az_manifest_init(&m, f->a);
+	for (; *paths; paths++) {
+		struct az_file x = { .path = az_str_c(*paths), .mode = 0644,
+			.modified_ms = 1790000000000 };
+		struct az_str body = az_str_c(*paths);
+
+		assert_int_equal(az_blob_put(f->api.store, &f->b, az_str_c(wid),
+		    AZ_S(""), body, x.sha256, &err), AZ_OK);
+		x.size = (int64_t)body.n;
+		assert_int_equal(az_manifest_set(&m, &x, &err), AZ_OK);
+	}
+	az_buf_init(&key, 1000);
+	if (n < 0)
+		az_key_meta(&key, az_str_c(wid), "manifest");
+	else
+		az_key_iter(&key, az_str_c(wid), n, "manifest");
+	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b,
+	    az_buf_str(&key), &err), AZ_OK);
+	az_buf_release(&key);
+}
+
+#define PATHS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* ---- runs ---- */
+
+static void
+test_list_of_current_and_of_an_iteration(void **state)
+{
+	struct fixture *f = *state;
+	const struct az_json *files;
+
+	tree(f, DONE, 1, PATHS("one"));
+	tree(f, DONE, 2, PATHS("two", "d/three.csv"));
+	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
+	files = az_json_get(json(f), "files");
+	assert_int_equal(az_json_len(files), 2);
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"),
+	    "d/three.csv"));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "mime"),
+	    "text/csv; charset=utf-8"));
+	assert_int_equal(get(f, "/files/" DONE, "iteration=1", NULL), 200);
+	assert_non_null(strstr(f->r.body, "\"one\""));
+	assert_int_equal(get(f, "/files/" DONE, "iteration=3", NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE, "iteration=x", NULL), 400);
+	tree(f, DONE, -1, PATHS("final"));
+	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
+	assert_non_null(strstr(f->r.body, "\"final\""));
+	assert_int_equal(get(f, "/files/" DONE, NULL, "HTTP_ACCEPT=text/plain"),
+	    200);
+	assert_non_null(strstr(f->r.body, "└── final (5 bytes)"));
+	assert_int_equal(get(f, "/files/" DONE, "view=tree", NULL), 200);
+	assert_int_equal(get(f, "/files/" DONE, "view=legacy", NULL), 200);
+	assert_int_equal(f->r.body[0], '[');
+	assert_int_equal(get(f, "/files/" DONE, "view=x", NULL), 400);
+	assert_int_equal(get(f, "/files/" DONE, "cursor=x", NULL), 400);
+	assert_int_equal(get(f, "/files/" DONE, "limit=0", NULL), 400);
+}
+
+static void
+test_run_without_files_yet(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(f, "/files/" OPEN, NULL, NULL), 200);
+	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 0);
+	assert_int_equal(get(f, "/files/" NONE, NULL, NULL), 404);
+	engine_away = true;
+	assert_int_equal(get(f, "/files/" OPEN, NULL, NULL), 503);
+	check_problem(f, "engine", "engine");
+}
+
+static void
+test_others_runs_do_not_exist(void **state)
+{
+	static const char *const queries[] = { NULL, "format=zip", "view=tree" };
+	struct fixture *f = *state;
+
+	tree(f, DONE, -1, PATHS("a"));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(call(f, "bob", "GET", "/files/" DONE, queries[i],
+		    NULL, NULL, AZ_S("")), 404);
+		assert_int_equal(get(f, "/files/" BOBS, queries[i], NULL), 404);
+	}
+	assert_int_equal(call(f, "bob", "GET", "/files/" DONE "/a", NULL, NULL,
+	    NULL, AZ_S("")), 404);
+	assert_int_equal(call(f, "bob", "DELETE", "/files/" DONE, NULL, NULL, NULL,
+	    AZ_S("")), 404);
+	assert_int_equal(call(f, "bob", "DELETE", "/files/" DONE "/a", NULL, NULL,
+	    NULL, AZ_S("")), 404);
+	/* alice's prefix is nobody's */
+	assert_int_equal(call(f, "alic", "GET", "/files/" DONE, NULL, NULL, NULL,
+	    AZ_S("")), 404);
+	/* a legacy route names its user: only to be compared */
+	assert_int_equal(get(f, "/files/" DONE, "legacy_user=bob", NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE "/a", "legacy_user=alice", NULL),
+	    200);
+	assert_int_equal(get(f, "/files/" DONE "/a",
+	    "legacy_user=bob&legacy_user=alice", NULL), 404);
+	assert_int_equal(get(f, "/files/../etc/passwd", NULL, NULL), 400);
+	assert_int_equal(get(f, "/files/nonsense", NULL, NULL), 404);
+}
+
+static void
+test_bytes_are_streamed_with_ranges(void **state)
+{
+	struct fixture *f = *state;
+	char etag[80], head[200];
+
+	tree(f, DONE, -1, PATHS("d/0123456789.txt"));
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, NULL),
+	    200);
+	assert_string_equal(f->r.body, "d/0123456789.txt");
+	strcpy(etag, header(f, "ETag"));
+	assert_int_equal(strlen(etag), 66);
+	assert_string_equal(header(f, "Content-Type"), "text/plain; charset=utf-8");
+	assert_string_equal(header(f, "Content-Length"), "16");
+	assert_string_equal(header(f, "Content-Disposition"),
+	    "inline; filename=\"0123456789.txt\"");
+	snprintf(head, sizeof head, "HTTP_IF_NONE_MATCH=\"x\", %s", etag);
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, head),
+	    304);
+	assert_int_equal(f->r.body_n, 0);
+	assert_string_equal(header(f, "ETag"), etag);
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL,
+	    "HTTP_RANGE=bytes=2-4"), 206);
+	assert_string_equal(f->r.body, "012");
+	assert_string_equal(header(f, "Content-Range"), "bytes 2-4/16");
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL,
+	    "HTTP_RANGE=bytes=16-"), 416);
+	assert_string_equal(header(f, "Content-Range"), "bytes */16");
+	assert_int_equal(call(f, "alice", "HEAD", "/files/" DONE
+	    "/d/0123456789.txt", NULL, NULL, NULL, AZ_S("")), 200);
+	assert_int_equal(f->r.body_n, 0);
+	assert_string_equal(header(f, "Content-Length"), "16");
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", "download=1",
+	    NULL), 200);
+	assert_string_equal(header(f, "Content-Disposition"),
+	    "attachment; filename=\"0123456789.txt\"");
+	assert_int_equal(get(f, "/files/" DONE "/d", NULL, NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE "/.azlon/manifest", NULL, NULL),
+	    400);
+	assert_int_equal(get(f, "/files/" DONE "/d//x", NULL, NULL), 400);
+}
+
+static void
+test_active_files_are_attachments(void **state)
+{
+	struct fixture *f = *state;
+
+	tree(f, DONE, -1, PATHS("a.html", "a.svg", "a.js", "a.xml", "a.png"));
+	for (const char *const *p = PATHS("a.html", "a.svg", "a.js", "a.xml"); *p;
+	    p++) {
+		char path[200];
+
+		snprintf(path, sizeof path, "/files/" DONE "/%s", *p);
+		assert_int_equal(get(f, path, NULL, NULL), 200);
+		assert_non_null(strstr(header(f, "Content-Disposition"),
+		    "attachment"));
+	}
+	assert_int_equal(get(f, "/files/" DONE "/a.png", NULL, NULL), 200);
+	assert_non_null(strstr(header(f, "Content-Disposition"), "inline"));
+}
+
+static void
+test_nginx_is_pointed_at_the_bytes(void **state)
+{
+	struct fixture *f = *state;
+	char want[300], sha[65];
+
+	tree(f, DONE, -1, PATHS("a b.txt"));
+	assert_int_equal(get(f, "/files/" DONE "/a b.txt", NULL, NULL), 200);
+	assert_int_equal(f->r.body_n, 0);
+	az_sha256_hex(AZ_S("a b.txt"), sha);
+	snprintf(want, sizeof want, "/_dir/%s/" DONE "/.azlon/blobs/%s", f->b.name,
+	    sha);
+	assert_string_equal(header(f, "X-Accel-Redirect"), want);
+	snprintf(want, sizeof want, "\"%s\"", sha);
+	assert_string_equal(header(f, "X-Azlon-ETag"), want);
+	assert_string_equal(header(f, "Content-Type"), "text/plain; charset=utf-8");
+	snprintf(want, sizeof want, "HTTP_IF_NONE_MATCH=\"%s\"", sha);
+	assert_int_equal(get(f, "/files/" DONE "/a b.txt", NULL, want), 304);
+	assert_string_equal(header(f, "X-Accel-Redirect"), "");
+}
+
+static enum az_code
+on_entry(void *arg, struct az_str p, unsigned mode, struct az_err *err)
+{
+	(void)err;
+	(void)mode;
+	az_buf_addf(arg, "%.*s=", AZ_FMT(p));
+	return AZ_OK;
+}
+
+static enum az_code
+on_data(void *arg, struct az_str b, struct az_err *err)
+{
+	(void)err;
+	az_buf_adds(arg, b);
+	return AZ_OK;
+}
+
+static enum az_code
+on_end(void *arg, struct az_err *err)
+{
+	(void)err;
+	az_buf_addch(arg, ' ');
+	return AZ_OK;
+}
+
+static const char *
+unpack(struct fixture *f)
+{
+	static const struct az_archive_limits lim = { 100, 1 << 20, 1 << 20, 100 };
+	int fd = memfd_create("a", MFD_CLOEXEC);
+	struct az_buf b;
+	struct az_archive_in in = { on_entry, on_data, on_end, &b };
+	struct az_err err;
+	const char *out;
+
+	az_buf_init(&b, 1 << 20);
+	assert_int_equal(az_write_all(fd, f->r.body, f->r.body_n), 0);
+	if (az_archive_read(fd, &lim, &in, &err))
+		fail_msg("%s", err.text);
+	close(fd);
+	out = az_arena_cstr(f->a, az_buf_str(&b));
+	az_buf_release(&b);
+	return out ? out : "";
+}
+
+static void
+test_archives(void **state)
+{
+	struct fixture *f = *state;
+
+	tree(f, DONE, -1, PATHS("a", "d/b", "d/c"));
+	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 200);
+	assert_string_equal(header(f, "Content-Type"), "application/zip");
+	assert_string_equal(unpack(f), "a=a d/b=d/b d/c=d/c ");
+	assert_int_equal(get(f, "/files/" DONE, "format=tar.gz&prefix=d/", NULL),
+	    200);
+	assert_string_equal(unpack(f), "d/b=d/b d/c=d/c ");
+	assert_int_equal(call(f, "alice", "HEAD", "/files/" DONE, "format=zip",
+	    NULL, NULL, AZ_S("")), 200);
+	assert_int_equal(f->r.body_n, 0);
+	assert_int_equal(get(f, "/files/" DONE, "format=rar", NULL), 400);
+	assert_int_equal(get(f, "/files/" OPEN, "format=zip", NULL), 200);
+	assert_string_equal(unpack(f), "");
+}
+
+static void
+test_broken_object_breaks_the_archive(void **state)
+{
+	struct fixture *f = *state;
+	struct az_buf key;
+	struct az_err err;
+	char sha[65];
+
+	tree(f, DONE, -1, PATHS("a", "b"));
+	az_sha256_hex(AZ_S("b"), sha);
+	az_buf_init(&key, 1000);
+	az_key_blob(&key, AZ_S(DONE), az_str_c(sha));
+	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key),
+	    &err), AZ_OK);
+	(void)get(f, "/files/" DONE, "format=zip", NULL);
+	/* what came is no answer that ended well */
+	assert_true(!f->r.ended || f->r.junk);
+	/* the first object missing: nothing left yet, so a proper error */
+	az_sha256_hex(AZ_S("a"), sha);
+	az_buf_reset(&key);
+	az_key_blob(&key, AZ_S(DONE), az_str_c(sha));
+	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key),
+	    &err), AZ_OK);
+	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 503);
+	check_problem(f, "store", "store");
+	assert_string_equal(header(f, "Content-Disposition"), "");
+	az_buf_release(&key);
+}
+
+static void
+test_removal(void **state)
+{
+	struct fixture *f = *state;
+	struct az_store_list q = { .limit = 100 };
+	struct az_store_page p;
+	struct az_err err;
+
+	tree(f, DONE, 1, PATHS("a", "b"));
+	tree(f, DONE, -1, PATHS("a", "b", "c"));
+	assert_int_equal(call(f, "alice", "DELETE", "/files/" OPEN, NULL, NULL,
+	    NULL, AZ_S("")), 409);
+	check_problem(f, "not_finished", "cancel");
+	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL,
+	    NULL, AZ_S("")), 204);
+	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE "/a", "iteration=1", NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE "/b", "iteration=1", NULL), 200);
+	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL,
+	    NULL, AZ_S("")), 404);
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
+	    AZ_OK);
+	assert_int_equal(p.n, 4);	/* two manifests, two blobs */
+	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE, NULL, NULL,
+	    NULL, AZ_S("")), 204);
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
+	    AZ_OK);
+	assert_int_equal(p.n, 0);
+	assert_int_equal(call(f, "alice", "DELETE", "/files/" NONE, NULL, NULL,
+	    NULL, AZ_S("")), 404);
+}
+
+static void
+test_removal_of_everything(void **state)
+{
+	struct fixture *f = *state;
+
+	tree(f, DONE, -1, PATHS("a"));
+	any_open = true;
+	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL,
+	    AZ_S("")), 409);
+	any_open = false;
+	assert_int_equal(call(f, "bob", "DELETE", "/files", NULL, NULL, NULL,
+	    AZ_S("")), 204);
+	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 200);
+	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL,
+	    AZ_S("")), 204);
+	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 404);
+}
+
+/* ---- input sets ---- */
+
+#define FORM "multipart/form-data; boundary=XX"
+
+static const char form[] =
+"--XX\r\nContent-Disposition: form-data; name=\"user_id\"\r\n\r\nbob\r\n"
+"--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"x.csv\"\r\n\r\n1,2\r\n"
+"--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"caf\xc3\xa9.txt\"\r\n\r\n\r\n"
+"--XX--\r\n";
+
+static size_t
+objects(struct fixture *f)
+{
+	struct az_store_list q = { .limit = 1000 };
+	struct az_store_page p;
+	struct az_err err;
+
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
+	    AZ_OK);
+	return p.n;
+}
+
+static void
+test_form_makes_a_set(void **state)
+{
+	struct fixture *f = *state;
+	const struct az_json *j;
+	char path[128];
+	struct az_str id;
+
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM,
+	    az_str_c(form)), 201);
+	j = json(f);
+	id = az_json_gets(j, "input_id");
+	assert_true(az_input_id_ok(id));
+	assert_int_equal(az_json_len(az_json_get(j, "files")), 2);
+	snprintf(path, sizeof path, "/files/inputs/%.*s", AZ_FMT(id));
+	assert_string_equal(header(f, "Location"), path);
+	assert_int_equal(get(f, path, NULL, NULL), 200);
+	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 2);
+	assert_true(az_str_eq(az_json_gets(json(f), "input_id"), id));
+	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")),
+	    404);
+	strcat(path, "/x.csv");
+	assert_int_equal(get(f, path, NULL, NULL), 200);
+	assert_string_equal(f->r.body, "1,2");
+	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")),
+	    404);
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
+	    AZ_S("")), 204);
+	assert_int_equal(get(f, path, NULL, NULL), 404);
+	path[strlen(path) - 6] = '\0';
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
+	    AZ_S("")), 204);
+	assert_int_equal(get(f, path, NULL, NULL), 404);
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
+	    AZ_S("")), 404);
+	assert_int_equal(objects(f), 0);
+}
+
+static void
+test_legacy_upload_adds_to_the_default_set(void **state)
+{
+	struct fixture *f = *state;
+	const struct az_json *j, *file;
+
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/old.txt",
+	    NULL, NULL, NULL, AZ_S("old")), 201);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
+	    "view=legacy&legacy_user=bob", NULL, FORM, az_str_c(form)), 404);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
+	    "view=legacy&legacy_user=alice", NULL, FORM, az_str_c(form)), 200);
+	j = json(f);
+	assert_true(az_json_is_str(az_json_get(j, "message")));
+	file = az_json_at(az_json_get(j, "files"), 1);
+	assert_true(az_str_eqc(az_json_gets(file, "filename"), "x.csv"));
+	assert_true(az_str_eqc(az_json_gets(file, "key"), "input/default/x.csv"));
+	assert_int_equal(az_json_geti(file, "size", -1), 3);
+	assert_int_equal(get(f, "/files/inputs/default", NULL, NULL), 200);
+	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 3);
+}
+
+static enum az_code
+to_buf(void *arg, struct az_str b, struct az_err *err)
+{
+	(void)err;
+	az_buf_adds(arg, b);
+	return AZ_OK;
+}
+
+static struct az_str
+zip_of(struct fixture *f, const char *const *names, size_t bytes)
+{
+	char *body = calloc(1, bytes + 1);
+	struct az_archive_writer *w;
+	struct az_buf b;
+	struct az_err err;
+	struct az_str out;
+
+	az_buf_init(&b, 16 << 20);
+	assert_int_equal(az_archive_begin(AZ_ZIP, to_buf, &b, &w, &err), AZ_OK);
+	for (; *names; names++) {
+		assert_int_equal(az_archive_entry(w, az_str_c(*names),
+		    (int64_t)bytes, 0755, 0, &err), AZ_OK);
+		assert_int_equal(az_archive_data(w, az_str_n(body, bytes), &err),
+		    AZ_OK);
+	}
+	assert_int_equal(az_archive_finish(w, &err), AZ_OK);
+	out = az_arena_str(f->a, az_buf_str(&b));
+	az_buf_release(&b);
+	free(body);
+	return out;
+}
+
+static void
+test_zip_is_expanded_or_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct az_str zip = zip_of(f, PATHS("a", "d/b"), 5);
+	const struct az_json *files;
+
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL,
+	    "application/zip", zip), 201);
+	files = az_json_get(json(f), "files");
+	assert_int_equal(az_json_len(files), 2);
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 1), "path"), "d/b"));
+	assert_true(az_json_getb(az_json_at(files, 1), "executable", false));
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
+	    "expand=0&name=keep.zip", NULL, "application/zip", zip), 201);
+	files = az_json_get(json(f), "files");
+	assert_int_equal(az_json_len(files), 1);
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"),
+	    "keep.zip"));
+	assert_int_equal(az_json_geti(az_json_at(files, 0), "size", 0), zip.n);
+}
+
+static void
+test_archive_inside_a_form_is_expanded(void **state)
+{
+	struct fixture *f = *state;
+	struct az_buf b;
+
+	az_buf_init(&b, 1 << 20);
+	az_buf_addc(&b, "--XX\r\nContent-Disposition: form-data; name=a; "
+	    "filename=\"p.zip\"\r\n\r\n");
+	az_buf_adds(&b, zip_of(f, PATHS("in/zip"), 3));
+	az_buf_addc(&b, "\r\n--XX\r\nContent-Disposition: form-data; name=b; "
+	    "filename=\"q\"\r\n\r\nq\r\n--XX--");
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM,
+	    az_buf_str(&b)), 201);
+	assert_non_null(strstr(f->r.body, "\"in/zip\""));
+	assert_non_null(strstr(f->r.body, "\"q\""));
+	az_buf_release(&b);
+}
+
+static void
+test_bad_uploads_leave_nothing(void **state)
+{
+	static const struct { const char *type, *body; int status; const char *says; } t[] = {
+		{ "application/zip", "PK\3\4garbage", 400, "zip" },
+		{ "application/zip", "hello", 400, "neither" },
+		{ "text/csv", "1,2", 415, "" },
+		{ "", "1,2", 415, "" },
+		{ FORM, "--XX\r\n", 400, "malformed" },
+		{ FORM, "--XX--", 400, "no file" },
+		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		    "--XX\r\nContent-Disposition: form-data; name=a; filename=..\r\n\r\n1\r\n--XX--",
+		    400, ".." },
+		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		    "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n2\r\n--XX--",
+		    400, "two files" },
+		/* cut in the middle of the second file */
+		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		    "--XX\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n2", 400,
+		    "closing boundary" },
+	};
+	struct fixture *f = *state;
+	const char *big[] = { "a", "b", NULL };
+
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		int got = call(f, "alice", "POST", "/files/inputs", NULL, NULL,
+		    t[i].type, az_str_c(t[i].body));
+
+		if (got != t[i].status || !strstr(f->r.body, t[i].says))
+			fail_msg("%s: %d %s", t[i].body, got, f->r.body);
+		assert_int_equal(objects(f), 0);
+	}
+	/* past the limit of 3 MiB, as one and in total; a bomb */
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL,
+	    "application/zip", zip_of(f, big, 2 << 20)), 413);
+	check_problem(f, "too_large", "3145728");
+	assert_int_equal(objects(f), 0);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/big", NULL,
+	    NULL, NULL, zip_of(f, PATHS("a"), 4 << 20)), 413);
+	assert_int_equal(objects(f), 0);
+}
+
+static void
+test_put_replaces_and_reads_back(void **state)
+{
+	struct fixture *f = *state;
+	char etag[80];
+
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d/a.txt",
+	    NULL, NULL, NULL, AZ_S("one")), 201);
+	strcpy(etag, header(f, "ETag"));
+	assert_int_equal(get(f, "/files/inputs/default/d/a.txt", NULL, NULL), 200);
+	assert_string_equal(f->r.body, "one");
+	assert_string_equal(header(f, "ETag"), etag);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d/a.txt",
+	    NULL, NULL, NULL, AZ_S("two!")), 201);
+	assert_int_equal(get(f, "/files/inputs/default/d/a.txt", NULL, NULL), 200);
+	assert_string_equal(f->r.body, "two!");
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/empty",
+	    NULL, NULL, NULL, AZ_S("")), 201);
+	/* a directory is not a file; bad names; sets that are none */
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d", NULL,
+	    NULL, NULL, AZ_S("x")), 400);
+	assert_int_equal(call(f, "alice", "PUT",
+	    "/files/inputs/default/.azlon/manifest", NULL, NULL, NULL, AZ_S("x")),
+	    400);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/other/x", NULL,
+	    NULL, NULL, AZ_S("x")), 404);
+	assert_int_equal(get(f, "/files/inputs/default", NULL, NULL), 200);
+	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 2);
+	/* equal contents share a blob; removing one keeps the other */
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/twin", NULL,
+	    NULL, NULL, AZ_S("two!")), 201);
+	assert_int_equal(call(f, "alice", "DELETE", "/files/inputs/default/d/a.txt",
+	    NULL, NULL, NULL, AZ_S("")), 204);
+	assert_int_equal(get(f, "/files/inputs/default/twin", NULL, NULL), 200);
+	assert_string_equal(f->r.body, "two!");
+}
+
+struct putter {
+	struct fixture *f;
+	int i, bad;
+};
+
+static void *
+put_many(void *arg)
+{
+	struct putter *p = arg;
+
+	for (int k = 0; k < 8; k++) {
+		char path[64];
+		const char *params[] = { "HTTP_HOST=localhost",
+			"HTTP_X_USER_ID=alice", NULL };
+		struct fcgi_req q = { .method = "PUT", .path = path,
+			.params = params, .body = "x", .body_n = 1 };
+		struct fcgi_resp r = { 0 };
+
+		snprintf(path, sizeof path, "/files/inputs/default/%d-%d", p->i, k);
+		if (!fcgi_peer_call(p->f->web.path, &q, &r) || r.status != 201)
+			p->bad++;
+		fcgi_peer_release(&r);
+	}
+	return NULL;
+}
+
+static void
+test_puts_at_once_all_arrive(void **state)
+{
+	struct fixture *f = *state;
+	struct putter p[4];
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++) {
+		p[i] = (struct putter){ f, i, 0 };
+		assert_int_equal(pthread_create(&t[i], NULL, put_many, &p[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(p[i].bad, 0);
+	}
+	assert_int_equal(get(f, "/files/inputs/default", NULL, NULL), 200);
+	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 32);
+}
+
+static void
+test_health(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(f, "/files/health/live", NULL, NULL), 200);
+	assert_int_equal(get(f, "/files/health/ready", NULL, NULL), 200);
+	engine_away = true;
+	assert_int_equal(get(f, "/files/health/ready", NULL, NULL), 503);
+	assert_non_null(strstr(f->r.body, "\"engine\":\"down\""));
+	assert_int_equal(get(f, "/files/health/live", NULL, NULL), 200);
+	assert_int_equal(call(f, "alice", "PATCH", "/files/" DONE, NULL, NULL, NULL,
+	    AZ_S("")), 405);
+}
+
+#define MEM(t) cmocka_unit_test_setup_teardown(t, setup_mem, teardown)
+#define DIR(t) cmocka_unit_test_setup_teardown(t, setup_dir, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		MEM(test_list_of_current_and_of_an_iteration),
+		MEM(test_run_without_files_yet),
+		MEM(test_others_runs_do_not_exist),
+		MEM(test_bytes_are_streamed_with_ranges),
+		MEM(test_active_files_are_attachments),
+		DIR(test_nginx_is_pointed_at_the_bytes),
+		MEM(test_archives), DIR(test_archives),
+		MEM(test_broken_object_breaks_the_archive),
+		MEM(test_removal), DIR(test_removal),
+		MEM(test_removal_of_everything),
+		MEM(test_form_makes_a_set),
+		MEM(test_legacy_upload_adds_to_the_default_set),
+		MEM(test_zip_is_expanded_or_kept),
+		MEM(test_archive_inside_a_form_is_expanded),
+		MEM(test_bad_uploads_leave_nothing),
+		DIR(test_bad_uploads_leave_nothing),
+		MEM(test_put_replaces_and_reads_back),
+		DIR(test_puts_at_once_all_arrive),
+		MEM(test_health),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

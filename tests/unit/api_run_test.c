@@ -1,0 +1,731 @@
+/* Status, result, events, list, cancel, removal, iterations, prompts, health: over a
+   real socket, on histories made by the real fold. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <azlon/manifest.h>
+#include "api/run.h"
+#include "api_fixture.h"
+
+static struct api_fixture fix;
+static struct az_arena *arena;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	arena = az_arena_new(1 << 24);
+	return api_fixture_start(&fix, az_api_wait_routes) ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	az_arena_free(arena);
+	return api_fixture_stop(&fix) ? 0 : -1;
+}
+
+/* Start a run as user; its id in the arena. */
+static struct az_str
+begin(const char *user, const char *more)
+{
+	char body[600];
+	struct fcgi_resp r;
+	const struct az_json *j = NULL;
+	struct az_str id;
+
+	snprintf(body, sizeof body, "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
+	    "\"recording/x\",\"mode\":\"async\"%s}", more);
+	api_call(&fix, user, "POST", "/run_workflow", "", body, NULL, &r);
+	assert_int_equal(r.status, 202);
+	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits,
+	    &j, NULL), AZ_OK);
+	id = az_json_gets(j, "workflow_id");
+	fcgi_peer_release(&r);
+	return id;
+}
+
+static const struct az_json *
+call_x(const char *user, const char *method, struct az_str id, const char *rest,
+    const char *query, const char *const *extra, struct fcgi_resp *r)
+{
+	const struct az_json *j = NULL;
+	char path[500];
+
+	snprintf(path, sizeof path, "/run_workflow/%.*s%s", AZ_FMT(id), rest);
+	api_call(&fix, user, method, path, query, NULL, extra, r);
+	if (r->body_n && r->body[0] == '{')
+		assert_int_equal(az_json_parse_in(arena, az_str_n(r->body, r->body_n),
+		    &az_json_own_limits, &j, NULL), AZ_OK);
+	return j;
+}
+
+#define GET(id, rest, query, r, ...) call_x("alice", "GET", (id), (rest), (query), \
+	(const char *const[]){ __VA_ARGS__ NULL }, (r))
+
+static void
+the_run_object_follows_the_run(void **state)
+{
+	struct az_str id = begin("alice", "");
+	const struct az_json *j, *p;
+	struct fcgi_resp r;
+
+	(void)state;
+	j = GET(id, "", "", &r, );
+	assert_int_equal(r.status, 200);
+	assert_true(az_str_eq(az_json_gets(j, "workflow_id"), id));
+	assert_true(az_str_eqc(az_json_gets(j, "user_id"), "alice"));
+	assert_true(az_str_eqc(az_json_gets(j, "phase"), "generate"));
+	assert_int_equal(az_json_type(az_json_get(j, "result")), AZ_JNULL);
+	assert_int_equal(az_json_type(az_json_get(j, "finished_at")), AZ_JNULL);
+	assert_true(az_json_gets(j, "created_at").n > 0);
+	assert_true(az_json_gets(az_json_get(j, "links"), "events").n > 0);
+	fcgi_peer_release(&r);
+
+	fake_complete(&fix.engine, id, FAKE_GENERATED);
+	fake_beat(&fix.engine, id, "{\"phase\":\"execute\",\"iteration\":1,\"tail\":\"li\\nne\"}");
+	j = GET(id, "", "", &r, );
+	p = az_json_get(j, "progress");
+	assert_true(az_str_eqc(az_json_gets(j, "phase"), "execute"));
+	assert_true(az_str_eqc(az_json_gets(p, "tail"), "li\nne"));
+	assert_int_equal(az_json_geti(p, "iteration", 0), 1);
+	assert_int_equal(az_json_type(az_json_get(p, "waiting")), AZ_JNULL);
+	assert_int_equal(az_json_geti(az_json_get(j, "usage"), "tokens_in", 0), 11);
+	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "model"), "name"), "m-1"));
+	fcgi_peer_release(&r);
+
+	/* which part is missing */
+	fix.engine.run[0].last_reason = AZ_S("sandbox_unavailable");
+	fix.engine.run[0].version++;
+	j = GET(id, "", "", &r, );
+	p = az_json_get(az_json_get(j, "progress"), "waiting");
+	assert_true(az_str_eqc(az_json_gets(p, "reason"), "sandbox_unavailable"));
+	fcgi_peer_release(&r);
+	fix.engine.no_worker = true;
+	j = GET(id, "", "", &r, );
+	p = az_json_get(az_json_get(j, "progress"), "waiting");
+	assert_true(az_str_eqc(az_json_gets(p, "reason"), "no_worker"));
+	fcgi_peer_release(&r);
+	fix.engine.no_worker = false;
+	fix.engine.run[0].last_reason = AZ_S("");
+
+	fake_complete(&fix.engine, id, FAKE_RAN);
+	fake_complete(&fix.engine, id, FAKE_PASSED);
+	fake_complete(&fix.engine, id, FAKE_FINAL);
+	j = GET(id, "", "", &r, );
+	assert_true(az_str_eqc(az_json_gets(j, "status"), "succeeded"));
+	assert_int_equal(az_json_type(az_json_get(j, "phase")), AZ_JNULL);
+	assert_true(az_json_getb(j, "result", false));
+	assert_true(az_json_gets(j, "finished_at").n > 0);
+	assert_int_equal(az_json_geti(az_json_get(j, "progress"), "percent", 0), 100);
+	assert_true(az_str_eqc(az_json_gets(az_json_at(az_json_get(j, "checks"), 0), "status"),
+	    "pass"));
+	assert_int_equal(az_json_geti(az_json_get(j, "usage"), "sandbox_s", 0), 2);
+	fcgi_peer_release(&r);
+}
+
+static void
+an_unchanged_run_is_not_folded_again(void **state)
+{
+	struct az_str id = begin("alice", "");
+	struct fcgi_resp r;
+	char etag[100], inm[200];
+	int folds;
+
+	(void)state;
+	GET(id, "", "", &r, );
+	assert_non_null(fcgi_peer_header(&r, "ETag", etag, sizeof etag));
+	fcgi_peer_release(&r);
+	folds = fix.engine.histories;
+	fix.engine.describes = 0;
+	for (int i = 0; i < 10; i++) {
+		GET(id, "", "", &r, );
+		assert_int_equal(r.status, 200);
+		fcgi_peer_release(&r);
+	}
+	assert_int_equal(fix.engine.histories, folds);
+	assert_int_equal(fix.engine.describes, 10);
+
+	snprintf(inm, sizeof inm, "HTTP_IF_NONE_MATCH=\"x\", W/%s", etag);
+	GET(id, "", "", &r, inm, );
+	assert_int_equal(r.status, 304);
+	assert_int_equal(r.body_n, 0);
+	fcgi_peer_release(&r);
+	fake_beat(&fix.engine, id, "{\"phase\":\"generate\"}");
+	GET(id, "", "", &r, inm, );
+	assert_int_equal(r.status, 200);
+	fcgi_peer_release(&r);
+}
+
+static void
+nobody_else_learns_of_a_run(void **state)
+{
+	static const struct {
+		const char *method, *rest;
+	} t[] = { { "GET", "" }, { "GET", "/result" }, { "GET", "/events" }, { "DELETE", "" },
+		{ "POST", "/cancel" }, { "GET", "/iterations" }, { "GET", "/iterations/1" },
+		{ "GET", "/iterations/1/logs/stdout" } };
+	struct az_str id = begin("alice", "");
+	struct fcgi_resp r, none;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		call_x("bob", t[i].method, id, t[i].rest, "", NULL, &r);
+		assert_int_equal(r.status, 404);
+		call_x("bob", t[i].method,
+		    AZ_S("user-bob-1790000000000-abcdefghijklmnopqrstuvwxyz"), t[i].rest, "", NULL,
+		    &none);
+		assert_int_equal(none.status, 404);
+		fcgi_peer_release(&r);
+		fcgi_peer_release(&none);
+	}
+	/* the user of a legacy path is compared, never believed */
+	call_x("alice", "GET", id, "", "legacy_user=bob", NULL, &r);
+	assert_int_equal(r.status, 404);
+	fcgi_peer_release(&r);
+	call_x("alice", "GET", id, "", "legacy_user=alice", NULL, &r);
+	assert_int_equal(r.status, 200);
+	fcgi_peer_release(&r);
+	assert_int_equal(fix.engine.run[0].state, AZ_RUN_OPEN);
+}
+
+static void
+a_forged_hand_over_is_not_found(void **state)
+{
+	struct az_str id = begin("alice", "");
+	struct fcgi_resp r;
+	char path[300];
+	static const char *const bad[] = { "", "owner=alice", "owner=alice&token=00",
+		"owner=bob&token=00", "token=00" };
+
+	(void)state;
+	snprintf(path, sizeof path, "/_wait/%.*s", AZ_FMT(id));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		api_call(&fix, "alice", "GET", path, bad[i], NULL, NULL, &r);
+		assert_int_equal(r.status, 404);
+		fcgi_peer_release(&r);
+	}
+}
+
+/* The hand-over's target of a fresh synchronous start. */
+static struct az_str
+handed(const char *more, char path[600], char **query)
+{
+	struct fcgi_resp r;
+	char body[600];
+
+	snprintf(body, sizeof body, "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
+	    "\"recording/x\",\"user_id\":\"carol d\"%s}", more);
+	/* no header: in dev the body names the user */
+	api_call(&fix, NULL, "POST", "/run_workflow", "", body, NULL, &r);
+	assert_non_null(fcgi_peer_header(&r, "X-Accel-Redirect", path, 600));
+	fcgi_peer_release(&r);
+	*query = strchr(path, '?');
+	*(*query)++ = '\0';
+	return fix.engine.run[fix.engine.n - 1].id;
+}
+
+struct later {
+	struct az_str id;
+};
+
+static void *
+succeed_later(void *arg)
+{
+	struct later *l = arg;
+
+	fake_succeed(&fix.engine, l->id);
+	return NULL;
+}
+
+static void
+a_handed_over_wait_answers_like_the_original(void **state)
+{
+	const struct az_json *j = NULL;
+	struct fcgi_resp r;
+	struct later l;
+	pthread_t t;
+	char path[600], *query;
+
+	(void)state;
+	l.id = handed("", path, &query);
+	pthread_create(&t, NULL, succeed_later, &l);
+	api_call(&fix, NULL, "GET", path, query, NULL, NULL, &r);
+	pthread_join(t, NULL);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
+	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(az_json_len(j), 4);
+	assert_true(az_str_eq(az_json_gets(j, "workflow_id"), l.id));
+	assert_true(az_json_getb(j, "result", false));
+	assert_true(az_str_eqc(az_json_gets(j, "user_id"), "carol d"));
+	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "run"), "status"), "succeeded"));
+	fcgi_peer_release(&r);
+}
+
+static void
+a_wait_that_ends_first_answers_202(void **state)
+{
+	struct fcgi_resp r;
+	char path[600], q[700], h[200], *query;
+	struct az_str id = handed("", path, &query);
+
+	(void)state;
+	snprintf(q, sizeof q, "%s&wait=0", query);
+	api_call(&fix, NULL, "GET", path, q, NULL, NULL, &r);
+	assert_int_equal(r.status, 202);
+	assert_true(az_str_ends(az_str_c(fcgi_peer_header(&r, "Location", h, sizeof h)), id));
+	fcgi_peer_release(&r);
+}
+
+static void
+leaving_cancels_only_when_asked(void **state)
+{
+	static const struct {
+		const char *more;
+		bool cancels;
+	} t[] = { { "", false }, { ",\"on_disconnect\":\"cancel\"", true } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		char path[600], *query;
+		struct az_str id = handed(t[i].more, path, &query);
+		struct fcgi_req q = { .path = path, .query = query };
+		struct fake_run *run = &fix.engine.run[fix.engine.n - 1];
+		int before = fix.engine.describes, fd = fcgi_peer_connect(fix.web.path);
+		bool asked = false;
+
+		assert_true(fcgi_peer_send(fd, &q, true));
+		/* it has looked at the run, so it waits now */
+		pthread_mutex_lock(&fix.engine.mu);
+		while (fix.engine.describes == before) {
+			pthread_mutex_unlock(&fix.engine.mu);
+			sched_yield();
+			pthread_mutex_lock(&fix.engine.mu);
+		}
+		pthread_mutex_unlock(&fix.engine.mu);
+		close(fd);
+		/* its slices are a second long: two of them are enough to notice */
+		for (int64_t end = az_boot_ms() + 2500; !asked && az_boot_ms() < end;) {
+			int64_t now;
+			assert_int_equal(fake_wait(fix.api.engine, id, run->version, 100,
+			    NULL, &now, NULL), AZ_OK);
+			pthread_mutex_lock(&fix.engine.mu);
+			for (size_t k = 0; k < run->n; k++)
+				asked |= run->ev[k].type == AZ_EV_CANCEL_REQUESTED;
+			pthread_mutex_unlock(&fix.engine.mu);
+		}
+		assert_int_equal(asked, t[i].cancels);
+	}
+}
+
+static void
+results_come_when_they_are_there(void **state)
+{
+	struct az_str id = begin("alice", "");
+	const struct az_json *j;
+	struct fcgi_resp r;
+	struct later l = { id };
+	pthread_t t;
+	char h[50];
+
+	(void)state;
+	j = GET(id, "/result", "", &r, );
+	assert_int_equal(r.status, 409);
+	assert_true(az_str_eqc(az_json_gets(j, "code"), "not_finished"));
+	assert_non_null(fcgi_peer_header(&r, "Retry-After", h, sizeof h));
+	fcgi_peer_release(&r);
+	pthread_create(&t, NULL, succeed_later, &l);
+	j = GET(id, "/result", "wait=20", &r, );
+	pthread_join(t, NULL);
+	assert_int_equal(r.status, 200);
+	assert_true(az_json_getb(j, "result", false));
+	fcgi_peer_release(&r);
+}
+
+static void *
+beat_later(void *arg)
+{
+	struct later *l = arg;
+
+	fake_beat(&fix.engine, l->id, "{\"phase\":\"generate\",\"tail\":\"news\"}");
+	return NULL;
+}
+
+static void
+a_long_poll_ends_with_the_change(void **state)
+{
+	struct az_str id = begin("alice", "");
+	struct later l = { id };
+	const struct az_json *j;
+	char etag[100], inm[200];
+	struct fcgi_resp r;
+	pthread_t t;
+
+	(void)state;
+	GET(id, "", "", &r, );
+	fcgi_peer_header(&r, "ETag", etag, sizeof etag);
+	snprintf(inm, sizeof inm, "HTTP_IF_NONE_MATCH=%s", etag);
+	fcgi_peer_release(&r);
+	pthread_create(&t, NULL, beat_later, &l);
+	j = GET(id, "", "wait=20", &r, inm, );
+	pthread_join(t, NULL);
+	assert_int_equal(r.status, 200);
+	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "progress"), "tail"), "news"));
+	fcgi_peer_release(&r);
+	/* nothing new: 304 after the wait; an older tag: the present state at once */
+	fcgi_peer_release(&r);
+	GET(id, "", "wait=30", &r, inm, );
+	assert_int_equal(r.status, 200);
+	fcgi_peer_header(&r, "ETag", etag, sizeof etag);
+	snprintf(inm, sizeof inm, "HTTP_IF_NONE_MATCH=%s", etag);
+	fcgi_peer_release(&r);
+	GET(id, "", "wait=0", &r, inm, );
+	assert_int_equal(r.status, 304);
+	fcgi_peer_release(&r);
+	GET(id, "", "wait=x", &r, );
+	assert_int_equal(r.status, 400);
+	fcgi_peer_release(&r);
+}
+
+static void
+event_pages_resume_without_gap(void **state)
+{
+	struct az_str id = begin("alice", "");
+	struct fcgi_resp r;
+	int64_t after = 0, seq = 0;
+	bool more = true;
+
+	(void)state;
+	fake_succeed(&fix.engine, id);
+	while (more) {
+		char q[60];
+		const struct az_json *j, *evs;
+
+		snprintf(q, sizeof q, "after=%lld&limit=3", (long long)after);
+		j = GET(id, "/events", q, &r, );
+		assert_int_equal(r.status, 200);
+		evs = az_json_get(j, "events");
+		for (size_t i = 0; i < az_json_len(evs); i++) {
+			const struct az_json *e = az_json_at(evs, i);
+			assert_int_equal(az_json_geti(e, "seq", 0), ++seq);
+			assert_true(az_json_gets(e, "type").n > 0);
+			assert_true(az_json_gets(e, "t").n > 0);
+		}
+		after = az_json_geti(j, "next_after", -1);
+		assert_int_equal(after, seq);
+		more = az_json_getb(j, "more", false);
+		assert_int_equal(az_json_getb(j, "finished", false), !more);
+		fcgi_peer_release(&r);
+	}
+	assert_true(seq > 6);
+}
+
+#define SSE "HTTP_ACCEPT=text/event-stream"
+
+static void
+streams_resume_and_end(void **state)
+{
+	struct az_str id = begin("alice", "");
+	const char *params[] = { "HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", SSE, NULL };
+	char path[300], last[60];
+	struct fcgi_req q = { .path = path, .params = params };
+	struct fcgi_resp r = { .status = 0 }, all;
+	int fd = fcgi_peer_connect(fix.web.path);
+	const char *at;
+
+	(void)state;
+	snprintf(path, sizeof path, "/run_workflow/%.*s/events", AZ_FMT(id));
+	assert_true(fcgi_peer_send(fd, &q, true));
+	assert_true(fcgi_peer_read_until(fd, &r, "event: iteration.start"));
+	fake_beat(&fix.engine, id, "{\"phase\":\"generate\",\"iteration\":1,\"tail\":\"abc\"}");
+	assert_true(fcgi_peer_read_until(fd, &r, "event: progress"));
+	assert_true(fcgi_peer_read_until(fd, &r, "\"tail\":\"abc\""));
+	/* the frame before progress has a number, progress has none */
+	at = strstr(r.body, "event: progress");
+	assert_memory_equal(at - 2, "\n\n", 2);
+	fake_succeed(&fix.engine, id);
+	assert_true(fcgi_peer_read(fd, &r));
+	close(fd);
+	assert_non_null(strstr(r.body, "event: run.finished\ndata: {"));
+	assert_non_null(strstr(r.body, "id: 1\nevent: run.status"));
+
+	/* resumed after 3: the rest, no less and no more */
+	GET(id, "/events", "", &all, SSE, "HTTP_LAST_EVENT_ID=3", );
+	assert_int_equal(all.status, 200);
+	assert_null(strstr(all.body, "id: 3\n"));
+	assert_true(az_str_starts(az_str_c(all.body), AZ_S("id: 4\n")));
+	assert_non_null(strstr(r.body, all.body));
+	fcgi_peer_release(&all);
+
+	/* past the end: 204 tells EventSource to stop */
+	for (at = r.body; strstr(at + 1, "id: "); at = strstr(at + 1, "id: "))
+		;
+	snprintf(last, sizeof last, "HTTP_LAST_EVENT_ID=%d", atoi(at + 4));
+	GET(id, "/events", "", &all, SSE, last, );
+	assert_int_equal(all.status, 204);
+	fcgi_peer_release(&all);
+	GET(id, "/events", "", &all, SSE, "HTTP_LAST_EVENT_ID=x", );
+	assert_int_equal(all.status, 400);
+	fcgi_peer_release(&all);
+	fcgi_peer_release(&r);
+}
+
+static void
+lists_are_own_runs_newest_first(void **state)
+{
+	struct az_str one = begin("alice", ""), two = begin("alice", ""), three;
+	const struct az_json *j = NULL, *runs;
+	struct fcgi_resp r;
+	char q[100];
+
+	(void)state;
+	begin("bob", "");
+	three = begin("alice", "");
+	fake_succeed(&fix.engine, two);
+	api_call(&fix, "alice", "GET", "/run_workflow", "limit=2", NULL, NULL, &r);
+	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
+	    &az_json_own_limits, &j, NULL), AZ_OK);
+	runs = az_json_get(j, "runs");
+	assert_int_equal(az_json_len(runs), 2);
+	assert_true(az_str_eq(az_json_gets(az_json_at(runs, 0), "workflow_id"), three));
+	assert_true(az_str_eq(az_json_gets(az_json_at(runs, 1), "workflow_id"), two));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(runs, 1), "status"), "succeeded"));
+	assert_true(az_json_getb(az_json_at(runs, 1), "result", false));
+	snprintf(q, sizeof q, "limit=2&cursor=%.*s", AZ_FMT(az_json_gets(j, "next_cursor")));
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "GET", "/run_workflow", q, NULL, NULL, &r);
+	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
+	    &az_json_own_limits, &j, NULL), AZ_OK);
+	runs = az_json_get(j, "runs");
+	assert_int_equal(az_json_len(runs), 1);
+	assert_true(az_str_eq(az_json_gets(az_json_at(runs, 0), "workflow_id"), one));
+	fcgi_peer_release(&r);
+
+	api_call(&fix, "alice", "GET", "/run_workflow", "status=succeeded", NULL, NULL, &r);
+	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
+	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(az_json_len(az_json_get(j, "runs")), 1);
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "GET", "/run_workflow", "status=sleepy", NULL, NULL, &r);
+	assert_int_equal(r.status, 400);
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "GET", "/run_workflow", "cursor=zz", NULL, NULL, &r);
+	assert_int_equal(r.status, 400);
+	fcgi_peer_release(&r);
+
+	/* the original's shape */
+	api_call(&fix, "alice", "GET", "/run_workflow", "view=legacy_dirs", NULL, NULL, &r);
+	snprintf(q, sizeof q, "[\"%.*s\",", AZ_FMT(three));
+	assert_true(az_str_starts(az_str_c(r.body), az_str_c(q)));
+	fcgi_peer_release(&r);
+}
+
+static void
+cancel_is_asked_once_and_removal_is_for_finished_runs(void **state)
+{
+	struct az_bucket b = az_bucket_of(AZ_S("alice"));
+	struct az_str id = begin("alice", "");
+	const struct az_json *j;
+	struct fcgi_resp r;
+	struct az_buf key;
+	char path[300];
+	struct az_obj o;
+
+	(void)state;
+	snprintf(path, sizeof path, "/run_workflow/%.*s/cancel", AZ_FMT(id));
+	api_call(&fix, "alice", "POST", path, "", "{\"mode\":\"later\"}", NULL, &r);
+	assert_int_equal(r.status, 422);
+	fcgi_peer_release(&r);
+	j = call_x("alice", "DELETE", id, "", "", NULL, &r);
+	assert_int_equal(r.status, 409);
+	assert_true(az_str_eqc(az_json_gets(j, "code"), "not_finished"));
+	fcgi_peer_release(&r);
+	for (int i = 0; i < 2; i++) {
+		api_call(&fix, "alice", "POST", path, "", i ? NULL : "{\"mode\":\"now\"}", NULL,
+		    &r);
+		assert_int_equal(r.status, 202);
+		assert_non_null(strstr(r.body, "\"status\":\"cancelling\""));
+		fcgi_peer_release(&r);
+	}
+	fake_append(&fix.engine, &fix.engine.run[0], (struct az_event){
+	    .type = AZ_EV_FN_CANCELED, .ref = fake_pending(&fix.engine.run[0])->id });
+	fake_fold(&fix.engine, &fix.engine.run[0]);
+	fake_complete(&fix.engine, id, FAKE_FINAL);
+	j = GET(id, "", "", &r, );
+	assert_true(az_str_eqc(az_json_gets(j, "status"), "cancelled"));
+	assert_true(az_str_eqc(az_json_gets(j, "reason"), "user_cancelled"));
+	assert_int_equal(az_json_getb(j, "result", true), false);
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "POST", path, "", NULL, NULL, &r);
+	assert_int_equal(r.status, 409);
+	fcgi_peer_release(&r);
+
+	az_buf_init(&key, 500);
+	az_key_final(&key, id, AZ_S("a.txt"));
+	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key), AZ_S("x"), NULL),
+	    AZ_OK);
+	call_x("alice", "DELETE", id, "", "", NULL, &r);
+	assert_int_equal(r.status, 204);
+	fcgi_peer_release(&r);
+	assert_int_equal(az_store_stat(fix.api.store, &b, az_buf_str(&key), &o, NULL),
+	    AZ_ENOTFOUND);
+	GET(id, "", "", &r, );
+	assert_int_equal(r.status, 404);
+	fcgi_peer_release(&r);
+	az_buf_release(&key);
+}
+
+static void
+put_iter(struct az_str id, int n, const char *name, const char *text)
+{
+	struct az_bucket b = az_bucket_of(AZ_S("alice"));
+	struct az_buf key;
+
+	az_buf_init(&key, 500);
+	az_key_iter(&key, id, n, name);
+	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key), az_str_c(text), NULL),
+	    AZ_OK);
+	az_buf_release(&key);
+}
+
+static void
+iterations_are_read_from_the_store(void **state)
+{
+	static const struct {
+		const char *range;
+		int status;
+		const char *body, *content_range;
+	} t[] = { { "", 200, "hello log", NULL },
+		{ "bytes=0-4", 206, "hello", "bytes 0-4/9" },
+		{ "bytes=6-", 206, "log", "bytes 6-8/9" },
+		{ "bytes=-3", 206, "log", "bytes 6-8/9" },
+		{ "bytes=-99", 206, "hello log", "bytes 0-8/9" },
+		{ "bytes=4-99", 206, "o log", "bytes 4-8/9" },
+		{ "bytes=9-", 416, NULL, "bytes */9" }, { "bytes=5-2", 200, "hello log", NULL },
+		{ "lines=1-2", 200, "hello log", NULL } };
+	struct az_str id = begin("alice", "");
+	const struct az_json *j, *list;
+	struct fcgi_resp r;
+	char h[100], range[100];
+
+	(void)state;
+	put_iter(id, 1, "verdict", "{\"passed\":false}");
+	put_iter(id, 1, "stdout", "hello log");
+	put_iter(id, 2, "verdict", "{\"passed\":true}");
+	put_iter(id, 10, "stdout", "x");
+	j = GET(id, "/iterations", "", &r, );
+	list = az_json_get(j, "iterations");
+	assert_int_equal(az_json_len(list), 3);
+	assert_int_equal(az_json_geti(az_json_at(list, 2), "iteration", 0), 10);
+	assert_true(az_json_getb(az_json_get(az_json_at(list, 1), "verdict"), "passed", false));
+	fcgi_peer_release(&r);
+	j = GET(id, "/iterations/1", "", &r, );
+	assert_int_equal(r.status, 200);
+	assert_int_equal(az_json_geti(az_json_get(az_json_get(j, "logs"), "stdout"), "bytes", 0),
+	    9);
+	assert_int_equal(az_json_type(az_json_get(az_json_get(j, "logs"), "stderr")), AZ_JNULL);
+	fcgi_peer_release(&r);
+	GET(id, "/iterations/3", "", &r, );
+	assert_int_equal(r.status, 404);
+	fcgi_peer_release(&r);
+	GET(id, "/iterations/1x", "", &r, );
+	assert_int_equal(r.status, 404);
+	fcgi_peer_release(&r);
+	GET(id, "/iterations/1/logs/verdict", "", &r, );
+	assert_int_equal(r.status, 404);
+	fcgi_peer_release(&r);
+
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		snprintf(range, sizeof range, "HTTP_RANGE=%s", t[i].range);
+		GET(id, "/iterations/1/logs/stdout", "", &r, range, );
+		assert_int_equal(r.status, t[i].status);
+		if (t[i].body)
+			assert_string_equal(r.body, t[i].body);
+		if (t[i].content_range)
+			assert_string_equal(fcgi_peer_header(&r, "Content-Range", h, sizeof h),
+			    t[i].content_range);
+		fcgi_peer_release(&r);
+	}
+}
+
+static void
+prompts_are_per_user(void **state)
+{
+	struct fcgi_resp r;
+
+	(void)state;
+	api_call(&fix, "alice", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
+	assert_string_equal(r.body, "{\"generate_code_prompt\":\"write code\","
+	    "\"validate_output_prompt\":\"judge it\"}");
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "POST", "/run_workflow/prompts", "",
+	    "{\"generate_code_prompt\":\"mine\"}", NULL, &r);
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body, "{\"status\":\"updated\"}");
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
+	assert_string_equal(r.body, "{\"generate_code_prompt\":\"mine\","
+	    "\"validate_output_prompt\":\"judge it\"}");
+	fcgi_peer_release(&r);
+	api_call(&fix, "bob", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
+	assert_non_null(strstr(r.body, "write code"));
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "POST", "/run_workflow/prompts", "",
+	    "{\"generate_code_prompt\":\"\"}", NULL, &r);
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
+	assert_non_null(strstr(r.body, "write code"));
+	fcgi_peer_release(&r);
+	api_call(&fix, "alice", "POST", "/run_workflow/prompts", "",
+	    "{\"validate_output_prompt\":7}", NULL, &r);
+	assert_int_equal(r.status, 422);
+	fcgi_peer_release(&r);
+}
+
+static void
+readiness_names_what_is_missing(void **state)
+{
+	struct fcgi_resp r;
+
+	(void)state;
+	api_call(&fix, NULL, "GET", "/run_workflow/health/live", "", NULL, NULL, &r);
+	assert_int_equal(r.status, 200);
+	fcgi_peer_release(&r);
+	api_call(&fix, NULL, "GET", "/run_workflow/health/ready", "", NULL, NULL, &r);
+	assert_int_equal(r.status, 200);
+	fcgi_peer_release(&r);
+	fix.engine.no_worker = true;
+	api_call(&fix, NULL, "GET", "/run_workflow/health/ready", "", NULL, NULL, &r);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body, "\"down\":[\"worker\"]"));
+	fcgi_peer_release(&r);
+	fix.engine.down = true;
+	api_call(&fix, NULL, "GET", "/run_workflow/health/ready", "", NULL, NULL, &r);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body, "\"engine\""));
+	fcgi_peer_release(&r);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(the_run_object_follows_the_run), T(an_unchanged_run_is_not_folded_again),
+		T(nobody_else_learns_of_a_run), T(a_forged_hand_over_is_not_found),
+		T(a_handed_over_wait_answers_like_the_original),
+		T(a_wait_that_ends_first_answers_202), T(leaving_cancels_only_when_asked),
+		T(results_come_when_they_are_there), T(a_long_poll_ends_with_the_change),
+		T(event_pages_resume_without_gap), T(streams_resume_and_end),
+		T(lists_are_own_runs_newest_first),
+		T(cancel_is_asked_once_and_removal_is_for_finished_runs),
+		T(iterations_are_read_from_the_store), T(prompts_are_per_user),
+		T(readiness_names_what_is_missing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

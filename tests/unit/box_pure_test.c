@@ -1,0 +1,296 @@
+/* What needs no box: addresses, names, envelopes, forms, disk sizes. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "box/box.h"
+
+static bool
+vet(const char *ip, int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in6 b = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, ip, &a.sin_addr) == 1)
+		return vet_public((const struct sockaddr *)&a, port);
+	assert_int_equal(inet_pton(AF_INET6, ip, &b.sin6_addr), 1);
+	return vet_public((const struct sockaddr *)&b, port);
+}
+
+static void
+only_the_public_internet_is_reachable(void **state)
+{
+	static const char *const no[] = { "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3",
+		"172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254",
+		"100.64.0.1", "100.100.100.200", "100.127.255.255", "192.0.0.192",
+		"192.0.2.1", "198.18.0.1", "198.19.255.255", "224.0.0.1",
+		"255.255.255.255", "240.0.0.1", "168.63.129.16", "::1", "::", "fe80::1",
+		"fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
+		"::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
+		"64:ff9b:1::1", "2002:7f00:1::1", "2001::1", "2001:db8::1", "3fff::1",
+		"::127.0.0.1", "fec0::1" };
+	static const char *const yes[] = { "1.1.1.1", "8.8.8.8", "172.32.0.1",
+		"172.15.255.255", "100.63.255.255", "100.128.0.1", "198.20.0.1",
+		"2606:4700::1111", "2a00:1450::1", "64:ff9b::101:101",
+		"::ffff:1.1.1.1" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+		if (vet(no[i], 443))
+			fail_msg("%s was allowed", no[i]);
+	for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+		if (!vet(yes[i], 443))
+			fail_msg("%s was refused", yes[i]);
+	assert_true(vet("1.1.1.1", 80));
+	assert_false(vet("1.1.1.1", 25));
+	assert_false(vet("1.1.1.1", 22));
+}
+
+static void
+names_match_whole_labels(void **state)
+{
+	char a[] = "pypi.org", b[] = "*.pythonhosted.org";
+	char *allow[] = { a, b };
+
+	(void)state;
+	assert_true(vet_domain(AZ_S("pypi.org"), allow, 2));
+	assert_true(vet_domain(AZ_S("PyPI.org."), allow, 2));
+	assert_true(vet_domain(AZ_S("files.pythonhosted.org"), allow, 2));
+	assert_false(vet_domain(AZ_S("evilpypi.org"), allow, 2));
+	assert_false(vet_domain(AZ_S("pypi.org.evil.com"), allow, 2));
+	assert_false(vet_domain(AZ_S("pythonhosted.org"), allow, 2));
+	assert_false(vet_domain(AZ_S("xpythonhosted.org"), allow, 2));
+	assert_true(vet_domain(AZ_S("anything"), allow, 0));
+	assert_true(vet_domain_ok(AZ_S("*.a.b")));
+	assert_false(vet_domain_ok(AZ_S("*")));
+	assert_false(vet_domain_ok(AZ_S("a/b")));
+	assert_false(vet_domain_ok(AZ_S("10.0.0.0/8")));
+	assert_false(vet_domain_ok(AZ_S("")));
+}
+
+static void
+envelopes_are_bounded(void **state)
+{
+	static const char big[] = { 0, 0, 0x40, 0, 1 };
+	unsigned flags;
+	struct az_str m;
+	size_t used;
+	struct az_buf b;
+
+	(void)state;
+	az_buf_init(&b, 100);
+	envelope_add(&b, 2, AZ_S("{}"));
+	assert_int_equal(envelope_next(az_buf_str(&b), &flags, &m, &used), 1);
+	assert_int_equal(flags, 2);
+	assert_int_equal(used, 7);
+	assert_true(az_str_eqc(m, "{}"));
+	for (size_t i = 0; i < b.n; i++)
+		assert_int_equal(envelope_next(az_str_n(b.p, i), &flags, &m, &used), 0);
+	assert_int_equal(envelope_next(az_str_n(big, 5), &flags, &m, &used), -1);
+	assert_int_equal(envelope_next(AZ_S("\001xxxx"), &flags, &m, &used), -2);
+	az_buf_release(&b);
+}
+
+static enum az_code
+begin(void *arg, struct az_str name, struct az_err *err)
+{
+	(void)err;
+	az_buf_addf(arg, "[%.*s]", AZ_FMT(name));
+	return AZ_OK;
+}
+
+static enum az_code
+bytes(void *arg, struct az_str s, struct az_err *err)
+{
+	(void)err;
+	az_buf_adds(arg, s);
+	return AZ_OK;
+}
+
+static enum az_code
+end(void *arg, struct az_err *err)
+{
+	(void)err;
+	az_buf_addc(arg, ";");
+	return AZ_OK;
+}
+
+static void
+forms_do_not_depend_on_the_split(void **state)
+{
+	const struct az_str form = AZ_S("preamble\r\n--xx\r\n"
+	    "Content-Disposition: form-data; name=\"file\"; filename=\"a/b%22.txt\"\r\n"
+	    "Content-Type: text/plain\r\n\r\none\r\n--x\r\n--xx \r\n"
+	    "content-disposition: form-data; name=\"other\"; filename=\"no\"\r\n\r\nskip"
+	    "\r\n--xx\r\nContent-Disposition: form-data; filename=\"empty\"; "
+	    "name=\"file\"\r\n\r\n\r\n--xx--\r\nepilogue");
+	struct az_str boundary;
+	struct az_buf out;
+
+	(void)state;
+	assert_true(box_form_boundary(
+	    AZ_S("multipart/form-data; charset=utf-8; Boundary=\"xx\""), &boundary));
+	assert_false(box_form_boundary(AZ_S("multipart/form-data"), &boundary));
+	assert_false(box_form_boundary(AZ_S("application/json; boundary=xx"), &boundary));
+	az_buf_init(&out, 4096);
+	for (size_t step = 1; step <= form.n; step++) {
+		const struct box_form_sink sink = { &out, begin, bytes, end };
+		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
+
+		az_buf_reset(&out);
+		for (size_t i = 0; i < form.n; i += step)
+			assert_int_equal(box_form_feed(m,
+			    az_str_sub(form, i, i + step), NULL), AZ_OK);
+		assert_int_equal(box_form_end(m, NULL), AZ_OK);
+		box_form_free(m);
+		assert_string_equal(out.p, "[a/b\".txt]one\r\n--x;[empty];");
+	}
+	az_buf_release(&out);
+}
+
+static void
+cut_forms_are_refused(void **state)
+{
+	const struct az_str form = AZ_S("--xx\r\nContent-Disposition: form-data; "
+	    "name=\"file\"; filename=\"a\"\r\n\r\none\r\n--xx--");
+	struct az_buf out;
+
+	(void)state;
+	az_buf_init(&out, 4096);
+	for (size_t n = 0; n < form.n; n++) {
+		const struct box_form_sink sink = { &out, begin, bytes, end };
+		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
+
+		if (!box_form_feed(m, az_str_sub(form, 0, n), NULL))
+			assert_int_equal(box_form_end(m, NULL), AZ_EINVAL);
+		box_form_free(m);
+	}
+	az_buf_release(&out);
+}
+
+static void
+disks_count_what_is_really_there(void **state)
+{
+	char dir[] = "/tmp/az-disk-XXXXXX", p[200];
+	char data[65536];
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	memset(data, 1, sizeof data);
+	snprintf(p, sizeof p, "%s/real", dir);
+	fd = open(p, O_WRONLY | O_CREAT, 0600);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(write(fd, data, sizeof data), sizeof data);
+	close(fd);
+	snprintf(p, sizeof p, "%s/sparse", dir);
+	fd = open(p, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+	close(fd);
+	snprintf(p, sizeof p, "%s/link", dir);
+	assert_int_equal(symlink("/usr", p), 0);
+	snprintf(p, sizeof p, "%s/locked", dir);
+	assert_int_equal(mkdir(p, 0700), 0);
+	snprintf(p, sizeof p, "%s/locked/in", dir);
+	assert_int_equal(mkdir(p, 0700), 0);
+	snprintf(p, sizeof p, "%s/locked", dir);
+	assert_int_equal(chmod(p, 0), 0);
+	assert_in_range(disk_used(dir, INT64_MAX - 1), 1 << 20, 2 << 20);
+	disk_remove(dir);
+	assert_int_equal(access(dir, F_OK), -1);
+	assert_int_equal(access("/usr/bin", F_OK), 0);
+}
+
+/* Deeper than any stack would like: made by descriptor, as hostile code would. */
+static void
+deep_trees_go_too(void **state)
+{
+	char dir[] = "/tmp/az-deep-XXXXXX";
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < 3000; i++) {
+		int sub;
+
+		assert_int_equal(mkdirat(fd, "d", 0700), 0);
+		sub = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+		assert_true(sub >= 0);
+		close(fd);
+		fd = sub;
+	}
+	close(fd);
+	/* past the depth anybody needs it counts as full */
+	assert_true(disk_used(dir, 1 << 30) > 1 << 30);
+	disk_remove(dir);
+	assert_int_equal(access(dir, F_OK), -1);
+}
+
+static void
+the_filter_is_a_program(void **state)
+{
+	struct az_buf b;
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	az_buf_init(&b, AZ_KIB(64));
+	assert_int_equal(filter_build(&b, &err), AZ_OK);
+	assert_true(b.n > 500 && b.n % 8 == 0);
+	az_buf_release(&b);
+}
+
+static void
+groups_are_recognised_by_their_files(void **state)
+{
+	char dir[] = "/tmp/az-cg-XXXXXX", list[300], p[200];
+	static const char *const marks[] = { "m/memory.limit_in_bytes", "p/pids.current" };
+	struct cgroups c;
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	for (int i = 0; i < 2; i++) {
+		snprintf(p, sizeof p, "%s/%c", dir, marks[i][0]);
+		assert_int_equal(mkdir(p, 0700), 0);
+		snprintf(p, sizeof p, "%s/%s", dir, marks[i]);
+		close(open(p, O_WRONLY | O_CREAT, 0600));
+	}
+	snprintf(list, sizeof list, "%s/p, %s/m", dir, dir);
+	assert_int_equal(cg_open(&c, list, &err), AZ_OK);
+	assert_int_equal(c.mode, CG_V1);
+	assert_non_null(c.dir[CG_MEMORY]);
+	cg_release(&c);
+	/* half of it is none of it */
+	snprintf(list, sizeof list, "%s/m,/nowhere", dir);
+	assert_int_equal(cg_open(&c, list, &err), AZ_OK);
+	assert_int_equal(c.mode, CG_NONE);
+	assert_int_equal(cg_open(&c, NULL, &err), AZ_OK);
+	assert_int_equal(c.mode, CG_NONE);
+	cg_release(&c);
+	disk_remove(dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_the_public_internet_is_reachable),
+		cmocka_unit_test(names_match_whole_labels),
+		cmocka_unit_test(envelopes_are_bounded),
+		cmocka_unit_test(forms_do_not_depend_on_the_split),
+		cmocka_unit_test(cut_forms_are_refused),
+		cmocka_unit_test(disks_count_what_is_really_there),
+		cmocka_unit_test(deep_trees_go_too),
+		cmocka_unit_test(the_filter_is_a_program),
+		cmocka_unit_test(groups_are_recognised_by_their_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

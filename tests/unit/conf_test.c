@@ -1,0 +1,377 @@
+/* One rule of the configuration a test: what is derived, what is refused, by name. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <azlon/conf.h>
+#include <azlon/limits.h>
+
+#define ENV(...) (const char *const[]){ __VA_ARGS__, "AZLON_VAR=/nonexistent", NULL }
+
+static void
+loads(struct az_conf *c, const char *const *env)
+{
+	struct az_err err = AZ_ERR_INIT;
+
+	if (az_conf_load(c, env, &err))
+		fail_msg("%s: %s", env[0], err.text);
+}
+
+/* Refused with a text that holds every given word. */
+static void
+refused(const char *const *env, const char *word, const char *word2)
+{
+	struct az_err err = AZ_ERR_INIT;
+	struct az_conf c;
+
+	if (!az_conf_load(&c, env, &err)) {
+		az_conf_release(&c);
+		fail_msg("accepted: %s", env[0]);
+	}
+	assert_int_equal(err.code, AZ_EINVAL);
+	if (!strstr(err.text, word) || (word2 && !strstr(err.text, word2)))
+		fail_msg("%s: the text does not say %s, %s: %s", env[0], word, word2, err.text);
+	assert_null(c.owned);
+}
+
+static void
+nothing_set_gives_the_embedded_defaults(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, (const char *const[]){ "PATH=/bin", NULL });
+	assert_string_equal(c.engine, "local");
+	assert_string_equal(c.store, "dir");
+	assert_string_equal(c.sandbox, "local");
+	assert_string_equal(c.llm, "none");
+	assert_string_equal(c.identity, "dev");
+	assert_string_equal(c.var, "var");
+	assert_int_equal(c.port, 8000);
+	assert_int_equal(c.tls_port, 8444);
+	assert_int_equal(c.local_port, 8090);
+	assert_string_equal(c.url, "http://localhost:8000");
+	assert_string_equal(c.secret_file, "var/secret/azlon.secret");
+	assert_int_equal(c.threads, 64);
+	assert_int_equal(c.worker_slots, 8);
+	assert_int_equal(c.sync_wait_s, 3600);
+	assert_int_equal(c.upload_bytes, AZ_LIM_UPLOAD_BYTES);
+	assert_int_equal(AZ_MIB(c.box_memory_mb), AZ_LIM_BOX_MEMORY_BYTES);
+	assert_int_equal(c.box_pids, AZ_LIM_BOX_PIDS);
+	assert_int_equal(AZ_MIB(c.box_disk_mb), AZ_LIM_BOX_DISK_BYTES);
+	assert_int_equal(c.box_cpus_pct, 100);
+	assert_int_equal(c.box_max, 32);
+	assert_string_equal(c.log, "stderr");
+	assert_string_equal(c.log_level, "info");
+	assert_string_equal(c.bwrap, "/usr/bin/bwrap");
+	assert_string_equal(c.recordings, "tests/recordings");
+	assert_non_null(strstr(c.agent, "/../libexec/sandbox-agent"));
+	assert_string_equal(c.e2b_api_url, "http://127.0.0.1:8090");
+	assert_string_equal(c.e2b_sandbox_url, "http://127.0.0.1:8090");
+	assert_null(c.model);
+	assert_null(c.e2b_template_id);
+	assert_false(c.minio_ssl);
+	assert_non_null(strstr(c.cors_origins, "http://localhost:5173"));
+	az_conf_release(&c);
+}
+
+static void
+values_are_read_and_checked(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("AZLON_PORT= 9000 ", "AZLON_LOCAL_PORT=9090", "AZLON_THREADS=1",
+	    "AZLON_MODEL=recording/weather", "AZLON_LOG=syslog", "MINIO_USE_SSL=TRUE"));
+	assert_int_equal(c.port, 9000);
+	assert_string_equal(c.url, "http://localhost:9000");
+	assert_string_equal(c.e2b_api_url, "http://127.0.0.1:9090");
+	assert_string_equal(c.model, "recording/weather");
+	assert_string_equal(c.log, "syslog");
+	assert_string_equal(c.secret_file, "/nonexistent/secret/azlon.secret");
+	assert_true(c.minio_ssl);
+	az_conf_release(&c);
+	refused(ENV("AZLON_PORT=0"), "AZLON_PORT", "65535");
+	refused(ENV("AZLON_PORT=65536"), "AZLON_PORT", NULL);
+	refused(ENV("AZLON_PORT=80x"), "AZLON_PORT", NULL);
+	refused(ENV("AZLON_PORT=99999999999999999999"), "AZLON_PORT", NULL);
+	refused(ENV("AZLON_LOG_LEVEL=loud"), "AZLON_LOG_LEVEL", "debug|info");
+	refused(ENV("AZLON_LOG_LEVEL=info|warn"), "AZLON_LOG_LEVEL", NULL);
+	refused(ENV("MINIO_USE_SSL=maybe"), "MINIO_USE_SSL", "true or false");
+	refused(ENV("AZLON_MODEL=a\nb"), "AZLON_MODEL", "control");
+	refused(ENV("AZLON_MODEL=\xff"), "AZLON_MODEL", NULL);
+	refused(ENV("OPENAI_BASE_URL=localhost:11434/v1"), "OPENAI_BASE_URL", "http://");
+	refused(ENV("AZLON_ENGINE=temporal"), "AZLON_ENGINE", "local|restack");
+}
+
+static void
+blank_counts_as_unset(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("AZLON_PORT=", "E2B_API_KEY= ", "AZLON_LLM=", "MINIO_ENDPOINT=",
+	    "OPENAI_API_KEY="));
+	assert_int_equal(c.port, 8000);
+	assert_string_equal(c.sandbox, "local");
+	assert_string_equal(c.llm, "none");
+	assert_null(c.openai_api_key);
+	az_conf_release(&c);
+	/* the original's compose file says None; a value that only starts so is a key */
+	loads(&c, ENV("RESTACK_ENGINE_API_KEY=None"));
+	assert_null(c.restack_api_key);
+	assert_string_equal(c.engine, "local");
+	az_conf_release(&c);
+	refused(ENV("RESTACK_ENGINE_API_KEY=None1"), "RESTACK_ENGINE_ADDRESS", NULL);
+}
+
+static void
+e2b_cloud_follows_from_its_key(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("E2B_API_KEY=e2b_00"));
+	assert_string_equal(c.sandbox, "e2b");
+	assert_string_equal(c.e2b_api_url, "https://api.e2b.app");
+	assert_null(c.e2b_sandbox_url);
+	az_conf_release(&c);
+	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_DOMAIN=e2b.example.org"));
+	assert_string_equal(c.e2b_api_url, "https://api.e2b.example.org");
+	az_conf_release(&c);
+	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_API_URL=http://10.0.0.1:3000/"));
+	assert_string_equal(c.e2b_api_url, "http://10.0.0.1:3000");
+	az_conf_release(&c);
+	refused(ENV("E2B_API_URL=http://10.0.0.1:3000"), "E2B_API_KEY", NULL);
+	refused(ENV("AZLON_SANDBOX=e2b"), "E2B_API_KEY", NULL);
+	/* what is set decides */
+	loads(&c, ENV("E2B_API_KEY=e2b_00", "AZLON_SANDBOX=local"));
+	assert_string_equal(c.sandbox, "local");
+	assert_string_equal(c.e2b_api_url, "http://127.0.0.1:8090");
+	az_conf_release(&c);
+}
+
+static void
+models_follow_from_their_variables(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("OPENAI_API_KEY=sk-1"));
+	assert_string_equal(c.llm, "openai");
+	assert_string_equal(c.openai_base_url, "https://api.openai.com/v1");
+	assert_string_equal(c.llm_profile, "openai");
+	assert_string_equal(c.model, "gpt-4o");
+	az_conf_release(&c);
+	loads(&c, ENV("OPENAI_BASE_URL=http://127.0.0.1:11434/v1/"));
+	assert_string_equal(c.llm, "openai");
+	assert_string_equal(c.openai_base_url, "http://127.0.0.1:11434/v1");
+	assert_string_equal(c.llm_profile, "generic");
+	assert_null(c.model);
+	assert_null(c.openai_api_key);
+	az_conf_release(&c);
+	loads(&c, ENV("OPENAI_API_KEY=sk-1", "AZLON_LLM=none"));
+	assert_string_equal(c.llm, "none");
+	assert_null(c.model);
+	az_conf_release(&c);
+	loads(&c, ENV("OPENAI_API_KEY=sk-1", "ANTHROPIC_API_KEY=k", "AZLON_LLM=openai"));
+	assert_string_equal(c.llm, "openai");
+	az_conf_release(&c);
+	refused(ENV("OPENAI_API_KEY=sk-1", "ANTHROPIC_API_KEY=k"), "AZLON_LLM",
+	    "OPENAI_API_KEY");
+	refused(ENV("AZLON_LLM=openai"), "OPENAI_API_KEY", NULL);
+	refused(ENV("AZLON_LLM=anthropic"), "ANTHROPIC_API_KEY", NULL);
+}
+
+static void
+half_a_choice_is_refused_by_name(void **state)
+{
+	(void)state;
+	refused(ENV("MINIO_ENDPOINT=m:9000"), "MINIO_ROOT_USER", NULL);
+	refused(ENV("MINIO_ENDPOINT=m:9000", "MINIO_ROOT_USER=u"), "MINIO_ROOT_PASSWORD",
+	    NULL);
+	refused(ENV("MINIO_ROOT_PASSWORD=p"), "MINIO_ENDPOINT", NULL);
+	refused(ENV("MINIO_ROOT_USER=p"), "MINIO_ENDPOINT", NULL);
+	refused(ENV("AZLON_STORE=s3"), "MINIO_ENDPOINT", NULL);
+	refused(ENV("USE_EXTERNAL_MINIO=true"), "MINIO_EXTERNAL_ENDPOINT", NULL);
+	refused(ENV("USE_EXTERNAL_MINIO=1", "MINIO_EXTERNAL_ENDPOINT=m:1"),
+	    "USE_EXTERNAL_MINIO", "AZLON_STORE");
+	refused(ENV("AZLON_ENGINE=restack"), "RESTACK_ENGINE_ADDRESS", NULL);
+	refused(ENV("RESTACK_ENGINE_API_KEY=k"), "RESTACK_ENGINE_ADDRESS", NULL);
+	refused(ENV("RESTACK_ENGINE_API_KEY=k", "RESTACK_ENGINE_ADDRESS=a:1"),
+	    "RESTACK_ENGINE_ID", NULL);
+	refused(ENV("AZLON_IDENTITY=firebase"), "FIREBASE_PROJECT_ID", NULL);
+}
+
+static void
+dev_identity_is_not_for_the_outside(void **state)
+{
+	(void)state;
+	refused(ENV("EXTERNAL_BACKEND_URL=https://azlon.example.org"),
+	    "EXTERNAL_BACKEND_URL", "dev");
+	refused(ENV("EXTERNAL_BACKEND_URL=https://a.example.org", "AZLON_IDENTITY=dev",
+	    "FIREBASE_PROJECT_ID=p"), "EXTERNAL_BACKEND_URL", "dev");
+}
+
+static void
+adapters_not_in_this_build_are_refused(void **state)
+{
+	static const char *const no = "no such adapter";
+
+	(void)state;
+	refused(ENV("RESTACK_ENGINE_ADDRESS=r:1"), "AZLON_ENGINE", no);
+	refused(ENV("RESTACK_TEMPORAL_ADDRESS=r:1"), "restack", no);
+	refused(ENV("MINIO_ENDPOINT=m:1", "MINIO_ROOT_USER=u", "MINIO_ROOT_PASSWORD=p"),
+	    "AZLON_STORE", no);
+	refused(ENV("ANTHROPIC_API_KEY=k"), "AZLON_LLM", no);
+	refused(ENV("FIREBASE_PROJECT_ID=p"), "AZLON_IDENTITY", no);
+}
+
+static void
+put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void
+secrets_come_from_files(void **state)
+{
+	char dir[] = "/tmp/azlon-test-XXXXXX", path[64], key[64], var[64], s[64];
+	struct az_conf c;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/key", dir);
+	snprintf(key, sizeof key, "OPENAI_API_KEY_FILE=%s/key", dir);
+	put(path, "sk-from-file\n");
+	loads(&c, ENV(key));
+	assert_string_equal(c.openai_api_key, "sk-from-file");
+	assert_string_equal(c.llm, "openai");
+	az_conf_release(&c);
+	refused(ENV(key, "OPENAI_API_KEY=sk-2"), "OPENAI_API_KEY_FILE", "both");
+	put(path, "\n");
+	refused(ENV(key), "OPENAI_API_KEY_FILE", "empty");
+	unlink(path);
+	refused(ENV(key), "OPENAI_API_KEY_FILE", NULL);
+	/* only secrets: this is not the file of a port */
+	loads(&c, ENV("AZLON_PORT_FILE=/nonexistent"));
+	az_conf_release(&c);
+
+	/* the stand-ins' keys, where make start leaves them */
+	snprintf(var, sizeof var, "AZLON_VAR=%s", dir);
+	snprintf(s, sizeof s, "%s/secret", dir);
+	assert_int_equal(mkdir(s, 0700), 0);
+	loads(&c, (const char *const[]){ var, NULL });
+	assert_null(c.e2b_api_key);
+	assert_null(c.replay_key);
+	az_conf_release(&c);
+	snprintf(path, sizeof path, "%s/secret/e2b.key", dir);
+	put(path, "e2b_abc\n");
+	snprintf(s, sizeof s, "%s/secret/replay.key", dir);
+	put(s, "r1");
+	loads(&c, (const char *const[]){ var, NULL });
+	assert_string_equal(c.e2b_api_key, "e2b_abc");
+	assert_string_equal(c.replay_key, "r1");
+	az_conf_release(&c);
+	/* the cloud's key is not replaced by the stand-in's */
+	loads(&c, (const char *const[]){ var, "E2B_API_KEY=e2b_cloud", NULL });
+	assert_string_equal(c.e2b_api_key, "e2b_cloud");
+	az_conf_release(&c);
+	unlink(path);
+	unlink(s);
+	*strrchr(s, '/') = 0;
+	rmdir(s);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void
+print_masks_secrets(void **state)
+{
+	struct az_conf c;
+	struct az_buf b;
+
+	(void)state;
+	az_buf_init(&b, AZ_KIB(64));
+	loads(&c, ENV("OPENAI_API_KEY=sk-very-secret", "AZLON_PORT=81"));
+	az_conf_print(&c, &b);
+	assert_null(strstr(b.p, "sk-very-secret"));
+	assert_non_null(strstr(b.p, "OPENAI_API_KEY=***\n"));
+	assert_non_null(strstr(b.p, "AZLON_PORT=81\n"));
+	assert_non_null(strstr(b.p, "AZLON_LLM=openai\n"));
+	assert_non_null(strstr(b.p, "ANTHROPIC_API_KEY=\n"));
+	az_conf_release(&c);
+	az_buf_release(&b);
+}
+
+/* Every variable of the documented list, and what an example file sets is accepted. */
+static void
+generated_texts_name_every_variable(void **state)
+{
+	static const char *const names[] = { "E2B_API_KEY", "MINIO_ENDPOINT",
+		"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_USE_SSL",
+		"USE_EXTERNAL_MINIO", "MINIO_EXTERNAL_ENDPOINT", "EXTERNAL_BACKEND_URL",
+		"RESTACK_ENGINE_ID", "RESTACK_ENGINE_ADDRESS", "RESTACK_ENGINE_API_KEY",
+		"RESTACK_ENGINE_API_ADDRESS", "RESTACK_TEMPORAL_ADDRESS", "OPENAI_API_KEY",
+		"E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_TEMPLATE_ID",
+		"OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID", "AZLON_ENGINE",
+		"AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY", "AZLON_VAR",
+		"AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
+		"AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS",
+		"AZLON_URL" };
+	const char *env[64] = { 0 };
+	struct az_buf ex, man;
+	struct az_conf c;
+	char want[64];
+	size_t n = 0;
+
+	(void)state;
+	az_buf_init(&ex, AZ_KIB(64));
+	az_buf_init(&man, AZ_KIB(64));
+	az_conf_example(&ex);
+	az_conf_man(&man);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(want, sizeof want, "\n#%s=", names[i]);
+		if (!strstr(ex.p, want))
+			fail_msg("the example lacks %s", names[i]);
+		snprintf(want, sizeof want, ".TP\n.B %s\n", names[i]);
+		if (!strstr(man.p, want))
+			fail_msg("the man page lacks %s", names[i]);
+	}
+	for (char *line = strtok(ex.p, "\n"); line; line = strtok(NULL, "\n"))
+		if (line[0] == '#' && line[1] != ' ' && strchr(line, '=') && n < 63)
+			env[n++] = line + 1;
+	assert_true(n > 40);
+	loads(&c, env);
+	assert_string_equal(c.var, "var");
+	az_conf_release(&c);
+	az_buf_release(&ex);
+	az_buf_release(&man);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest t[] = {
+		cmocka_unit_test(nothing_set_gives_the_embedded_defaults),
+		cmocka_unit_test(values_are_read_and_checked),
+		cmocka_unit_test(blank_counts_as_unset),
+		cmocka_unit_test(e2b_cloud_follows_from_its_key),
+		cmocka_unit_test(models_follow_from_their_variables),
+		cmocka_unit_test(half_a_choice_is_refused_by_name),
+		cmocka_unit_test(dev_identity_is_not_for_the_outside),
+		cmocka_unit_test(adapters_not_in_this_build_are_refused),
+		cmocka_unit_test(secrets_come_from_files),
+		cmocka_unit_test(print_masks_secrets),
+		cmocka_unit_test(generated_texts_name_every_variable),
+	};
+
+	return cmocka_run_group_tests(t, NULL, NULL);
+}
