@@ -12,13 +12,15 @@
 
 enum { EX_CONFIG_ = 78 };
 
-static struct az_engine *engine;	/* for the signal handler */
+static struct az_engine *engine; /* for the signal handler */
 
 static enum az_level
 level_of(const char *name)
 {
-	return !strcmp(name, "debug") ? AZ_DEBUG : !strcmp(name, "warn") ? AZ_WARN :
-	    !strcmp(name, "error") ? AZ_ERROR : AZ_INFO;
+	return !strcmp(name, "debug")   ? AZ_DEBUG
+	       : !strcmp(name, "warn")  ? AZ_WARN
+	       : !strcmp(name, "error") ? AZ_ERROR
+					: AZ_INFO;
 }
 
 static void
@@ -31,7 +33,7 @@ on_stop(int sig)
 static bool
 on_loopback(const char *url)
 {
-	static const char *const hosts[] = { "http://127.", "http://localhost", "http://[::1]" };
+	static const char *const hosts[] = {"http://127.", "http://localhost", "http://[::1]"};
 
 	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
 		if (!strncmp(url, hosts[i], strlen(hosts[i])))
@@ -41,21 +43,25 @@ on_loopback(const char *url)
 
 /* Recordings always go to the replay process, the rest to the model that was chosen. */
 static enum az_code
-open_models(const struct az_conf *c, struct az_http *http, struct az_llm **out,
-    struct az_err *err)
+open_models(const struct az_conf *c, struct az_http *http, struct az_llm **out, struct az_err *err)
 {
 	struct az_llm *replay = NULL, *real = NULL;
 	char url[64];
 	enum az_code rc;
 
 	snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", (int)c->local_port);
-	rc = az_llm_openai_open(&(struct az_llm_openai_opts){ .http = http, .base_url = url,
-	    .key = c->replay_key, .provenance = "recording" }, &replay, err);
+	rc = az_llm_openai_open(
+	    &(struct az_llm_openai_opts){
+		.http = http, .base_url = url, .key = c->replay_key, .provenance = "recording"},
+	    &replay, err);
 	if (!rc && !strcmp(c->llm, "openai"))
-		rc = az_llm_openai_open(&(struct az_llm_openai_opts){ .http = http,
-		    .base_url = c->openai_base_url, .key = c->openai_api_key,
-		    .provenance = on_loopback(c->openai_base_url) ? "local" : "hosted",
-		    .idle_ms = (int)c->llm_idle_ms, .total_ms = (int)c->llm_total_ms },
+		rc = az_llm_openai_open(
+		    &(struct az_llm_openai_opts){.http = http,
+			.base_url = c->openai_base_url,
+			.key = c->openai_api_key,
+			.provenance = on_loopback(c->openai_base_url) ? "local" : "hosted",
+			.idle_ms = (int)c->llm_idle_ms,
+			.total_ms = (int)c->llm_total_ms},
 		    &real, err);
 	if (rc) {
 		az_llm_close(replay);
@@ -65,8 +71,7 @@ open_models(const struct az_conf *c, struct az_http *http, struct az_llm **out,
 }
 
 static enum az_code
-open_ports(const struct az_conf *c, struct az_http *http, struct az_work *w,
-    struct az_err *err)
+open_ports(const struct az_conf *c, struct az_http *http, struct az_work *w, struct az_err *err)
 {
 	char store[4096], journal[4096];
 	enum az_code rc;
@@ -74,25 +79,27 @@ open_ports(const struct az_conf *c, struct az_http *http, struct az_work *w,
 	snprintf(store, sizeof store, "%s/store", c->var);
 	snprintf(journal, sizeof journal, "%s/journal", c->var);
 	if ((rc = az_store_dir_open(store, &w->store, err)) ||
-	    (rc = az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){ .http = http,
-	    .api_url = c->e2b_api_url, .sandbox_url = c->e2b_sandbox_url,
-	    .domain = c->e2b_domain, .key = c->e2b_api_key,
-	    .template_id = c->e2b_template_id }, &w->sandbox, err)) ||
+	    (rc = az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){.http = http,
+					  .api_url = c->e2b_api_url,
+					  .sandbox_url = c->e2b_sandbox_url,
+					  .domain = c->e2b_domain,
+					  .key = c->e2b_api_key,
+					  .template_id = c->e2b_template_id},
+		 &w->sandbox, err)) ||
 	    (rc = open_models(c, http, &w->llm, err)))
 		return rc;
 	w->default_model = c->model;
-	return az_engine_local_open(&(struct az_engine_local_opts){ .dir = journal }, &engine,
-	    err);
+	return az_engine_local_open(&(struct az_engine_local_opts){.dir = journal}, &engine, err);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct sigaction stop = { .sa_handler = on_stop }, ignore = { .sa_handler = SIG_IGN };
-	struct az_workflow flows[2] = { az_flow_coding };
+	struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+	struct az_workflow flows[2] = {az_flow_coding};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_http *http = NULL;
-	struct az_work w = { 0 };
+	struct az_work w = {0};
 	struct az_conf c;
 	int status = az_conf_main(argc, argv, "carries out runs", &c);
 
@@ -112,8 +119,12 @@ main(int argc, char **argv)
 	az_log(AZ_INFO, "worker.start", AZ_KC("engine", c.engine), AZ_KC("store", c.store),
 	    AZ_KC("sandbox", c.sandbox), AZ_KC("llm", c.llm),
 	    AZ_KC("model", c.model ? c.model : ""), AZ_KN("slots", c.worker_slots));
-	if (az_engine_work(engine, &(struct az_worker){ .workflows = flows,
-	    .functions = az_work_functions, .app = &w, .slots = (int)c.worker_slots }, &err)) {
+	if (az_engine_work(engine,
+		&(struct az_worker){.workflows = flows,
+		    .functions = az_work_functions,
+		    .app = &w,
+		    .slots = (int)c.worker_slots},
+		&err)) {
 		az_log(AZ_ERROR, "worker.end", AZ_KE(&err));
 		goto out;
 	}

@@ -120,19 +120,19 @@ static enum az_code
 want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 {
 	int64_t left = st->lim.wall_ms - (st->now_ms - st->started->t_ms);
-	struct az_cmd c = { .type = AZ_CMD_SCHEDULE_FN };
+	struct az_cmd c = {.type = AZ_CMD_SCHEDULE_FN};
 	enum az_code rc;
 
 	c.name = az_str_c(flow_fn_name(st->step));
 	if (left < 1000)
 		left = 1000;
 	c.opts = (struct az_fn_opts){
-		.start_to_close_ms = attempt_ms(st->step),
-		.schedule_to_close_ms = st->step == STEP_FINALIZE ? FINALIZE_TOTAL_MS : left,
-		.heartbeat_ms = AZ_HEARTBEAT_TIMEOUT_MS,
-		.retry_initial_ms = RETRY_INITIAL_MS,
-		.retry_max_ms = RETRY_MAX_MS,
-		.retry_coefficient = 2,
+	    .start_to_close_ms = attempt_ms(st->step),
+	    .schedule_to_close_ms = st->step == STEP_FINALIZE ? FINALIZE_TOTAL_MS : left,
+	    .heartbeat_ms = AZ_HEARTBEAT_TIMEOUT_MS,
+	    .retry_initial_ms = RETRY_INITIAL_MS,
+	    .retry_max_ms = RETRY_MAX_MS,
+	    .retry_coefficient = 2,
 	};
 	rc = fn_input(st, &c.payload, err);
 	return rc == AZ_OK ? add(out, &c, err) : rc;
@@ -141,7 +141,7 @@ want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *e
 static enum az_code
 want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 {
-	struct az_cmd c = { .type = AZ_CMD_COMPLETE };
+	struct az_cmd c = {.type = AZ_CMD_COMPLETE};
 	bool won = st->status && strcmp(st->status, "succeeded") == 0;
 	enum az_code rc;
 	struct az_buf b;
@@ -172,8 +172,7 @@ want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 }
 
 static enum az_code
-fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
-    struct az_err *err)
+fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct az_err *err)
 {
 	struct flow_state st;
 	enum az_code rc;
@@ -185,7 +184,7 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
 	if (st.step == STEP_CLOSE)
 		return want_close(&st, out, err);
 	if (!st.timer) {
-		struct az_cmd c = { .type = AZ_CMD_START_TIMER, .delay_ms = st.lim.wall_ms };
+		struct az_cmd c = {.type = AZ_CMD_START_TIMER, .delay_ms = st.lim.wall_ms};
 
 		rc = add(out, &c, err);
 		if (rc != AZ_OK)
@@ -194,11 +193,11 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
 	if (!st.pending)
 		return want_function(&st, out, err);
 	if (st.status && st.step != STEP_FINALIZE && !st.cancel_sent) {
-		struct az_cmd c = { .type = AZ_CMD_CANCEL_FN, .ref = st.pending };
+		struct az_cmd c = {.type = AZ_CMD_CANCEL_FN, .ref = st.pending};
 
 		return add(out, &c, err);
 	}
 	return AZ_OK;
 }
 
-const struct az_workflow az_flow_coding = { "AutonomousCodingWorkflow", fold };
+const struct az_workflow az_flow_coding = {"AutonomousCodingWorkflow", fold};

@@ -13,13 +13,13 @@ struct emit {
 	const struct flow_state *st;
 	int64_t seq, after;
 	int64_t t_ms;
-	struct az_buf line;	/* reused */
+	struct az_buf line; /* reused */
 	bool (*fn)(void *arg, const struct az_flow_event *e);
 	void *arg;
-	bool stopped;		/* the reader has enough */
-	bool running;		/* run.status running was told */
+	bool stopped; /* the reader has enough */
+	bool running; /* run.status running was told */
 	bool cancelling;
-	bool finished;		/* run.finished comes next */
+	bool finished; /* run.finished comes next */
 };
 
 /* Begin a line; members follow, then flush(). */
@@ -44,7 +44,7 @@ begin(struct emit *m, struct az_jw *w)
 static enum az_code
 flush(struct emit *m, struct az_jw *w, const char *type, struct az_err *err)
 {
-	struct az_flow_event e = { .seq = m->seq, .type = az_str_c(type) };
+	struct az_flow_event e = {.seq = m->seq, .type = az_str_c(type)};
 	enum az_code rc;
 
 	az_jw_end(w, '}');
@@ -88,8 +88,8 @@ at_start(struct emit *m, struct az_err *err)
 
 	for (size_t i = 0; rc == AZ_OK && i < az_json_len(ws); i++) {
 		const struct az_json *v = az_json_at(ws, i);
-		struct az_str text = az_json_is_str(v) ? az_json_str(v) :
-		    az_json_gets(v, "message");
+		struct az_str text =
+		    az_json_is_str(v) ? az_json_str(v) : az_json_gets(v, "message");
 
 		rc = tell_warning(m, AZ_S("request"), text, err);
 	}
@@ -118,8 +118,8 @@ at_scheduled(struct emit *m, struct az_err *err)
 static enum az_code
 from_result(struct emit *m, const struct az_json *r, struct az_err *err)
 {
-	static const char *const allowed[] = { "llm.done", "files.changed",
-		"sandbox.start", "check", "verdict", "input.needed", "warning" };
+	static const char *const allowed[] = {"llm.done", "files.changed", "sandbox.start", "check",
+	    "verdict", "input.needed", "warning"};
 	const struct az_json *evs = az_json_get(r, "events");
 	enum az_code rc = AZ_OK;
 
@@ -184,7 +184,7 @@ static enum az_code
 project(struct emit *m, const struct az_event *e, enum flow_step step, int iteration,
     bool undecided, const struct az_json *r, struct az_err *err)
 {
-	struct flow_state then = *m->st;	/* results belong to their own iteration */
+	struct flow_state then = *m->st; /* results belong to their own iteration */
 	const struct flow_state *now = m->st;
 	enum az_code rc = AZ_OK;
 
@@ -214,7 +214,7 @@ enum az_code
 az_flow_events(const struct az_history *h, int64_t after, struct az_arena *a,
     bool (*fn)(void *arg, const struct az_flow_event *e), void *arg, struct az_err *err)
 {
-	struct emit m = { .after = after, .fn = fn, .arg = arg };
+	struct emit m = {.after = after, .fn = fn, .arg = arg};
 	enum az_code rc = AZ_OK;
 	struct flow_state st;
 

@@ -9,12 +9,15 @@
 
 #define OP "flow.walk"
 
-static const struct { enum flow_step step; const char *name; } fns[] = {
-	{ STEP_PREFLIGHT, AZ_FN_PREFLIGHT },
-	{ STEP_GENERATE, AZ_FN_GENERATE },
-	{ STEP_RUN, AZ_FN_RUN },
-	{ STEP_VALIDATE, AZ_FN_VALIDATE },
-	{ STEP_FINALIZE, AZ_FN_FINALIZE },
+static const struct {
+	enum flow_step step;
+	const char *name;
+} fns[] = {
+    {STEP_PREFLIGHT, AZ_FN_PREFLIGHT},
+    {STEP_GENERATE, AZ_FN_GENERATE},
+    {STEP_RUN, AZ_FN_RUN},
+    {STEP_VALIDATE, AZ_FN_VALIDATE},
+    {STEP_FINALIZE, AZ_FN_FINALIZE},
 };
 #define N_FNS (sizeof(fns) / sizeof(fns[0]))
 
@@ -39,13 +42,12 @@ flow_fn_step(struct az_str name)
 void
 flow_begin(struct flow_state *st, struct az_arena *a)
 {
-	*st = (struct flow_state){ .a = a, .plan = { .strategy = "normal" } };
+	*st = (struct flow_state){.a = a, .plan = {.strategy = "normal"}};
 }
 
 /* The outcome is decided by whoever comes first. */
 static void
-decide(struct flow_state *st, const char *status, const char *reason,
-    struct az_str message)
+decide(struct flow_state *st, const char *status, const char *reason, struct az_str message)
 {
 	if (st->status)
 		return;
@@ -75,8 +77,7 @@ advance(struct flow_state *st, enum flow_step s)
 }
 
 static int64_t
-limit_of(const struct az_json *limits, const char *key, int64_t min, int64_t max,
-    int64_t dflt)
+limit_of(const struct az_json *limits, const char *key, int64_t min, int64_t max, int64_t dflt)
 {
 	int64_t v = az_json_geti(limits, key, dflt);
 
@@ -101,15 +102,14 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	if (!az_json_is_str(az_json_get(st->request, "user_prompt")))
 		st->bad_input = true;
 	limits = az_json_get(st->request, "limits");
-	st->lim.iterations = (int)limit_of(limits, "iterations", 1,
-	    AZ_LIM_ITERATIONS_MAX, AZ_LIM_ITERATIONS);
+	st->lim.iterations =
+	    (int)limit_of(limits, "iterations", 1, AZ_LIM_ITERATIONS_MAX, AZ_LIM_ITERATIONS);
 	st->lim.tokens = limit_of(limits, "tokens", 1, INT64_C(1) << 40, 400000);
 	st->lim.wall_ms = 1000 * limit_of(limits, "wall_s", 1, 30 * 86400, 3600);
 	st->lim.sandbox_ms = 1000 * limit_of(limits, "sandbox_s", 1, 30 * 86400, 1800);
 	st->att = az_arena_alloc(st->a, sizeof(*st->att) * (size_t)st->lim.iterations);
 	if (!st->att)
-		return az_fail(err, AZ_ENOMEM, OP, "no memory for %d attempts",
-		    st->lim.iterations);
+		return az_fail(err, AZ_ENOMEM, OP, "no memory for %d attempts", st->lim.iterations);
 	if (rc != AZ_OK || st->bad_input) {
 		st->bad_input = true;
 		st->step = STEP_CLOSE;
@@ -193,28 +193,30 @@ take_verdict(struct flow_state *st, const struct az_json *r)
 	advance(st, STEP_GENERATE);
 	if (st->n_att < (size_t)st->lim.iterations)
 		st->att[st->n_att++] = (struct flow_attempt){
-			.iteration = st->iteration, .n_passed = passed,
-			.sig = az_json_gets(r, "error_sig"), .tree = az_json_gets(r, "tree"),
+		    .iteration = st->iteration,
+		    .n_passed = passed,
+		    .sig = az_json_gets(r, "error_sig"),
+		    .tree = az_json_gets(r, "tree"),
 		};
 	if (!st->best || passed >= st->best_passed || az_json_getb(r, "passed", false)) {
 		st->best = st->iteration;
 		st->best_passed = passed;
 	}
 	if (az_json_getb(r, "passed", false))
-		decide(st, "succeeded", NULL, (struct az_str){ 0 });
+		decide(st, "succeeded", NULL, (struct az_str){0});
 	if (!st->status)
 		next_attempt(st);
 }
 
 static enum az_code
-take_result(struct flow_state *st, const struct az_event *e,
-    const struct az_json **result, struct az_err *err)
+take_result(struct flow_state *st, const struct az_event *e, const struct az_json **result,
+    struct az_err *err)
 {
 	enum flow_step done = st->step;
 
 	if (az_json_parse_in(st->a, e->payload, &az_json_own_limits, result, err) != AZ_OK)
-		return az_fail(err, AZ_EINTERNAL, OP, "event %lld: result is no JSON",
-		    (long long)e->id);
+		return az_fail(
+		    err, AZ_EINTERNAL, OP, "event %lld: result is no JSON", (long long)e->id);
 	st->pending = 0;
 	st->cancel_sent = false;
 	take_totals(st, *result);
@@ -248,9 +250,9 @@ take_result(struct flow_state *st, const struct az_event *e,
 static const char *
 reason_of(struct az_str r, enum flow_step step)
 {
-	static const char *const known[] = { "llm_unavailable", "llm_not_configured",
-		"bad_model_output", "sandbox_unavailable", "store_unavailable",
-		"engine_unavailable", "budget_exhausted", "bad_input" };
+	static const char *const known[] = {"llm_unavailable", "llm_not_configured",
+	    "bad_model_output", "sandbox_unavailable", "store_unavailable", "engine_unavailable",
+	    "budget_exhausted", "bad_input"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (az_str_eqc(r, known[i]))
@@ -281,7 +283,7 @@ take_failure(struct flow_state *st, const struct az_event *e)
 	if (st->status) {
 		st->step = STEP_FINALIZE;
 	} else if (e->type == AZ_EV_FN_CANCELED) {
-		decide(st, "cancelled", "user_cancelled", (struct az_str){ 0 });
+		decide(st, "cancelled", "user_cancelled", (struct az_str){0});
 		st->cancelled = true;
 	} else if (az_str_eqc(e->reason, "timeout")) {
 		decide(st, "timed_out", "budget_exhausted",
@@ -295,8 +297,8 @@ take_failure(struct flow_state *st, const struct az_event *e)
 static enum az_code
 refuse(struct az_err *err, const struct az_event *e, const char *why)
 {
-	return az_fail(err, AZ_EINTERNAL, OP, "event %lld (type %d): %s",
-	    (long long)e->id, (int)e->type, why);
+	return az_fail(
+	    err, AZ_EINTERNAL, OP, "event %lld (type %d): %s", (long long)e->id, (int)e->type, why);
 }
 
 static enum az_code
@@ -320,8 +322,8 @@ take_scheduled(struct flow_state *st, const struct az_event *e, struct az_err *e
 static enum az_code
 take_close(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
-	bool ours = e->type == AZ_EV_COMPLETED || e->type == AZ_EV_FAILED ||
-	    e->type == AZ_EV_CANCELED;
+	bool ours =
+	    e->type == AZ_EV_COMPLETED || e->type == AZ_EV_FAILED || e->type == AZ_EV_CANCELED;
 
 	if (ours && (st->step != STEP_CLOSE || st->pending))
 		return refuse(err, e, "the run was not over");
@@ -331,8 +333,8 @@ take_close(struct flow_state *st, const struct az_event *e, struct az_err *err)
 
 /* Engine's facts about functions and timers. */
 static enum az_code
-take_fact(struct flow_state *st, const struct az_event *e,
-    const struct az_json **result, struct az_err *err)
+take_fact(struct flow_state *st, const struct az_event *e, const struct az_json **result,
+    struct az_err *err)
 {
 	bool timer = e->type == AZ_EV_TIMER_FIRED;
 
@@ -341,8 +343,7 @@ take_fact(struct flow_state *st, const struct az_event *e,
 	if (e->type == AZ_EV_FN_COMPLETED)
 		return take_result(st, e, result, err);
 	if (timer) {
-		stop(st, "timed_out", "budget_exhausted",
-		    AZ_S("The time allowed is used up."));
+		stop(st, "timed_out", "budget_exhausted", AZ_S("The time allowed is used up."));
 	} else if (e->type == AZ_EV_FN_CANCEL_REQUESTED) {
 		if (!st->status || st->step == STEP_FINALIZE)
 			return refuse(err, e, "no cancel was wanted");
@@ -354,8 +355,8 @@ take_fact(struct flow_state *st, const struct az_event *e,
 }
 
 enum az_code
-flow_take(struct flow_state *st, const struct az_event *e,
-    const struct az_json **result, struct az_err *err)
+flow_take(struct flow_state *st, const struct az_event *e, const struct az_json **result,
+    struct az_err *err)
 {
 	*result = NULL;
 	if (st->close)
@@ -383,7 +384,7 @@ flow_take(struct flow_state *st, const struct az_event *e,
 		return take_fact(st, e, result, err);
 	case AZ_EV_CANCEL_REQUESTED:
 		if (!st->status) {
-			stop(st, "cancelled", "user_cancelled", (struct az_str){ 0 });
+			stop(st, "cancelled", "user_cancelled", (struct az_str){0});
 			st->cancelled = true;
 		}
 		break;
@@ -402,8 +403,7 @@ flow_take(struct flow_state *st, const struct az_event *e,
 }
 
 enum az_code
-flow_walk(struct flow_state *st, const struct az_history *h, struct az_arena *a,
-    struct az_err *err)
+flow_walk(struct flow_state *st, const struct az_history *h, struct az_arena *a, struct az_err *err)
 {
 	const struct az_json *r;
 

@@ -14,19 +14,19 @@ enum flow_step {
 	STEP_RUN,
 	STEP_VALIDATE,
 	STEP_FINALIZE,
-	STEP_CLOSE,	/* nothing but the closing command is left */
+	STEP_CLOSE, /* nothing but the closing command is left */
 };
 
 /* One judged attempt. */
 struct flow_attempt {
 	int iteration;
 	int n_passed;
-	struct az_str sig, tree;	/* of the error, of the files */
+	struct az_str sig, tree; /* of the error, of the files */
 };
 
 /* How the next attempt starts. */
 struct flow_plan {
-	const char *strategy;	/* normal, change, fresh */
+	const char *strategy; /* normal, change, fresh */
 	int base;
 	bool stuck;
 };
@@ -46,35 +46,35 @@ struct flow_state {
 	struct flow_limits lim;
 
 	/* what is under way */
-	enum flow_step step;		/* wanted next, or under way when pending */
-	enum flow_step overtaken;	/* wanted when a stop came, maybe already sent */
+	enum flow_step step;      /* wanted next, or under way when pending */
+	enum flow_step overtaken; /* wanted when a stop came, maybe already sent */
 	int iteration;
-	int64_t pending;		/* id of the SCHEDULED event, 0 = none */
+	int64_t pending; /* id of the SCHEDULED event, 0 = none */
 	bool cancel_sent;
-	int64_t timer;			/* id of the TIMER_STARTED event, 0 = none */
-	bool request_sent;		/* some function has carried the request */
-	int64_t now_ms;			/* time of the last event */
+	int64_t timer;     /* id of the TIMER_STARTED event, 0 = none */
+	bool request_sent; /* some function has carried the request */
+	int64_t now_ms;    /* time of the last event */
 	int64_t first_fn_ms;
 
 	/* how it ends, decided once */
-	const char *status;		/* NULL = undecided */
+	const char *status; /* NULL = undecided */
 	const char *reason;
-	bool infra;			/* closes with FAILED */
+	bool infra; /* closes with FAILED */
 	struct az_str message;
-	bool cancelled;			/* a cancel decided it */
+	bool cancelled; /* a cancel decided it */
 
 	/* attempts */
 	struct flow_attempt *att;
 	size_t n_att;
 	int best, best_passed;
-	int final_iteration;		/* as finalize_run said, 0 = none */
-	struct flow_plan plan;		/* of the attempt that is next or under way */
-	int episode_start;		/* first attempt (index) since the last fresh start */
+	int final_iteration;   /* as finalize_run said, 0 = none */
+	struct flow_plan plan; /* of the attempt that is next or under way */
+	int episode_start;     /* first attempt (index) since the last fresh start */
 	bool fresh_once;
 
 	/* totals */
 	int64_t llm_calls, tokens_in, tokens_out, sandbox_ms;
-	const struct az_json *checks;	/* latest results, or NULL */
+	const struct az_json *checks; /* latest results, or NULL */
 	struct az_str model, provenance;
 
 	const struct az_event *close;
@@ -88,8 +88,8 @@ struct flow_state {
 void flow_begin(struct flow_state *st, struct az_arena *a);
 enum az_code flow_take(struct flow_state *st, const struct az_event *e,
     const struct az_json **result, struct az_err *err);
-enum az_code flow_walk(struct flow_state *st, const struct az_history *h,
-    struct az_arena *a, struct az_err *err);
+enum az_code flow_walk(
+    struct flow_state *st, const struct az_history *h, struct az_arena *a, struct az_err *err);
 
 /* "generate_code" <-> STEP_GENERATE; NULL and STEP_NONE for the others. */
 const char *flow_fn_name(enum flow_step s);

@@ -45,7 +45,7 @@ flow_plan_next(struct flow_state *st)
 		if (last->sig.n > 0 && az_str_eq(st->att[i].sig, last->sig))
 			repeated = true;
 	}
-	st->plan = (struct flow_plan){ .strategy = "normal", .base = last->iteration };
+	st->plan = (struct flow_plan){.strategy = "normal", .base = last->iteration};
 	if (equal >= EQUAL_FRESH && st->fresh_once) {
 		st->plan.stuck = true;
 		return;
@@ -53,8 +53,7 @@ flow_plan_next(struct flow_state *st)
 	if (equal >= EQUAL_FRESH || unproductive(st) >= ROUNDS_UNPRODUCTIVE) {
 		/* An attempt that passes nothing is no ground to build on. */
 		st->plan.strategy = "fresh";
-		st->plan.base = st->best_passed > 0 && st->best != last->iteration ?
-		    st->best : 0;
+		st->plan.base = st->best_passed > 0 && st->best != last->iteration ? st->best : 0;
 		st->episode_start = (int)st->n_att;
 		st->fresh_once = true;
 		return;

@@ -9,7 +9,7 @@ bool
 flow_is_close(enum az_ev_type t)
 {
 	return t == AZ_EV_COMPLETED || t == AZ_EV_FAILED || t == AZ_EV_CANCELED ||
-	    t == AZ_EV_TIMED_OUT || t == AZ_EV_TERMINATED;
+	       t == AZ_EV_TIMED_OUT || t == AZ_EV_TERMINATED;
 }
 
 static const char *
@@ -36,7 +36,7 @@ phase_of(const struct flow_state *st)
 static int
 percent_of(const struct flow_state *st)
 {
-	int in_phase = 0;	/* hundredths of one iteration */
+	int in_phase = 0; /* hundredths of one iteration */
 
 	if (st->close)
 		return 100;
@@ -74,7 +74,7 @@ outcome_of(const struct flow_state *st, struct az_flow_view *v)
 void
 flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 {
-	*v = (struct az_flow_view){ .result = -1 };
+	*v = (struct az_flow_view){.result = -1};
 	if (st->close) {
 		outcome_of(st, v);
 		v->finished_ms = st->close->t_ms;
@@ -101,8 +101,7 @@ flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 
 /* j as JSON text in the arena, "null" when absent. */
 static enum az_code
-text_of(struct az_arena *a, const struct az_json *j, struct az_str *out,
-    struct az_err *err)
+text_of(struct az_arena *a, const struct az_json *j, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf b;
@@ -126,8 +125,8 @@ limits_of(const struct flow_state *st, struct az_str *out, struct az_err *err)
 {
 	out->p = az_arena_printf(st->a,
 	    "{\"iterations\":%d,\"tokens\":%lld,\"wall_s\":%lld,\"sandbox_s\":%lld}",
-	    st->lim.iterations, (long long)st->lim.tokens,
-	    (long long)(st->lim.wall_ms / 1000), (long long)(st->lim.sandbox_ms / 1000));
+	    st->lim.iterations, (long long)st->lim.tokens, (long long)(st->lim.wall_ms / 1000),
+	    (long long)(st->lim.sandbox_ms / 1000));
 	if (!out->p)
 		return az_fail(err, AZ_ENOMEM, OP, "no memory for the view");
 	out->n = strlen(out->p);
@@ -142,8 +141,8 @@ count_event(void *arg, const struct az_flow_event *e)
 }
 
 enum az_code
-az_flow_view(const struct az_history *h, struct az_arena *a, struct az_flow_view *out,
-    struct az_err *err)
+az_flow_view(
+    const struct az_history *h, struct az_arena *a, struct az_flow_view *out, struct az_err *err)
 {
 	struct flow_state st;
 	enum az_code rc = flow_walk(&st, h, a, err);

@@ -40,9 +40,9 @@ by_name(const void *x, const void *y)
 static void
 names_trim(struct names *l, size_t keep)
 {
-	if (l->n)
+	if (l->v && l->n)
 		qsort(l->v, l->n, sizeof *l->v, by_name);
-	while (l->n > keep) {
+	while (l->v && l->n > keep) {
 		free(l->v[--l->n]);
 		l->cut = true;
 	}

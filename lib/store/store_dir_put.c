@@ -50,9 +50,12 @@ make_parent(int root, const char *path, const char **base)
 		next = az_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
 		if (next < 0)
 			goto fail;
-		/* the process's umask may be stricter than nginx needs */
+		/* The process's umask may be stricter than nginx needs. Only
+		   then: a chmod by someone outside the directory's group loses
+		   the set-group-id bit, by which nginx may read below. */
 		if (made && (fstat(next, &st) < 0 ||
-		    fchmod(next, (st.st_mode & 07000) | 0750) < 0 ||
+		    ((st.st_mode & 0777) != 0750 &&
+		    fchmod(next, (st.st_mode & 07000) | 0750) < 0) ||
 		    fsync(at) < 0)) {
 			close(next);
 			goto fail;

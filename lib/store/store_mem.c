@@ -5,6 +5,11 @@
 #include <azlon/limits.h>
 #include <azlon/store.h>
 
+/* gcc 12's analyzer loses track of what the array of items owns */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 struct item {
 	char *name;		/* "bucket/key" */
 	size_t name_n;

@@ -34,8 +34,9 @@ policy(struct work_job *j, struct work_box *b)
 	const struct az_json *net = az_json_get(j->request, "network");
 	struct az_str d = az_json_gets(net, "default");
 
-	b->net = az_str_eqc(d, "deny") ? NET_DENY : az_str_eqc(d, "allow") ? NET_ALLOW :
-	    NET_INSTALL;
+	b->net = az_str_eqc(d, "deny")    ? NET_DENY
+		 : az_str_eqc(d, "allow") ? NET_ALLOW
+					  : NET_INSTALL;
 	b->allow = domains(j, az_json_get(net, "allow"));
 }
 
@@ -47,14 +48,13 @@ running_net(const struct work_box *b)
 }
 
 enum az_code
-work_box_network(struct work_job *j, const struct work_box *b, bool building,
-    struct az_err *err)
+work_box_network(struct work_job *j, const struct work_box *b, bool building, struct az_err *err)
 {
 	bool on = building ? b->net != NET_DENY : running_net(b);
 	const char *const *allow = building && b->net == NET_INSTALL ? NULL : b->allow;
 
-	return job_sandbox_rc(az_sandbox_network(j->w->sandbox, &b->ref, on,
-	    on ? allow : NULL, err), err);
+	return job_sandbox_rc(
+	    az_sandbox_network(j->w->sandbox, &b->ref, on, on ? allow : NULL, err), err);
 }
 
 /* The same attempt of the same step asks for the same sandbox. */
@@ -65,17 +65,22 @@ create_key(const struct work_job *j, char out[65])
 	int n = snprintf(text, sizeof(text), "%.*s/%lld/%d", AZ_FMT(j->ctx->workflow_id),
 	    (long long)j->ctx->ref, j->ctx->attempt);
 
-	az_sha256_hex(az_str_n(text, n < 0 ? 0 : n >= (int)sizeof(text) ?
-	    sizeof(text) - 1 : (size_t)n), out);
+	az_sha256_hex(az_str_n(text, n < 0                    ? 0
+				     : n >= (int)sizeof(text) ? sizeof(text) - 1
+							      : (size_t)n),
+	    out);
 }
 
 static enum az_code
 create(struct work_job *j, struct work_box *b, const char *wid, struct az_err *err)
 {
-	const char *meta[] = { META_RUN, wid, NULL };
+	const char *meta[] = {META_RUN, wid, NULL};
 	char key[65];
-	struct az_sb_create c = { .timeout_s = BOX_LIFE_S, .idempotency_key = key,
-		.metadata = meta, .internet = running_net(b), .allow = b->allow };
+	struct az_sb_create c = {.timeout_s = BOX_LIFE_S,
+	    .idempotency_key = key,
+	    .metadata = meta,
+	    .internet = running_net(b),
+	    .allow = b->allow};
 
 	create_key(j, key);
 	b->made = true;
@@ -90,12 +95,12 @@ work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
 	enum az_code rc;
 	size_t n = 0;
 
-	*b = (struct work_box){ .made = false };
+	*b = (struct work_box){.made = false};
 	policy(j, b);
 	if (!wid)
 		return job_nomem(err);
-	rc = job_sandbox_rc(az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n,
-	    err), err);
+	rc =
+	    job_sandbox_rc(az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n, err), err);
 	if (rc != AZ_OK)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
@@ -142,13 +147,14 @@ read_text(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
 }
 
 enum az_code
-work_box_write(struct work_job *j, const struct work_box *b, const char *path,
-    struct az_str body, struct az_err *err)
+work_box_write(struct work_job *j, const struct work_box *b, const char *path, struct az_str body,
+    struct az_err *err)
 {
-	struct reader r = { body };
+	struct reader r = {body};
 
-	return job_sandbox_rc(az_sandbox_upload(j->w->sandbox, &b->ref, path,
-	    (int64_t)body.n, read_text, &r, err), err);
+	return job_sandbox_rc(
+	    az_sandbox_upload(j->w->sandbox, &b->ref, path, (int64_t)body.n, read_text, &r, err),
+	    err);
 }
 
 static enum az_code
@@ -168,13 +174,13 @@ work_box_read(struct work_job *j, const struct work_box *b, const char *path, si
 	enum az_code rc;
 	struct az_buf text;
 
-	*out = (struct az_str){ 0 };
+	*out = (struct az_str){0};
 	az_buf_init(&text, max);
 	rc = az_sandbox_download(j->w->sandbox, &b->ref, path, append, &text, &e);
 	if (rc == AZ_OK) {
 		rc = job_text(j, &text, out, err);
 	} else if ((rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0) ||
-	    rc == AZ_ETOOBIG || rc == AZ_EINVAL) {
+		   rc == AZ_ETOOBIG || rc == AZ_EINVAL) {
 		rc = AZ_OK;
 	} else {
 		rc = job_sandbox_rc(rc, &e);

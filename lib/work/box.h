@@ -12,17 +12,17 @@ enum work_net { NET_INSTALL = 1, NET_DENY, NET_ALLOW };
 
 struct work_box {
 	struct az_box_ref ref;
-	bool made;			/* by this call */
+	bool made; /* by this call */
 	enum work_net net;
-	const char *const *allow;	/* domains, or NULL */
+	const char *const *allow; /* domains, or NULL */
 };
 
 /* Failures are those of the port, retryable where another try can help. */
-AZ_MUST_CHECK enum az_code work_box_open(struct work_job *j, struct work_box *b,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code work_box_open(
+    struct work_job *j, struct work_box *b, struct az_err *err);
 /* Is the route to the internet as building (or not) wants it? */
-AZ_MUST_CHECK enum az_code work_box_network(struct work_job *j, const struct work_box *b,
-    bool building, struct az_err *err);
+AZ_MUST_CHECK enum az_code work_box_network(
+    struct work_job *j, const struct work_box *b, bool building, struct az_err *err);
 /* Kill all sandboxes of the run; none is fine. */
 AZ_MUST_CHECK enum az_code job_box_kill(struct work_job *j, struct az_err *err);
 /* What a small file in the box says ("" when there is none), and writing one. */
@@ -33,15 +33,15 @@ AZ_MUST_CHECK enum az_code work_box_write(struct work_job *j, const struct work_
 
 /* A file found in the box. */
 struct tree_entry {
-	struct az_str path;	/* relative to AZ_PLAN_APP */
+	struct az_str path; /* relative to AZ_PLAN_APP */
 	int64_t size, modified_ms;
 	unsigned mode;
 };
 struct tree_list {
-	struct tree_entry *v;	/* by path */
+	struct tree_entry *v; /* by path */
 	size_t n, cap;
-	bool cut;		/* limits: some are not listed */
-	size_t odd;		/* left out: names we do not take */
+	bool cut;   /* limits: some are not listed */
+	size_t odd; /* left out: names we do not take */
 };
 struct tree_stats {
 	size_t collected;
@@ -50,14 +50,14 @@ struct tree_stats {
 };
 
 /* Empty AZ_PLAN_APP and put the files of m there. */
-AZ_MUST_CHECK enum az_code work_tree_upload(struct work_job *j, const struct work_box *b,
-    const struct az_manifest *m, struct az_err *err);
+AZ_MUST_CHECK enum az_code work_tree_upload(
+    struct work_job *j, const struct work_box *b, const struct az_manifest *m, struct az_err *err);
 /* One file of the manifest anew. */
-AZ_MUST_CHECK enum az_code work_tree_upload_file(struct work_job *j, const struct work_box *b,
-    const struct az_file *f, struct az_err *err);
+AZ_MUST_CHECK enum az_code work_tree_upload_file(
+    struct work_job *j, const struct work_box *b, const struct az_file *f, struct az_err *err);
 /* Regular files below AZ_PLAN_APP, without caches and links. */
-AZ_MUST_CHECK enum az_code work_tree_list(struct work_job *j, const struct work_box *b,
-    struct tree_list *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code work_tree_list(
+    struct work_job *j, const struct work_box *b, struct tree_list *out, struct az_err *err);
 /* Take into m what is new or changed against before; into the store, binary-safe. */
 AZ_MUST_CHECK enum az_code work_tree_collect(struct work_job *j, const struct work_box *b,
     const struct tree_list *before, struct az_manifest *m, struct tree_stats *st,

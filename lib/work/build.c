@@ -7,10 +7,12 @@
 #define MARKER AZ_PLAN_HOME "/.azlon-iteration"
 
 /* For a tree without a Dockerfile whose entry point is plain. */
-static const struct { const char *main, *dockerfile; } guesses[] = {
-	{ "main.py", "FROM python:3\nWORKDIR /app\nCOPY . .\nCMD [\"python3\", \"main.py\"]\n" },
-	{ "main.js", "FROM node\nWORKDIR /app\nCOPY . .\nCMD [\"node\", \"main.js\"]\n" },
-	{ "main.sh", "FROM debian\nWORKDIR /app\nCOPY . .\nCMD [\"sh\", \"main.sh\"]\n" },
+static const struct {
+	const char *main, *dockerfile;
+} guesses[] = {
+    {"main.py", "FROM python:3\nWORKDIR /app\nCOPY . .\nCMD [\"python3\", \"main.py\"]\n"},
+    {"main.js", "FROM node\nWORKDIR /app\nCOPY . .\nCMD [\"node\", \"main.js\"]\n"},
+    {"main.sh", "FROM debian\nWORKDIR /app\nCOPY . .\nCMD [\"sh\", \"main.sh\"]\n"},
 };
 
 static const char *
@@ -29,15 +31,15 @@ build_possible(const struct az_manifest *m)
 }
 
 enum az_code
-build_parse(struct work_job *j, const struct az_manifest *m, struct work_build *b,
-    struct az_err *err)
+build_parse(
+    struct work_job *j, const struct az_manifest *m, struct work_build *b, struct az_err *err)
 {
 	const struct az_file *f = az_manifest_find(m, AZ_S("Dockerfile"));
 	struct az_err e = AZ_ERR_INIT;
-	struct az_str text = { 0 };
+	struct az_str text = {0};
 	enum az_code rc;
 
-	*b = (struct work_build){ .ok = false };
+	*b = (struct work_build){.ok = false};
 	if (f) {
 		if (f->size > (int64_t)AZ_PLAN_MAX_BYTES) {
 			b->text = AZ_S("The Dockerfile is too long.");
@@ -89,8 +91,8 @@ step_begins(void *arg, const struct az_plan_step *step, struct az_str text)
 }
 
 static enum az_code
-step_output(void *arg, const struct az_plan_step *step, int stream, struct az_str bytes,
-    struct az_err *err)
+step_output(
+    void *arg, const struct az_plan_step *step, int stream, struct az_str bytes, struct az_err *err)
 {
 	struct watch *w = arg;
 
@@ -115,13 +117,16 @@ has_run_steps(const struct az_plan *p)
 }
 
 static enum az_code
-execute(struct work_job *j, const struct work_box *x, struct work_build *b,
-    struct work_sink *log, struct az_err *err)
+execute(struct work_job *j, const struct work_box *x, struct work_build *b, struct work_sink *log,
+    struct az_err *err)
 {
-	struct watch w = { j, log };
-	struct az_plan_exec e = { .sandbox = j->w->sandbox, .box = &x->ref,
-		.begin = step_begins, .output = step_output, .cancelled = watch_cancelled,
-		.arg = &w };
+	struct watch w = {j, log};
+	struct az_plan_exec e = {.sandbox = j->w->sandbox,
+	    .box = &x->ref,
+	    .begin = step_begins,
+	    .output = step_output,
+	    .cancelled = watch_cancelled,
+	    .arg = &w};
 	bool online = has_run_steps(&b->plan);
 	enum az_code rc = AZ_OK;
 
@@ -142,9 +147,8 @@ execute(struct work_job *j, const struct work_box *x, struct work_build *b,
 }
 
 enum az_code
-build_exec(struct work_job *j, const struct work_box *x, int n,
-    const struct az_manifest *m, struct work_build *b, struct work_sink *log,
-    struct az_err *err)
+build_exec(struct work_job *j, const struct work_box *x, int n, const struct az_manifest *m,
+    struct work_build *b, struct work_sink *log, struct az_err *err)
 {
 	struct az_str mark = az_str_c(az_arena_printf(j->a, "%d", n));
 	enum az_code rc;
@@ -166,8 +170,7 @@ build_exec(struct work_job *j, const struct work_box *x, int n,
 }
 
 enum az_code
-build_held(struct work_job *j, const struct work_box *x, int n, bool *held,
-    struct az_err *err)
+build_held(struct work_job *j, const struct work_box *x, int n, bool *held, struct az_err *err)
 {
 	const char *mark = az_arena_printf(j->a, "%d", n);
 	struct az_str text;

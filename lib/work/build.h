@@ -10,28 +10,27 @@
 
 struct work_build {
 	struct az_plan plan;
-	struct az_plan_result r;	/* r.argv, r.env, r.cwd: what to run */
+	struct az_plan_result r; /* r.argv, r.env, r.cwd: what to run */
 	bool ok;
-	bool guessed;			/* there was no Dockerfile */
-	struct az_str text;		/* why not ok, for model and user */
-	struct az_str step;		/* "RUN …" that failed, or empty */
-	struct tree_list before;	/* files as uploaded */
+	bool guessed;            /* there was no Dockerfile */
+	struct az_str text;      /* why not ok, for model and user */
+	struct az_str step;      /* "RUN …" that failed, or empty */
+	struct tree_list before; /* files as uploaded */
 };
 
 /* Could this tree be run at all? */
 bool build_possible(const struct az_manifest *m);
 /* Parse only: b->plan, or !b->ok with b->text. */
-AZ_MUST_CHECK enum az_code build_parse(struct work_job *j, const struct az_manifest *m,
-    struct work_build *b, struct az_err *err);
+AZ_MUST_CHECK enum az_code build_parse(
+    struct work_job *j, const struct az_manifest *m, struct work_build *b, struct az_err *err);
 /*
  * Upload m and execute the plan of build_parse(); output goes to log. The network is as
  * the program should find it afterwards. Marks the sandbox as holding iteration n.
  */
-AZ_MUST_CHECK enum az_code build_exec(struct work_job *j, const struct work_box *x,
-    int n, const struct az_manifest *m, struct work_build *b, struct work_sink *log,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code build_exec(struct work_job *j, const struct work_box *x, int n,
+    const struct az_manifest *m, struct work_build *b, struct work_sink *log, struct az_err *err);
 /* Does the sandbox hold iteration n, built? */
-AZ_MUST_CHECK enum az_code build_held(struct work_job *j, const struct work_box *x,
-    int n, bool *held, struct az_err *err);
+AZ_MUST_CHECK enum az_code build_held(
+    struct work_job *j, const struct work_box *x, int n, bool *held, struct az_err *err);
 
 #endif

@@ -10,8 +10,7 @@
 
 enum { SERVER_WAIT_S = 20 };
 
-static const char system_path[] =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+static const char system_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /*
  * Asks a server that it starts itself; needs nothing but bash. Arguments: port, path,
@@ -36,7 +35,7 @@ static const char ask_script[] =
 const char *
 check_status_name(enum check_status s)
 {
-	static const char *const names[] = { "skipped", "pass", "fail", "unverified" };
+	static const char *const names[] = {"skipped", "pass", "fail", "unverified"};
 
 	return names[s];
 }
@@ -67,8 +66,8 @@ what_of(struct work_job *j, const struct az_json *c)
 		p = az_arena_printf(j->a, "GET :%lld%.*s", (long long)az_json_geti(http, "port", 0),
 		    AZ_FMT(az_str_sub(az_json_gets(http, "path"), 0, 200)));
 	} else if (az_json_is_str(az_json_get(c, "file"))) {
-		p = az_arena_printf(j->a, "file %.*s",
-		    AZ_FMT(az_str_sub(az_json_gets(c, "file"), 0, 300)));
+		p = az_arena_printf(
+		    j->a, "file %.*s", AZ_FMT(az_str_sub(az_json_gets(c, "file"), 0, 300)));
 	} else {
 		p = "text";
 	}
@@ -80,28 +79,30 @@ checks_begin(struct work_job *j, struct checks *c, struct az_err *err)
 {
 	size_t n = az_json_len(az_json_get(j->request, "checks"));
 
-	*c = (struct checks){ .n = 0 };
+	*c = (struct checks){.n = 0};
 	if (n > AZ_LIM_CHECKS)
 		n = AZ_LIM_CHECKS;
 	c->v = az_arena_alloc(j->a, (n + 2) * sizeof(*c->v));
 	if (!c->v)
 		return job_nomem(err);
-	c->v[c->n++] = (struct check_result){ .id = AZ_S("program"),
-		.what = AZ_S("the program ends with exit code 0") };
+	c->v[c->n++] = (struct check_result){
+	    .id = AZ_S("program"), .what = AZ_S("the program ends with exit code 0")};
 	for (size_t i = 0; i < n; i++) {
 		const struct az_json *q = check_at(j, i);
 		struct check_result *r = &c->v[c->n++];
 
-		*r = (struct check_result){ .id = az_json_gets(q, "id"), .explicit = true,
-			.hidden = az_json_getb(q, "hidden", false), .what = what_of(j, q) };
+		*r = (struct check_result){.id = az_json_gets(q, "id"),
+		    .explicit = true,
+		    .hidden = az_json_getb(q, "hidden", false),
+		    .what = what_of(j, q)};
 		if (r->id.n == 0)
 			r->id = az_str_c(az_arena_printf(j->a, "c%zu", i + 1));
 		if (!r->id.p || !r->what.p)
 			return job_nomem(err);
 	}
 	if (job_has_conditions(j))
-		c->v[c->n++] = (struct check_result){ .id = AZ_S("conditions"),
-			.what = AZ_S("the test conditions hold") };
+		c->v[c->n++] = (struct check_result){
+		    .id = AZ_S("conditions"), .what = AZ_S("the test conditions hold")};
 	return AZ_OK;
 }
 
@@ -114,8 +115,10 @@ checks_program(struct work_job *j, struct checks *c, const struct az_json *run)
 	r->ms = az_json_geti(run, "ms", 0);
 	if (az_str_eqc(kind, "build_failed")) {
 		r->status = CHECK_FAIL;
-		r->message = job_clip(j, az_str_c(az_arena_printf(j->a, "the build failed: %.*s",
-		    AZ_FMT(az_json_gets(run, "text")))), WORK_MESSAGE_BYTES - 4);
+		r->message = job_clip(j,
+		    az_str_c(az_arena_printf(
+			j->a, "the build failed: %.*s", AZ_FMT(az_json_gets(run, "text")))),
+		    WORK_MESSAGE_BYTES - 4);
 	} else if (!az_json_getb(run, "program", false)) {
 		/* with checks of their own, a tree needs no entry point */
 		bool fine = az_json_len(az_json_get(j->request, "checks")) > 0;
@@ -132,8 +135,7 @@ checks_program(struct work_job *j, struct checks *c, const struct az_json *run)
 }
 
 bool
-check_is_text(const struct work_job *j, const struct checks *c, size_t i,
-    struct az_str *text)
+check_is_text(const struct work_job *j, const struct checks *c, size_t i, struct az_str *text)
 {
 	const struct az_json *t;
 
@@ -178,9 +180,9 @@ checks_all_passed(const struct checks *c)
 static bool
 bends(struct az_str k)
 {
-	static const char *const names[] = { "PATH", "BASH_ENV", "ENV", "IFS", "SHELLOPTS",
-		"BASHOPTS", "PS4", "PROMPT_COMMAND", "GLIBC_TUNABLES", "PYTHONSTARTUP",
-		"PYTHONHOME", "CDPATH" };
+	static const char *const names[] = {"PATH", "BASH_ENV", "ENV", "IFS", "SHELLOPTS",
+	    "BASHOPTS", "PS4", "PROMPT_COMMAND", "GLIBC_TUNABLES", "PYTHONSTARTUP", "PYTHONHOME",
+	    "CDPATH"};
 
 	if (az_str_starts(k, AZ_S("LD_")) || az_str_starts(k, AZ_S("BASH_FUNC_")))
 		return true;
@@ -193,7 +195,7 @@ bends(struct az_str k)
 const char *const *
 checks_env(struct work_job *j, const char *const *env)
 {
-	struct az_str path = { 0 };
+	struct az_str path = {0};
 	const char **v;
 	size_t n = 0;
 
@@ -214,8 +216,8 @@ checks_env(struct work_job *j, const char *const *env)
 			v[n++] = *env;
 	}
 	/* the program's own directories come last: they shadow nothing */
-	v[n] = path.n ? az_arena_printf(j->a, "PATH=%s:%.*s", system_path, AZ_FMT(path)) :
-	    az_arena_printf(j->a, "PATH=%s", system_path);
+	v[n] = path.n ? az_arena_printf(j->a, "PATH=%s:%.*s", system_path, AZ_FMT(path))
+		      : az_arena_printf(j->a, "PATH=%s", system_path);
 	return v[n] ? v : NULL;
 }
 
@@ -248,13 +250,13 @@ capture_cancelled(void *arg)
 
 /* Run cmd with output captured; a refused command is reported as exit code 126. */
 static enum az_code
-run(struct work_job *j, const struct work_box *x, struct az_sb_cmd cmd,
-    struct check_seen *seen, struct az_err *err)
+run(struct work_job *j, const struct work_box *x, struct az_sb_cmd cmd, struct check_seen *seen,
+    struct az_err *err)
 {
-	struct capture c = { .j = j };
+	struct capture c = {.j = j};
 	enum az_code rc;
 
-	*seen = (struct check_seen){ .out_bytes = 0 };
+	*seen = (struct check_seen){.out_bytes = 0};
 	az_buf_init(&c.out, CHECK_OUT_BYTES);
 	az_buf_init(&c.err, CHECK_OUT_BYTES);
 	cmd.output = capture_output;
@@ -263,7 +265,7 @@ run(struct work_job *j, const struct work_box *x, struct az_sb_cmd cmd,
 	rc = az_sandbox_run(j->w->sandbox, &x->ref, &cmd, &seen->r, err);
 	if (rc == AZ_EINVAL) {
 		az_buf_addc(&c.err, err ? err->text : "refused");
-		seen->r = (struct az_sb_result){ .end = AZ_END_EXITED, .exit_code = 126 };
+		seen->r = (struct az_sb_result){.end = AZ_END_EXITED, .exit_code = 126};
 		rc = AZ_OK;
 	}
 	if (rc == AZ_OK && seen->r.end == AZ_END_CANCELLED)
@@ -317,8 +319,11 @@ check_run(struct work_job *j, const struct work_box *x, const char *const *env,
     const struct az_json *q, struct check_result *r, struct az_err *err)
 {
 	const char **argv = argv_of(j, q);
-	struct az_sb_cmd c = { .argv = argv, .env = env, .cwd = AZ_PLAN_APP, .tag = "check",
-		.timeout_s = timeout_of(q) };
+	struct az_sb_cmd c = {.argv = argv,
+	    .env = env,
+	    .cwd = AZ_PLAN_APP,
+	    .tag = "check",
+	    .timeout_s = timeout_of(q)};
 	struct check_seen seen;
 	enum az_code rc;
 
@@ -345,9 +350,9 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 	const struct az_json *http = az_json_get(q, "http");
 	struct az_str path = az_json_gets(http, "path");
 	int64_t port = az_json_geti(http, "port", 0);
-	const char *argv[256] = { "bash", "-c", ask_script, "ask" };
-	struct az_sb_cmd c = { .argv = argv, .env = env, .cwd = p->cwd, .tag = "check",
-		.timeout_s = timeout_of(q) };
+	const char *argv[256] = {"bash", "-c", ask_script, "ask"};
+	struct az_sb_cmd c = {
+	    .argv = argv, .env = env, .cwd = p->cwd, .tag = "check", .timeout_s = timeout_of(q)};
 	struct check_seen seen;
 	enum az_code rc;
 	size_t n = 7;
@@ -367,8 +372,8 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 		return AZ_OK;
 	}
 	argv[4] = az_arena_printf(j->a, "%lld", (long long)port);
-	argv[5] = az_arena_printf(j->a, "%s%.*s", az_str_starts(path, AZ_S("/")) ? "" : "/",
-	    AZ_FMT(path));
+	argv[5] = az_arena_printf(
+	    j->a, "%s%.*s", az_str_starts(path, AZ_S("/")) ? "" : "/", AZ_FMT(path));
 	argv[6] = az_arena_printf(j->a, "%d", SERVER_WAIT_S);
 	if (!argv[4] || !argv[5] || !argv[6])
 		return job_nomem(err);
@@ -381,9 +386,9 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 	if (seen.out.n) {
 		expect_http(j, http, az_json_get(q, "expect"), seen.out, r);
 	} else {
-		r->message = seen.r.exit_code == 97 ?
-		    AZ_S("the program ended before it answered on the port") :
-		    AZ_S("nothing answers on the port");
+		r->message = seen.r.exit_code == 97
+				 ? AZ_S("the program ended before it answered on the port")
+				 : AZ_S("nothing answers on the port");
 		r->got = job_clip(j, seen.err, CHECK_SHOW_BYTES);
 	}
 	/* the next check starts a server of its own */

@@ -13,11 +13,10 @@ static void
 pass(struct check_result *r)
 {
 	r->status = CHECK_PASS;
-	r->message = (struct az_str){ 0 };
+	r->message = (struct az_str){0};
 }
 
-static void AZ_PRINTF(3, 4)
-miss(struct work_job *j, struct check_result *r, const char *fmt, ...)
+static void AZ_PRINTF(3, 4) miss(struct work_job *j, struct check_result *r, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
@@ -39,10 +38,9 @@ show(struct work_job *j, struct check_result *r, struct az_str expected, struct 
 
 /* "line 3: expected "a", got "b"" of the first line that differs. */
 static void
-tell_difference(struct work_job *j, struct check_result *r, struct az_str want,
-    struct az_str got)
+tell_difference(struct work_job *j, struct check_result *r, struct az_str want, struct az_str got)
 {
-	struct az_str a = want, b = got, x = { 0 }, y = { 0 };
+	struct az_str a = want, b = got, x = {0}, y = {0};
 	bool more_a, more_b;
 	int line = 0;
 
@@ -53,8 +51,8 @@ tell_difference(struct work_job *j, struct check_result *r, struct az_str want,
 	} while (more_a && more_b && az_str_eq(x, y));
 	show(j, r, want, got);
 	if (!more_a && !more_b)
-		miss(j, r, "output differs in line ends only: expected %zu bytes, got %zu",
-		    want.n, got.n);
+		miss(j, r, "output differs in line ends only: expected %zu bytes, got %zu", want.n,
+		    got.n);
 	else if (!more_b)
 		miss(j, r, "output ends early: line %d should be \"%.*s\"", line,
 		    AZ_FMT(az_str_sub(x, 0, 120)));
@@ -67,8 +65,8 @@ tell_difference(struct work_job *j, struct check_result *r, struct az_str want,
 }
 
 static bool
-equals(struct work_job *j, const struct az_json *e, const struct check_seen *s,
-    struct check_result *r)
+equals(
+    struct work_job *j, const struct az_json *e, const struct check_seen *s, struct check_result *r)
 {
 	const struct az_json *w = az_json_get(e, "stdout_equals");
 
@@ -94,11 +92,10 @@ contains(struct work_job *j, const struct az_json *e, const char *key, struct az
 }
 
 static bool
-matches(struct work_job *j, const struct az_json *e, struct az_str text,
-    struct check_result *r)
+matches(struct work_job *j, const struct az_json *e, struct az_str text, struct check_result *r)
 {
 	struct az_str pat = az_json_gets(e, "stdout_matches");
-	regmatch_t m = { 0 };
+	regmatch_t m = {0};
 	char *p = NULL;
 	regex_t re;
 	int rc;
@@ -125,16 +122,15 @@ matches(struct work_job *j, const struct az_json *e, struct az_str text,
 
 /* Must it be so? true: fine. */
 static bool
-ended_well(struct work_job *j, const struct az_json *e, const struct check_seen *s,
-    struct check_result *r)
+ended_well(
+    struct work_job *j, const struct az_json *e, const struct check_seen *s, struct check_result *r)
 {
 	int64_t want = az_json_geti(e, "exit", 0);
 	double max_s = az_json_num(az_json_get(e, "max_s"), -1);
 
 	if (s->r.end != AZ_END_EXITED || s->r.exit_code != want) {
-		show(j, r, (struct az_str){ 0 }, s->err.n ? s->err : s->out);
-		miss(j, r, "%.*s, expected exit code %lld", AZ_FMT(s->words),
-		    (long long)want);
+		show(j, r, (struct az_str){0}, s->err.n ? s->err : s->out);
+		miss(j, r, "%.*s, expected exit code %lld", AZ_FMT(s->words), (long long)want);
 		return false;
 	}
 	if (max_s >= 0 && (double)s->r.ms > max_s * 1000) {
@@ -146,8 +142,8 @@ ended_well(struct work_job *j, const struct az_json *e, const struct check_seen 
 }
 
 void
-expect_run(struct work_job *j, const struct az_json *e, const struct check_seen *s,
-    struct check_result *r)
+expect_run(
+    struct work_job *j, const struct az_json *e, const struct check_seen *s, struct check_result *r)
 {
 	int64_t min = az_json_geti(e, "min_bytes", -1);
 
@@ -156,13 +152,13 @@ expect_run(struct work_job *j, const struct az_json *e, const struct check_seen 
 	    !contains(j, e, "contains", s->out, "stdout", r) || !matches(j, e, s->out, r))
 		return;
 	if (az_json_getb(e, "stderr_empty", false) && s->err_bytes > 0) {
-		show(j, r, (struct az_str){ 0 }, s->err);
+		show(j, r, (struct az_str){0}, s->err);
 		miss(j, r, "stderr is not empty");
 		return;
 	}
 	if (min >= 0 && s->out_bytes < min) {
-		miss(j, r, "stdout has %lld bytes, expected at least %lld",
-		    (long long)s->out_bytes, (long long)min);
+		miss(j, r, "stdout has %lld bytes, expected at least %lld", (long long)s->out_bytes,
+		    (long long)min);
 		return;
 	}
 	pass(r);
@@ -175,7 +171,7 @@ is_svg(struct az_str h)
 {
 	h = az_str_trim(h);
 	return (az_str_starts(h, AZ_S("<")) || az_str_starts(h, AZ_S("\xef\xbb\xbf<"))) &&
-	    az_str_find(h, AZ_S("<svg"), 0) >= 0;
+	       az_str_find(h, AZ_S("<svg"), 0) >= 0;
 }
 
 static bool
@@ -195,40 +191,51 @@ is_csv(struct az_str h)
 {
 	struct az_str line;
 
-	return is_text(h) && az_str_line(&h, &line) && (az_str_chr(line, ',') > 0 ||
-	    az_str_chr(line, ';') > 0 || az_str_chr(line, '\t') > 0);
+	return is_text(h) && az_str_line(&h, &line) &&
+	       (az_str_chr(line, ',') > 0 || az_str_chr(line, ';') > 0 ||
+		   az_str_chr(line, '\t') > 0);
 }
 
 bool
 magic_is(struct az_str name, struct az_str h, int64_t bytes, bool *known)
 {
-	static const struct { const char *name; size_t at; struct az_str sig; } table[] = {
-		{ "png", 0, { "\x89PNG\r\n\x1a\n", 8 } },
-		{ "jpg", 0, { "\xff\xd8\xff", 3 } },
-		{ "jpeg", 0, { "\xff\xd8\xff", 3 } },
-		{ "gif", 0, { "GIF8", 4 } },
-		{ "pdf", 0, { "%PDF-", 5 } },
-		{ "zip", 0, { "PK\3\4", 4 } },
-		{ "xlsx", 0, { "PK\3\4", 4 } },
-		{ "gz", 0, { "\x1f\x8b", 2 } },
-		{ "gzip", 0, { "\x1f\x8b", 2 } },
-		{ "bz2", 0, { "BZh", 3 } },
-		{ "xz", 0, { "\xfd""7zXZ\0", 6 } },
-		{ "tar", 257, { "ustar", 5 } },
-		{ "sqlite", 0, { "SQLite format 3\0", 16 } },
-		{ "elf", 0, { "\x7f""ELF", 4 } },
-		{ "bmp", 0, { "BM", 2 } },
-		{ "webp", 8, { "WEBP", 4 } },
-		{ "wav", 8, { "WAVE", 4 } },
-		{ "parquet", 0, { "PAR1", 4 } },
+	static const struct {
+		const char *name;
+		size_t at;
+		struct az_str sig;
+	} table[] = {
+	    {"png", 0, {"\x89PNG\r\n\x1a\n", 8}},
+	    {"jpg", 0, {"\xff\xd8\xff", 3}},
+	    {"jpeg", 0, {"\xff\xd8\xff", 3}},
+	    {"gif", 0, {"GIF8", 4}},
+	    {"pdf", 0, {"%PDF-", 5}},
+	    {"zip", 0, {"PK\3\4", 4}},
+	    {"xlsx", 0, {"PK\3\4", 4}},
+	    {"gz", 0, {"\x1f\x8b", 2}},
+	    {"gzip", 0, {"\x1f\x8b", 2}},
+	    {"bz2", 0, {"BZh", 3}},
+	    {"xz", 0,
+		{"\xfd"
+		 "7zXZ\0",
+		    6}},
+	    {"tar", 257, {"ustar", 5}},
+	    {"sqlite", 0, {"SQLite format 3\0", 16}},
+	    {"elf", 0,
+		{"\x7f"
+		 "ELF",
+		    4}},
+	    {"bmp", 0, {"BM", 2}},
+	    {"webp", 8, {"WEBP", 4}},
+	    {"wav", 8, {"WAVE", 4}},
+	    {"parquet", 0, {"PAR1", 4}},
 	};
 	struct az_str t = az_str_trim(h);
 
 	*known = true;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (az_str_ieq(name, az_str_c(table[i].name)))
-			return az_str_eq(az_str_sub(h, table[i].at,
-			    table[i].at + table[i].sig.n), table[i].sig);
+			return az_str_eq(
+			    az_str_sub(h, table[i].at, table[i].at + table[i].sig.n), table[i].sig);
 	if (az_str_ieq(name, AZ_S("svg")))
 		return is_svg(h);
 	if (az_str_ieq(name, AZ_S("csv")))
@@ -244,8 +251,8 @@ magic_is(struct az_str name, struct az_str h, int64_t bytes, bool *known)
 }
 
 void
-expect_file(struct work_job *j, const struct az_json *e, const struct check_file *f,
-    struct check_result *r)
+expect_file(
+    struct work_job *j, const struct az_json *e, const struct check_file *f, struct check_result *r)
 {
 	struct az_str magic = az_json_gets(e, "magic"), needle = az_json_gets(e, "contains");
 	int64_t min = az_json_geti(e, "min_bytes", 0);
@@ -254,8 +261,8 @@ expect_file(struct work_job *j, const struct az_json *e, const struct check_file
 	if (!f->there)
 		miss(j, r, "the file is missing");
 	else if (f->bytes < min)
-		miss(j, r, "the file has %lld bytes, expected at least %lld",
-		    (long long)f->bytes, (long long)min);
+		miss(j, r, "the file has %lld bytes, expected at least %lld", (long long)f->bytes,
+		    (long long)min);
 	else if (magic.n && !magic_is(magic, f->head, f->bytes, &known))
 		miss(j, r, known ? "the file is no %.*s" : "unknown magic \"%.*s\"",
 		    AZ_FMT(az_str_sub(magic, 0, 40)));
@@ -274,7 +281,7 @@ expect_http(struct work_job *j, const struct az_json *http, const struct az_json
     struct az_str reply, struct check_result *r)
 {
 	int64_t want = az_json_geti(http, "status", az_json_geti(e, "status", 200)), got = 0;
-	struct az_str rest = reply, line = { 0 }, body = { 0 };
+	struct az_str rest = reply, line = {0}, body = {0};
 	ptrdiff_t at;
 
 	if (az_str_line(&rest, &line) && az_str_starts(line, AZ_S("HTTP/")) &&
@@ -285,13 +292,13 @@ expect_http(struct work_job *j, const struct az_json *http, const struct az_json
 	if (at >= 0)
 		body = az_str_sub(reply, (size_t)at + 4, reply.n);
 	if (got == 0) {
-		show(j, r, (struct az_str){ 0 }, reply);
+		show(j, r, (struct az_str){0}, reply);
 		miss(j, r, "the answer is not HTTP");
 	} else if (got != want) {
-		show(j, r, (struct az_str){ 0 }, body);
+		show(j, r, (struct az_str){0}, body);
 		miss(j, r, "HTTP status %lld, expected %lld", (long long)got, (long long)want);
 	} else if (contains(j, http, "contains", body, "the answer", r) &&
-	    contains(j, e, "contains", body, "the answer", r)) {
+		   contains(j, e, "contains", body, "the answer", r)) {
 		pass(r);
 	}
 }

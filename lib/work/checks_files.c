@@ -13,7 +13,7 @@ struct look {
 	struct az_str needle;
 	char head[1024];
 	size_t head_n;
-	struct az_buf window;	/* end of the chunk before + this one */
+	struct az_buf window; /* end of the chunk before + this one */
 };
 
 static enum az_code
@@ -85,16 +85,16 @@ test_like(struct az_str path)
 	struct az_str stem = az_str_sub(base, 0, base.n - ext.n);
 
 	return az_str_starts(base, AZ_S("test_")) || az_str_ends(stem, AZ_S("_test")) ||
-	    az_str_ends(stem, AZ_S(".test")) || az_str_ends(stem, AZ_S(".spec")) ||
-	    az_str_eqc(base, "conftest.py") || az_str_starts(path, AZ_S("test/")) ||
-	    az_str_starts(path, AZ_S("tests/")) || az_str_find(path, AZ_S("/tests/"), 0) >= 0;
+	       az_str_ends(stem, AZ_S(".test")) || az_str_ends(stem, AZ_S(".spec")) ||
+	       az_str_eqc(base, "conftest.py") || az_str_starts(path, AZ_S("test/")) ||
+	       az_str_starts(path, AZ_S("tests/")) || az_str_find(path, AZ_S("/tests/"), 0) >= 0;
 }
 
 /* Is it a script that some check names? */
 static bool
 named_script(const struct work_job *j, struct az_str path)
 {
-	static const char *const exts[] = { ".py", ".sh", ".js", ".mjs", ".pl", ".rb" };
+	static const char *const exts[] = {".py", ".sh", ".js", ".mjs", ".pl", ".rb"};
 	const struct az_json *all = az_json_get(j->request, "checks");
 	bool script = false;
 
@@ -113,8 +113,7 @@ named_script(const struct work_job *j, struct az_str path)
 }
 
 enum az_code
-checks_restore(struct work_job *j, struct checks *c, const struct work_box *x,
-    struct az_err *err)
+checks_restore(struct work_job *j, struct checks *c, const struct work_box *x, struct az_err *err)
 {
 	struct az_manifest inputs, source, now;
 	enum az_code rc = job_manifest(j, 0, "source", &inputs, err);

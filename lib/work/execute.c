@@ -6,7 +6,7 @@
 #define OP "work.execute"
 
 enum {
-	SERVER_LOOK_S = 5,	/* a server is watched so long, then stopped */
+	SERVER_LOOK_S = 5, /* a server is watched so long, then stopped */
 	FILES_TOLD = 100,
 };
 
@@ -39,7 +39,7 @@ stdin_of(const struct work_job *j)
 		if (az_json_is_str(s))
 			return az_json_str(s);
 	}
-	return (struct az_str){ 0 };
+	return (struct az_str){0};
 }
 
 struct az_str
@@ -50,8 +50,8 @@ execute_words(struct work_job *j, const struct az_sb_result *r, int timeout_s)
 
 	switch (r->end) {
 	case AZ_END_EXITED:
-		p = az_arena_printf(j->a, "exit code %d%s", r->exit_code,
-		    oom ? " (out of memory)" : "");
+		p = az_arena_printf(
+		    j->a, "exit code %d%s", r->exit_code, oom ? " (out of memory)" : "");
 		break;
 	case AZ_END_SIGNALLED:
 		p = az_arena_printf(j->a, "killed (%s)%s%s", r->status[0] ? r->status : "signal",
@@ -98,21 +98,28 @@ static enum az_code
 run_program(struct work_job *j, const struct work_box *x, const struct work_build *b,
     struct streams *s, int timeout_s, struct work_run *out, struct az_err *err)
 {
-	struct az_sb_cmd c = { .argv = b->r.argv, .env = b->r.env, .cwd = b->r.cwd,
-		.tag = "program", .stdin_bytes = stdin_of(j), .timeout_s = timeout_s,
-		.output = program_output, .cancelled = streams_cancelled, .arg = s };
+	struct az_sb_cmd c = {.argv = b->r.argv,
+	    .env = b->r.env,
+	    .cwd = b->r.cwd,
+	    .tag = "program",
+	    .stdin_bytes = stdin_of(j),
+	    .timeout_s = timeout_s,
+	    .output = program_output,
+	    .cancelled = streams_cancelled,
+	    .arg = s};
 	enum az_code rc;
 
 	rc = az_sandbox_run(j->w->sandbox, &x->ref, &c, &out->r, err);
 	if (rc == AZ_EINVAL) {
 		out->kind = "run_failed";
 		out->text = job_clip(j, err ? az_str_c(err->text) : AZ_S("refused"), 300);
-		out->r = (struct az_sb_result){ .end = AZ_END_EXITED, .exit_code = 126 };
+		out->r = (struct az_sb_result){.end = AZ_END_EXITED, .exit_code = 126};
 		return AZ_OK;
 	}
 	if (rc != AZ_OK)
-		return err && strcmp(err->reason, "store_unavailable") == 0 ? rc :
-		    job_sandbox_rc(rc, err);
+		return err && strcmp(err->reason, "store_unavailable") == 0
+			   ? rc
+			   : job_sandbox_rc(rc, err);
 	if (out->r.end == AZ_END_CANCELLED)
 		return az_fail(err, AZ_ECANCELLED, OP, "cancelled");
 	out->text = execute_words(j, &out->r, timeout_s);
@@ -120,8 +127,8 @@ run_program(struct work_job *j, const struct work_box *x, const struct work_buil
 		out->kind = "ok";
 		out->text = AZ_S("a server: it was still running, as it should");
 	} else {
-		out->kind = out->r.end == AZ_END_EXITED && out->r.exit_code == 0 ? "ok" :
-		    "run_failed";
+		out->kind =
+		    out->r.end == AZ_END_EXITED && out->r.exit_code == 0 ? "ok" : "run_failed";
 	}
 	return AZ_OK;
 }
@@ -138,12 +145,11 @@ strings(struct az_jw *w, const char *key, const char *const *v)
 }
 
 static void
-write_record(struct work_job *j, int n, const struct work_run *run,
-    const struct work_build *b, const struct streams *s, const struct az_manifest *source,
-    const struct az_manifest *m, const struct tree_stats *st, struct az_jw *w)
+write_record(struct work_job *j, int n, const struct work_run *run, const struct work_build *b,
+    const struct streams *s, const struct az_manifest *source, const struct az_manifest *m,
+    const struct tree_stats *st, struct az_jw *w)
 {
-	static const char *const ends[] = { "none", "exited", "signalled", "timeout",
-		"cancelled" };
+	static const char *const ends[] = {"none", "exited", "signalled", "timeout", "cancelled"};
 	size_t told = 0;
 
 	az_jw_obj(w);
@@ -222,9 +228,8 @@ commit_streams(struct streams *s, struct az_err *err)
 
 /* In the sandbox: build, run, stop everything, collect. */
 static enum az_code
-in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m,
-    struct work_build *b, struct streams *s, struct work_run *out, struct tree_stats *st,
-    struct az_err *err)
+in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m, struct work_build *b,
+    struct streams *s, struct work_run *out, struct tree_stats *st, struct az_err *err)
 {
 	int timeout_s = out->server ? SERVER_LOOK_S : AZ_LIM_CMD_S;
 	struct work_box x;
@@ -249,19 +254,19 @@ in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m,
 }
 
 enum az_code
-execute_iteration(struct work_job *j, int n, int64_t limit_s, struct work_run *out,
-    struct az_err *err)
+execute_iteration(
+    struct work_job *j, int n, int64_t limit_s, struct work_run *out, struct az_err *err)
 {
 	struct streams *s = az_arena_alloc(j->a, sizeof(*s));
 	struct work_build *b = az_arena_alloc(j->a, sizeof(*b));
-	struct tree_stats st = { 0 };
+	struct tree_stats st = {0};
 	struct az_manifest source, m;
 	int64_t since = az_boot_ms();
 	enum az_code rc;
 	struct az_buf rec;
 	struct az_jw w;
 
-	*out = (struct work_run){ .kind = "build_failed", .server = execute_is_server(j) };
+	*out = (struct work_run){.kind = "build_failed", .server = execute_is_server(j)};
 	if (!s || !b)
 		return job_nomem(err);
 	az_buf_init(&rec, AZ_MIB(2));
@@ -280,8 +285,7 @@ execute_iteration(struct work_job *j, int n, int64_t limit_s, struct work_run *o
 	if (rc == AZ_OK && !b->ok) {
 		/* people look for it where errors are */
 		out->text = b->text;
-		rc = sink_write(&s->err, s->build.bytes ? sink_text(&s->build) :
-		    b->text, err);
+		rc = sink_write(&s->err, s->build.bytes ? sink_text(&s->build) : b->text, err);
 	}
 	if (rc == AZ_OK)
 		rc = commit_streams(s, err);
@@ -298,7 +302,7 @@ execute_iteration(struct work_job *j, int n, int64_t limit_s, struct work_run *o
 	sink_close(&s->out);
 	sink_close(&s->err);
 	j->refresh = NULL;
-	j->tail = (struct az_str){ 0 };
+	j->tail = (struct az_str){0};
 	az_buf_release(&s->tail);
 	az_buf_release(&rec);
 	return rc;

@@ -8,11 +8,11 @@
 #include "build.h"
 
 struct work_run {
-	const char *kind;		/* ok, build_failed, run_failed */
-	struct az_str text;		/* how it ended, in words */
-	bool has_program;		/* there was something to run */
-	bool server;			/* it is meant to stay */
-	struct az_sb_result r;		/* valid when has_program and built */
+	const char *kind;      /* ok, build_failed, run_failed */
+	struct az_str text;    /* how it ended, in words */
+	bool has_program;      /* there was something to run */
+	bool server;           /* it is meant to stay */
+	struct az_sb_result r; /* valid when has_program and built */
 	size_t n_files;
 	int64_t sandbox_ms;
 };
@@ -22,7 +22,7 @@ struct az_str execute_words(struct work_job *j, const struct az_sb_result *r, in
 /* Do the checks talk to a server, so that the program does not end by itself? */
 bool execute_is_server(const struct work_job *j);
 /* limit_s bounds the program's own time. */
-AZ_MUST_CHECK enum az_code execute_iteration(struct work_job *j, int n, int64_t limit_s,
-    struct work_run *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code execute_iteration(
+    struct work_job *j, int n, int64_t limit_s, struct work_run *out, struct az_err *err);
 
 #endif

@@ -20,8 +20,8 @@ has_manifest(struct work_job *j, int n, bool *has, struct az_err *err)
 	az_key_iter(&key, job_wid(j), n, "manifest");
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_store_stat(j->w->store, &j->bkt, az_buf_str(&key), &o,
-		    err), err);
+		rc = job_store_rc(
+		    az_store_stat(j->w->store, &j->bkt, az_buf_str(&key), &o, err), err);
 	az_buf_release(&key);
 	*has = rc == AZ_OK;
 	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
@@ -62,8 +62,9 @@ copy(struct work_job *j, const struct az_file *f, struct az_err *err)
 	az_key_final(&to, job_wid(j), f->path);
 	rc = chunk ? az_buf_check(&to, OP, err) : job_nomem(err);
 	/* an earlier attempt of this step wrote it: same run, same tree */
-	if (rc == AZ_OK && az_store_stat(j->w->store, &j->bkt, az_buf_str(&to), &o, NULL) ==
-	    AZ_OK && o.bytes == f->size)
+	if (rc == AZ_OK &&
+	    az_store_stat(j->w->store, &j->bkt, az_buf_str(&to), &o, NULL) == AZ_OK &&
+	    o.bytes == f->size)
 		goto out;
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&from), 0, NULL, &g, err);
@@ -88,14 +89,13 @@ out:
 	az_buf_release(&from);
 	az_buf_release(&to);
 	if (rc == AZ_ENOTFOUND)
-		rc = az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s",
-		    AZ_FMT(f->path));
+		rc = az_fail(
+		    err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s", AZ_FMT(f->path));
 	return job_store_rc(rc, err);
 }
 
 static enum az_code
-final_tree(struct work_job *j, const struct az_manifest *m, int64_t *bytes,
-    struct az_err *err)
+final_tree(struct work_job *j, const struct az_manifest *m, int64_t *bytes, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -104,8 +104,8 @@ final_tree(struct work_job *j, const struct az_manifest *m, int64_t *bytes,
 	az_key_meta(&key, job_wid(j), "manifest");
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_manifest_save(m, j->w->store, &j->bkt, az_buf_str(&key),
-		    err), err);
+		rc = job_store_rc(
+		    az_manifest_save(m, j->w->store, &j->bkt, az_buf_str(&key), err), err);
 	az_buf_release(&key);
 	for (size_t i = 0; i < m->n && rc == AZ_OK; i++) {
 		rc = copy(j, &m->files[i], err);

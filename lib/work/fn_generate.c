@@ -10,8 +10,8 @@
 #define OP "work.generate"
 
 enum {
-	REPAIRS_MAX = 1,	/* replies that could not be parsed */
-	CONTINUES_MAX = 2,	/* replies that were cut off */
+	REPAIRS_MAX = 1,   /* replies that could not be parsed */
+	CONTINUES_MAX = 2, /* replies that were cut off */
 	TURNS_MAX = 1 + REPAIRS_MAX + CONTINUES_MAX,
 	CHANGED_TOLD = 50,
 };
@@ -28,7 +28,7 @@ struct generate {
 	struct az_llm_msg msgs[2 + 2 * TURNS_MAX];
 	size_t n_msgs;
 	struct turn turns[TURNS_MAX];
-	size_t n_turns;		/* stored ones first, then those asked for now */
+	size_t n_turns; /* stored ones first, then those asked for now */
 	struct model_use use;
 	struct az_str note;
 	struct az_str changed[CHANGED_TOLD];
@@ -54,10 +54,11 @@ static enum az_code
 make_prompt(struct generate *g, struct az_err *err)
 {
 	struct az_str strategy = az_json_gets(g->j.in, "strategy");
-	struct prompt_generate p = { .inputs = &g->inputs, .current = &g->tree,
-		.previous = (int)(az_json_geti(g->j.in, "previous", 0) & 0xffff),
-		.fresh = az_str_eqc(strategy, "fresh"),
-		.change = az_str_eqc(strategy, "change") };
+	struct prompt_generate p = {.inputs = &g->inputs,
+	    .current = &g->tree,
+	    .previous = (int)(az_json_geti(g->j.in, "previous", 0) & 0xffff),
+	    .fresh = az_str_eqc(strategy, "fresh"),
+	    .change = az_str_eqc(strategy, "change")};
 	enum az_code rc = prompt_system(&g->j, "generate", &g->system, err);
 	struct az_buf b;
 
@@ -67,8 +68,8 @@ make_prompt(struct generate *g, struct az_err *err)
 		rc = prompt_generate(&g->j, &p, &g->user, err);
 	if (rc != AZ_OK)
 		return rc;
-	g->msgs[0] = (struct az_llm_msg){ "system", g->system };
-	g->msgs[1] = (struct az_llm_msg){ "user", g->user };
+	g->msgs[0] = (struct az_llm_msg){"system", g->system};
+	g->msgs[1] = (struct az_llm_msg){"user", g->user};
 	g->n_msgs = 2;
 	az_buf_init(&b, AZ_MIB(2));
 	az_buf_addf(&b, "[system]\n%.*s\n[user]\n%.*s", AZ_FMT(g->system), AZ_FMT(g->user));
@@ -91,14 +92,14 @@ load_turns(struct generate *g, struct az_err *err)
 	for (size_t i = 0; i < az_json_len(all) && i < TURNS_MAX; i++) {
 		const struct az_json *t = az_json_at(all, i);
 
-		g->turns[g->n_turns++] = (struct turn){ az_json_gets(t, "text"),
-			az_json_getb(t, "cut", false) };
+		g->turns[g->n_turns++] =
+		    (struct turn){az_json_gets(t, "text"), az_json_getb(t, "cut", false)};
 	}
-	g->use = (struct model_use){ .calls = az_json_geti(doc, "calls", 0),
-		.tokens_in = az_json_geti(doc, "tokens_in", 0),
-		.tokens_out = az_json_geti(doc, "tokens_out", 0),
-		.name = az_json_gets(doc, "model"),
-		.provenance = az_json_gets(doc, "provenance") };
+	g->use = (struct model_use){.calls = az_json_geti(doc, "calls", 0),
+	    .tokens_in = az_json_geti(doc, "tokens_in", 0),
+	    .tokens_out = az_json_geti(doc, "tokens_out", 0),
+	    .name = az_json_gets(doc, "model"),
+	    .provenance = az_json_gets(doc, "provenance")};
 	return AZ_OK;
 }
 
@@ -145,9 +146,10 @@ save_turns(struct generate *g, struct az_err *err)
 static enum az_code
 next_turn(struct generate *g, size_t at, struct az_err *err)
 {
-	struct model_ask q = { .msgs = g->msgs, .n = g->n_msgs,
-		.temperature = g->temperature,
-		.tokens_left = az_json_geti(g->j.in, "tokens_left", 0) };
+	struct model_ask q = {.msgs = g->msgs,
+	    .n = g->n_msgs,
+	    .temperature = g->temperature,
+	    .tokens_left = az_json_geti(g->j.in, "tokens_left", 0)};
 	struct az_llm_reply r;
 	enum az_code rc;
 
@@ -156,14 +158,14 @@ next_turn(struct generate *g, size_t at, struct az_err *err)
 	rc = model_complete(&g->j, &q, &r, &g->use, err);
 	if (rc != AZ_OK)
 		return rc;
-	g->turns[g->n_turns++] = (struct turn){ r.text, strcmp(r.finish, "length") == 0 };
+	g->turns[g->n_turns++] = (struct turn){r.text, strcmp(r.finish, "length") == 0};
 	return save_turns(g, err);
 }
 
 static void
 say(struct generate *g, const char *role, struct az_str text)
 {
-	g->msgs[g->n_msgs++] = (struct az_llm_msg){ role, text };
+	g->msgs[g->n_msgs++] = (struct az_llm_msg){role, text};
 }
 
 /* ---- into the tree ---- */
@@ -220,15 +222,16 @@ static struct az_str
 ask_for_rest(struct generate *g)
 {
 	struct az_buf b;
-	struct az_str out = { 0 };
+	struct az_str out = {0};
 
 	az_buf_init(&b, AZ_KIB(32));
 	az_buf_addc(&b, "Your answer was cut off. Continue with the remaining files, as blocks; "
-	    "repeat none of these:");
+			"repeat none of these:");
 	for (size_t i = 0; i < g->n_changed; i++)
 		az_buf_addf(&b, " %.*s", AZ_FMT(g->changed[i]));
-	az_buf_addc(&b, g->n_changed ? "\nEnd with ### END.\n" : " (none was complete)\n"
-	    "End with ### END.\n");
+	az_buf_addc(&b, g->n_changed ? "\nEnd with ### END.\n"
+				     : " (none was complete)\n"
+				       "End with ### END.\n");
 	if (job_text(&g->j, &b, &out, NULL) != AZ_OK)
 		out = AZ_S("Your answer was cut off. Continue with the remaining files.");
 	az_buf_release(&b);
@@ -280,9 +283,12 @@ converse(struct generate *g, struct az_err *err)
 				*err = e;
 			return rc;
 		}
-		say(g, "user", az_str_c(az_arena_printf(g->j.a,
-		    "That answer cannot be used: %s\nAnswer again in the form asked for: one line "
-		    "of diagnosis, then every file as a ### FILE block, then ### END.\n", e.text)));
+		say(g, "user",
+		    az_str_c(az_arena_printf(g->j.a,
+			"That answer cannot be used: %s\nAnswer again in the form asked for: one "
+			"line "
+			"of diagnosis, then every file as a ### FILE block, then ### END.\n",
+			e.text)));
 	}
 	az_fail(err, AZ_EUNPROC, OP, "the model's answer was cut off again and again");
 	return az_err_reason(err, "bad_model_output");

@@ -11,8 +11,8 @@
 
 /* Copy one body between keys of the bucket, as a blob of this run. */
 static enum az_code
-take_body(struct work_job *j, const struct az_buf *from, const struct az_file *f,
-    struct az_err *err)
+take_body(
+    struct work_job *j, const struct az_buf *from, const struct az_file *f, struct az_err *err)
 {
 	struct az_blob_writer *w = NULL;
 	char *chunk = az_arena_alloc(j->a, AZ_KIB(64));
@@ -25,7 +25,7 @@ take_body(struct work_job *j, const struct az_buf *from, const struct az_file *f
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(from), 0, NULL, &g, err);
 	if (rc == AZ_OK)
-		rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){ 0 }, &w, err);
+		rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){0}, &w, err);
 	while (rc == AZ_OK && got > 0) {
 		rc = az_store_get_read(g, chunk, AZ_KIB(64), &got, err);
 		if (rc == AZ_OK && got > 0)
@@ -40,8 +40,7 @@ take_body(struct work_job *j, const struct az_buf *from, const struct az_file *f
 	az_blob_abort(w);
 	az_store_get_close(g);
 	if (rc == AZ_OK && strcmp(sha, f->sha256) != 0)
-		rc = az_fail(err, AZ_EIO, OP, "the stored input %.*s is damaged",
-		    AZ_FMT(f->path));
+		rc = az_fail(err, AZ_EIO, OP, "the stored input %.*s is damaged", AZ_FMT(f->path));
 	return rc;
 }
 
@@ -72,7 +71,7 @@ take_set(struct work_job *j, struct az_str set, struct az_manifest *m, struct az
 	az_key_input_manifest(&key, set);
 	rc = az_manifest_load(&in, j->w->store, &j->bkt, az_buf_str(&key), err);
 	if (rc == AZ_ENOTFOUND && az_str_eqc(set, "default"))
-		rc = AZ_OK;	/* nothing was uploaded */
+		rc = AZ_OK; /* nothing was uploaded */
 	else if (rc == AZ_ENOTFOUND)
 		rc = not_there(set, err);
 	for (size_t i = 0; i < in.n && rc == AZ_OK; i++) {
@@ -90,8 +89,7 @@ take_set(struct work_job *j, struct az_str set, struct az_manifest *m, struct az
 
 /* "<workflow id>/<path>" of an own earlier run; final tree only. */
 static enum az_code
-take_file(struct work_job *j, struct az_str entry, struct az_manifest *m,
-    struct az_err *err)
+take_file(struct work_job *j, struct az_str entry, struct az_manifest *m, struct az_err *err)
 {
 	struct az_str path = entry, wid;
 	const struct az_file *f = NULL;
@@ -132,8 +130,9 @@ take_inputs(struct work_job *j, struct az_manifest *m, struct az_err *err)
 	for (size_t i = 0; i < az_json_len(all) && rc == AZ_OK; i++) {
 		struct az_str e = az_json_str(az_json_at(all, i));
 
-		rc = az_str_chr(e, '/') >= 0 ? take_file(j, e, m, err) :
-		    az_input_id_ok(e) ? take_set(j, e, m, err) : not_there(e, err);
+		rc = az_str_chr(e, '/') >= 0 ? take_file(j, e, m, err)
+		     : az_input_id_ok(e)     ? take_set(j, e, m, err)
+					     : not_there(e, err);
 	}
 	if (rc == AZ_OK)
 		rc = job_save_manifest(j, 0, "source", m, err);
@@ -143,8 +142,8 @@ take_inputs(struct work_job *j, struct az_manifest *m, struct az_err *err)
 }
 
 static void
-write_result(struct work_job *j, const struct az_manifest *m, bool ran,
-    const struct verdict *v, int64_t sandbox_ms, struct az_jw *w)
+write_result(struct work_job *j, const struct az_manifest *m, bool ran, const struct verdict *v,
+    int64_t sandbox_ms, struct az_jw *w)
 {
 	size_t explicit = az_json_len(az_json_get(j->request, "checks")), passed = 0;
 	size_t unjudged = job_has_conditions(j);
@@ -156,12 +155,12 @@ write_result(struct work_job *j, const struct az_manifest *m, bool ran,
 			unjudged++;
 		/* a program that fails passes nothing, whatever single checks say */
 		passed += v->checks.v[i].explicit && v->checks.v[i].status == CHECK_PASS &&
-		    v->checks.v[0].status == CHECK_PASS;
+			  v->checks.v[0].status == CHECK_PASS;
 	}
 	az_jw_obj(w);
 	az_jw_ki(w, "v", 1);
 	az_jw_ki(w, "files", (int64_t)m->n);
-	az_jw_ki(w, "explicit", (int64_t)explicit);
+	az_jw_ki(w, "explicit", (int64_t) explicit);
 	az_jw_ki(w, "passed", (int64_t)passed);
 	az_jw_ki(w, "unjudged", (int64_t)unjudged);
 	az_jw_ki(w, "sandbox_ms", sandbox_ms);
@@ -186,8 +185,8 @@ enum az_code
 fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *result,
     struct az_err *err)
 {
-	struct work_run run = { .sandbox_ms = 0 };
-	struct verdict v = { .passed = false };
+	struct work_run run = {.sandbox_ms = 0};
+	struct verdict v = {.passed = false};
 	struct az_manifest m;
 	struct work_job j;
 	bool ran = false;
@@ -199,8 +198,8 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 		rc = take_inputs(&j, &m, err);
 	if (rc == AZ_OK && build_possible(&m)) {
 		ran = true;
-		rc = execute_iteration(&j, 0, az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S),
-		    &run, err);
+		rc = execute_iteration(
+		    &j, 0, az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
 		if (rc == AZ_OK)
 			rc = verdict_reach(&j, false, &v, err);
 	}

@@ -37,15 +37,15 @@ result_of(const struct work_job *j, const char *kind, int64_t exit, int64_t sand
 
 /* Write the result from the record, so that a repeated attempt says the same. */
 static enum az_code
-from_record(struct work_job *j, const struct az_json *rec, struct az_buf *result,
-    struct az_err *err)
+from_record(
+    struct work_job *j, const struct az_json *rec, struct az_buf *result, struct az_err *err)
 {
 	struct az_jw w;
 
 	az_jw_init(&w, result);
-	result_of(j, az_arena_cstr(j->a, az_json_gets(rec, "kind")),
-	    az_json_geti(rec, "exit", 0), az_json_geti(rec, "sandbox_ms", 0),
-	    az_json_geti(rec, "collected", 0), az_json_gets(rec, "language"),
+	result_of(j, az_arena_cstr(j->a, az_json_gets(rec, "kind")), az_json_geti(rec, "exit", 0),
+	    az_json_geti(rec, "sandbox_ms", 0), az_json_geti(rec, "collected", 0),
+	    az_json_gets(rec, "language"),
 	    job_clip(j, az_json_gets(rec, "text"), WORK_MESSAGE_BYTES), &w);
 	return az_buf_check(result, OP, err);
 }
@@ -64,8 +64,8 @@ fn_run(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *res
 		rc = job_json_iter(&j, j.iteration, "run", &rec, err);
 	/* a step that had ended before its worker could say so is not done twice */
 	if (rc == AZ_OK && (!rec || az_json_geti(rec, "ref", -1) != ctx->ref)) {
-		rc = execute_iteration(&j, j.iteration,
-		    az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
+		rc = execute_iteration(
+		    &j, j.iteration, az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
 		if (rc == AZ_OK)
 			rc = job_json_iter(&j, j.iteration, "run", &rec, err);
 	}

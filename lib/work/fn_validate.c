@@ -35,9 +35,11 @@ static enum az_code
 remember(struct work_job *j, const struct verdict *v, struct az_err *err)
 {
 	const struct az_json *note = NULL, *changed;
-	struct memory_line l = { .iteration = j->iteration, .lesson = v->reason,
-		.error_sig = az_str_c(v->error_sig), .total = (int)v->checks.n,
-		.passed = (int)checks_passed(&v->checks) };
+	struct memory_line l = {.iteration = j->iteration,
+	    .lesson = v->reason,
+	    .error_sig = az_str_c(v->error_sig),
+	    .total = (int)v->checks.n,
+	    .passed = (int)checks_passed(&v->checks)};
 	enum az_code rc = job_json_iter(j, j->iteration, "note", &note, err);
 	struct az_buf b;
 
@@ -47,8 +49,8 @@ remember(struct work_job *j, const struct verdict *v, struct az_err *err)
 	changed = az_json_get(note, "changed");
 	az_buf_init(&b, AZ_KIB(64));
 	for (size_t i = 0; i < az_json_len(changed) && b.n < 300; i++)
-		az_buf_addf(&b, "%s%.*s", i ? ", " : "",
-		    AZ_FMT(az_json_str(az_json_at(changed, i))));
+		az_buf_addf(
+		    &b, "%s%.*s", i ? ", " : "", AZ_FMT(az_json_str(az_json_at(changed, i))));
 	rc = job_text(j, &b, &l.change, err);
 	az_buf_release(&b);
 	return rc == AZ_OK ? memory_put(j, &l, err) : rc;
@@ -99,8 +101,8 @@ fn_validate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		rc = az_buf_check(result, OP, err);
 	}
 	if (rc == AZ_OK)
-		rc = job_put_iter_buf(&j, j.iteration, az_arena_printf(j.a, "validated-%lld",
-		    (long long)ctx->ref), result, err);
+		rc = job_put_iter_buf(&j, j.iteration,
+		    az_arena_printf(j.a, "validated-%lld", (long long)ctx->ref), result, err);
 out:
 	job_close(&j);
 	return rc;

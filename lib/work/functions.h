@@ -4,8 +4,9 @@
 
 #include <azlon/work.h>
 
-#define WORK_FN(name) AZ_MUST_CHECK enum az_code name(struct az_fn_ctx *ctx, void *app, \
-    struct az_str input, struct az_buf *result, struct az_err *err)
+#define WORK_FN(name)                                                                              \
+	AZ_MUST_CHECK enum az_code name(struct az_fn_ctx *ctx, void *app, struct az_str input,     \
+	    struct az_buf *result, struct az_err *err)
 
 WORK_FN(fn_preflight);
 WORK_FN(fn_generate);

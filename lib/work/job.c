@@ -96,8 +96,8 @@ get(struct work_job *j, const struct az_buf *key, size_t max, struct az_str *out
 
 	az_buf_init(&b, max);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_store_get(j->w->store, &j->bkt, az_buf_str(key), &b, err),
-		    err);
+		rc =
+		    job_store_rc(az_store_get(j->w->store, &j->bkt, az_buf_str(key), &b, err), err);
 	if (rc == AZ_OK)
 		rc = job_text(j, &b, out, err);
 	az_buf_release(&b);
@@ -111,8 +111,7 @@ put(struct work_job *j, const struct az_buf *key, struct az_str body, struct az_
 
 	if (rc != AZ_OK)
 		return rc;
-	return job_store_rc(az_store_put(j->w->store, &j->bkt, az_buf_str(key), body, err),
-	    err);
+	return job_store_rc(az_store_put(j->w->store, &j->bkt, az_buf_str(key), body, err), err);
 }
 
 enum az_code
@@ -127,8 +126,8 @@ job_text(struct work_job *j, struct az_buf *b, struct az_str *out, struct az_err
 }
 
 enum az_code
-job_get_iter(struct work_job *j, int n, const char *name, size_t max, struct az_str *out,
-    struct az_err *err)
+job_get_iter(
+    struct work_job *j, int n, const char *name, size_t max, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -141,8 +140,7 @@ job_get_iter(struct work_job *j, int n, const char *name, size_t max, struct az_
 }
 
 enum az_code
-job_put_iter(struct work_job *j, int n, const char *name, struct az_str body,
-    struct az_err *err)
+job_put_iter(struct work_job *j, int n, const char *name, struct az_str body, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -155,8 +153,8 @@ job_put_iter(struct work_job *j, int n, const char *name, struct az_str body,
 }
 
 enum az_code
-job_put_iter_buf(struct work_job *j, int n, const char *name, const struct az_buf *body,
-    struct az_err *err)
+job_put_iter_buf(
+    struct work_job *j, int n, const char *name, const struct az_buf *body, struct az_err *err)
 {
 	enum az_code rc = az_buf_check(body, OP, err);
 
@@ -164,8 +162,8 @@ job_put_iter_buf(struct work_job *j, int n, const char *name, const struct az_bu
 }
 
 enum az_code
-job_json_iter(struct work_job *j, int n, const char *name, const struct az_json **out,
-    struct az_err *err)
+job_json_iter(
+    struct work_job *j, int n, const char *name, const struct az_json **out, struct az_err *err)
 {
 	struct az_str text;
 	enum az_code rc = job_get_iter(j, n, name, AZ_MIB(16), &text, err);
@@ -179,8 +177,8 @@ job_json_iter(struct work_job *j, int n, const char *name, const struct az_json 
 }
 
 enum az_code
-job_get_meta(struct work_job *j, const char *name, size_t max, struct az_str *out,
-    struct az_err *err)
+job_get_meta(
+    struct work_job *j, const char *name, size_t max, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -206,8 +204,8 @@ job_put_meta(struct work_job *j, const char *name, struct az_str body, struct az
 }
 
 enum az_code
-job_get_blob(struct work_job *j, const char *sha256, size_t max, struct az_str *out,
-    struct az_err *err)
+job_get_blob(
+    struct work_job *j, const char *sha256, size_t max, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -222,16 +220,15 @@ job_get_blob(struct work_job *j, const char *sha256, size_t max, struct az_str *
 }
 
 enum az_code
-job_put_file(struct work_job *j, struct az_manifest *m, struct az_str path,
-    struct az_str body, unsigned mode, struct az_err *err)
+job_put_file(struct work_job *j, struct az_manifest *m, struct az_str path, struct az_str body,
+    unsigned mode, struct az_err *err)
 {
 	const struct az_file *was = az_manifest_find(m, path);
-	struct az_file f = { .path = path, .size = (int64_t)body.n, .mode = mode,
-		.modified_ms = az_wall_ms() };
+	struct az_file f = {
+	    .path = path, .size = (int64_t)body.n, .mode = mode, .modified_ms = az_wall_ms()};
 	enum az_code rc;
 
-	rc = az_blob_put(j->w->store, &j->bkt, job_wid(j), (struct az_str){ 0 }, body,
-	    f.sha256, err);
+	rc = az_blob_put(j->w->store, &j->bkt, job_wid(j), (struct az_str){0}, body, f.sha256, err);
 	if (rc != AZ_OK)
 		return job_store_rc(rc, err);
 	if (was && strcmp(was->sha256, f.sha256) == 0)
@@ -240,8 +237,7 @@ job_put_file(struct work_job *j, struct az_manifest *m, struct az_str path,
 }
 
 enum az_code
-job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m,
-    struct az_err *err)
+job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -251,15 +247,15 @@ job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m,
 	az_key_iter(&key, job_wid(j), n, name);
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_manifest_load(m, j->w->store, &j->bkt, az_buf_str(&key),
-		    err), err);
+		rc = job_store_rc(
+		    az_manifest_load(m, j->w->store, &j->bkt, az_buf_str(&key), err), err);
 	az_buf_release(&key);
 	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
 }
 
 enum az_code
-job_save_manifest(struct work_job *j, int n, const char *name,
-    const struct az_manifest *m, struct az_err *err)
+job_save_manifest(
+    struct work_job *j, int n, const char *name, const struct az_manifest *m, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -268,8 +264,8 @@ job_save_manifest(struct work_job *j, int n, const char *name,
 	az_key_iter(&key, job_wid(j), n, name);
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_manifest_save(m, j->w->store, &j->bkt, az_buf_str(&key),
-		    err), err);
+		rc = job_store_rc(
+		    az_manifest_save(m, j->w->store, &j->bkt, az_buf_str(&key), err), err);
 	az_buf_release(&key);
 	return rc;
 }
@@ -278,7 +274,7 @@ void
 job_tree_hash(const struct az_manifest *m, char out[65])
 {
 	struct az_sha256 *h = az_sha256_new();
-	unsigned char d[32] = { 0 };
+	unsigned char d[32] = {0};
 
 	for (size_t i = 0; h && i < m->n; i++) {
 		az_sha256_add(h, m->files[i].path.p, m->files[i].path.n);
@@ -351,7 +347,7 @@ job_open(struct work_job *j, struct az_fn_ctx *ctx, void *app, struct az_str inp
 {
 	enum az_code rc;
 
-	*j = (struct work_job){ .ctx = ctx, .w = app, .phase = phase };
+	*j = (struct work_job){.ctx = ctx, .w = app, .phase = phase};
 	j->a = az_arena_new(WORK_ARENA_BYTES);
 	if (!j->a)
 		return job_nomem(err);

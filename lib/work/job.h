@@ -10,7 +10,7 @@
 #include <azlon/work.h>
 
 #define WORK_ARENA_BYTES AZ_MIB(512)
-#define WORK_MESSAGE_BYTES 400		/* texts that travel through the engine */
+#define WORK_MESSAGE_BYTES 400 /* texts that travel through the engine */
 
 struct work_job {
 	struct az_fn_ctx *ctx;
@@ -22,11 +22,11 @@ struct work_job {
 
 	/* for heartbeats */
 	const char *phase;
-	struct az_str tail;		/* last output, borrowed */
-	void (*refresh)(struct work_job *j, void *arg);	/* brings tail up to date, or NULL */
+	struct az_str tail;                             /* last output, borrowed */
+	void (*refresh)(struct work_job *j, void *arg); /* brings tail up to date, or NULL */
 	void *refresh_arg;
 	int64_t tokens;
-	int64_t beat_ms;		/* boot clock of the last one */
+	int64_t beat_ms; /* boot clock of the last one */
 };
 
 /* Parse the input; store the request when it carries it, else load it (in phase
@@ -48,29 +48,29 @@ bool job_has_conditions(const struct work_job *j);
  * Objects of iteration n. A missing one is AZ_ENOTFOUND; any other failure of the store
  * carries the reason "store_unavailable".
  */
-AZ_MUST_CHECK enum az_code job_get_iter(struct work_job *j, int n, const char *name,
-    size_t max, struct az_str *out, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_put_iter(struct work_job *j, int n, const char *name,
-    struct az_str body, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_put_iter_buf(struct work_job *j, int n, const char *name,
-    const struct az_buf *body, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_get_iter(struct work_job *j, int n, const char *name, size_t max,
+    struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_put_iter(
+    struct work_job *j, int n, const char *name, struct az_str body, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_put_iter_buf(
+    struct work_job *j, int n, const char *name, const struct az_buf *body, struct az_err *err);
 /* Parsed; *out NULL when there is none. */
-AZ_MUST_CHECK enum az_code job_json_iter(struct work_job *j, int n, const char *name,
-    const struct az_json **out, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_get_meta(struct work_job *j, const char *name, size_t max,
-    struct az_str *out, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_put_meta(struct work_job *j, const char *name,
-    struct az_str body, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_get_blob(struct work_job *j, const char *sha256, size_t max,
-    struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_json_iter(
+    struct work_job *j, int n, const char *name, const struct az_json **out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_get_meta(
+    struct work_job *j, const char *name, size_t max, struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_put_meta(
+    struct work_job *j, const char *name, struct az_str body, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_get_blob(
+    struct work_job *j, const char *sha256, size_t max, struct az_str *out, struct az_err *err);
 AZ_MUST_CHECK enum az_code job_put_file(struct work_job *j, struct az_manifest *m,
     struct az_str path, struct az_str body, unsigned mode, struct az_err *err);
 /* Manifest of an iteration: "source" (what was written by hand or model) or
    "manifest" (with what the program made). Empty when there is none. */
-AZ_MUST_CHECK enum az_code job_manifest(struct work_job *j, int n, const char *name,
-    struct az_manifest *m, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_save_manifest(struct work_job *j, int n, const char *name,
-    const struct az_manifest *m, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_manifest(
+    struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_save_manifest(
+    struct work_job *j, int n, const char *name, const struct az_manifest *m, struct az_err *err);
 /* Digest of paths, modes and contents; not of times. */
 void job_tree_hash(const struct az_manifest *m, char out[65]);
 
@@ -82,8 +82,8 @@ enum az_code job_sandbox_rc(enum az_code rc, struct az_err *err);
 /* Copy of s cut to max bytes on a character boundary, "…" appended when cut. */
 struct az_str job_clip(struct work_job *j, struct az_str s, size_t max);
 /* Buffer contents moved into the arena. */
-AZ_MUST_CHECK enum az_code job_text(struct work_job *j, struct az_buf *b,
-    struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_text(
+    struct work_job *j, struct az_buf *b, struct az_str *out, struct az_err *err);
 AZ_MUST_CHECK enum az_code job_nomem(struct az_err *err);
 
 #endif

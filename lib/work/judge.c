@@ -9,16 +9,17 @@
 enum { QUOTE_MIN = 4, FILES_SEARCHED = 50, TURNS = 2 };
 
 static const char schema[] =
-"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"result\",\"reason\",\"plan\","
-"\"suspectedFiles\",\"unsuspectedFiles\",\"evidence\"],\"properties\":{"
-"\"result\":{\"type\":\"boolean\"},\"reason\":{\"type\":[\"string\",\"null\"]},"
-"\"plan\":{\"type\":[\"string\",\"null\"]},\"suspectedFiles\":{\"type\":\"array\",\"items\":{"
-"\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"filename\"],"
-"\"properties\":{\"filename\":{\"type\":\"string\"}}}},"
-"\"unsuspectedFiles\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-"\"additionalProperties\":false,\"required\":[\"filename\",\"content\"],\"properties\":{"
-"\"filename\":{\"type\":\"string\"},\"content\":{\"type\":\"string\"}}}},"
-"\"evidence\":{\"type\":[\"string\",\"null\"]}}}";
+    "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"result\",\"reason\","
+    "\"plan\","
+    "\"suspectedFiles\",\"unsuspectedFiles\",\"evidence\"],\"properties\":{"
+    "\"result\":{\"type\":\"boolean\"},\"reason\":{\"type\":[\"string\",\"null\"]},"
+    "\"plan\":{\"type\":[\"string\",\"null\"]},\"suspectedFiles\":{\"type\":\"array\",\"items\":{"
+    "\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"filename\"],"
+    "\"properties\":{\"filename\":{\"type\":\"string\"}}}},"
+    "\"unsuspectedFiles\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+    "\"additionalProperties\":false,\"required\":[\"filename\",\"content\"],\"properties\":{"
+    "\"filename\":{\"type\":\"string\"},\"content\":{\"type\":\"string\"}}}},"
+    "\"evidence\":{\"type\":[\"string\",\"null\"]}}}";
 
 static bool
 blank(char c)
@@ -76,7 +77,7 @@ proven(struct work_job *j, struct az_str quote, const struct az_json *run,
     const struct az_manifest *m, bool *found, struct az_err *err)
 {
 	const struct az_json *all = az_json_get(run, "written");
-	static const char *const logs[] = { "stdout", "stderr" };
+	static const char *const logs[] = {"stdout", "stderr"};
 	struct az_str text;
 	enum az_code rc;
 
@@ -90,8 +91,8 @@ proven(struct work_job *j, struct az_str quote, const struct az_json *run,
 		*found = judge_quote_in(quote, text);
 	}
 	for (size_t i = 0; i < az_json_len(all) && i < FILES_SEARCHED && !*found; i++) {
-		const struct az_file *f = az_manifest_find(m,
-		    az_json_gets(az_json_at(all, i), "path"));
+		const struct az_file *f =
+		    az_manifest_find(m, az_json_gets(az_json_at(all, i), "path"));
 
 		if (!f || f->size > (int64_t)AZ_MIB(1))
 			continue;
@@ -105,14 +106,15 @@ proven(struct work_job *j, struct az_str quote, const struct az_json *run,
 
 /* Ask, once more if the answer is no verdict. *have false: neither was one. */
 static enum az_code
-ask(struct work_job *j, struct az_str system, struct az_str user,
-    struct az_reply_verdict *v, bool *have, struct az_str *raw, struct model_use *use,
-    struct az_err *err)
+ask(struct work_job *j, struct az_str system, struct az_str user, struct az_reply_verdict *v,
+    bool *have, struct az_str *raw, struct model_use *use, struct az_err *err)
 {
-	struct az_llm_msg msgs[2 + 2 * TURNS] = { { "system", system }, { "user", user } };
-	struct model_ask q = { .msgs = msgs, .n = 2, .schema = { schema, sizeof(schema) - 1 },
-		.schema_name = "validate_output",
-		.tokens_left = az_json_geti(j->in, "tokens_left", 8192) };
+	struct az_llm_msg msgs[2 + 2 * TURNS] = {{"system", system}, {"user", user}};
+	struct model_ask q = {.msgs = msgs,
+	    .n = 2,
+	    .schema = {schema, sizeof(schema) - 1},
+	    .schema_name = "validate_output",
+	    .tokens_left = az_json_geti(j->in, "tokens_left", 8192)};
 
 	*have = false;
 	for (int turn = 0; turn < TURNS && !*have; turn++) {
@@ -127,9 +129,9 @@ ask(struct work_job *j, struct az_str system, struct az_str user,
 		*have = rc == AZ_OK;
 		if (rc == AZ_ENOMEM)
 			return job_nomem(err);
-		msgs[q.n++] = (struct az_llm_msg){ "assistant", r.text };
-		msgs[q.n++] = (struct az_llm_msg){ "user",
-			AZ_S("That is no verdict. Answer with the JSON object alone.") };
+		msgs[q.n++] = (struct az_llm_msg){"assistant", r.text};
+		msgs[q.n++] = (struct az_llm_msg){
+		    "user", AZ_S("That is no verdict. Answer with the JSON object alone.")};
 	}
 	return AZ_OK;
 }
@@ -150,12 +152,12 @@ decide(struct work_job *j, const struct az_reply_verdict *v, const struct az_jso
 		r->message = v->reason.n ? v->reason : AZ_S("the condition is not fulfilled");
 	} else if (!found) {
 		r->status = CHECK_UNVERIFIED;
-		r->message = v->evidence.n ?
-		    AZ_S("judged true, but the quote does not occur in the output") :
-		    AZ_S("judged true without a quote from the output");
+		r->message = v->evidence.n
+				 ? AZ_S("judged true, but the quote does not occur in the output")
+				 : AZ_S("judged true without a quote from the output");
 	} else {
 		r->status = CHECK_PASS;
-		r->message = (struct az_str){ 0 };
+		r->message = (struct az_str){0};
 		r->got = job_clip(j, v->evidence, CHECK_SHOW_BYTES);
 	}
 	r->message = job_clip(j, r->message, WORK_MESSAGE_BYTES - 4);
@@ -167,7 +169,7 @@ judge_text(struct work_job *j, struct az_str condition, const struct az_json *ru
     const struct az_manifest *m, const struct checks *c, struct check_result *r,
     struct judged *said, struct model_use *use, struct az_err *err)
 {
-	struct az_str system = { 0 }, user = { 0 }, raw = { 0 };
+	struct az_str system = {0}, user = {0}, raw = {0};
 	struct az_reply_verdict *v = az_arena_alloc(j->a, sizeof(*v));
 	bool have = false;
 	enum az_code rc;

@@ -23,21 +23,20 @@ load(struct work_job *j, struct memory_line *v, size_t *n, struct az_err *err)
 		const struct az_json *o = az_json_at(all, i);
 
 		v[(*n)++] = (struct memory_line){
-			.iteration = (int)(az_json_geti(o, "iteration", 0) & 0xffff),
-			.hypothesis = az_json_gets(o, "hypothesis"),
-			.change = az_json_gets(o, "change_summary"),
-			.error_sig = az_json_gets(o, "error_signature"),
-			.passed = (int)(az_json_geti(o, "checks_passed", 0) & 0xffff),
-			.total = (int)(az_json_geti(o, "checks_total", 0) & 0xffff),
-			.lesson = az_json_gets(o, "lesson"),
+		    .iteration = (int)(az_json_geti(o, "iteration", 0) & 0xffff),
+		    .hypothesis = az_json_gets(o, "hypothesis"),
+		    .change = az_json_gets(o, "change_summary"),
+		    .error_sig = az_json_gets(o, "error_signature"),
+		    .passed = (int)(az_json_geti(o, "checks_passed", 0) & 0xffff),
+		    .total = (int)(az_json_geti(o, "checks_total", 0) & 0xffff),
+		    .lesson = az_json_gets(o, "lesson"),
 		};
 	}
 	return AZ_OK;
 }
 
 enum az_code
-memory_load(struct work_job *j, int before, struct memory_line *v, size_t *n,
-    struct az_err *err)
+memory_load(struct work_job *j, int before, struct memory_line *v, size_t *n, struct az_err *err)
 {
 	size_t all, k = 0;
 	enum az_code rc = load(j, v, &all, err);

@@ -16,11 +16,17 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
     struct model_use *use, struct az_err *err)
 {
 	struct az_str model = az_json_gets(j->request, "model");
-	struct az_llm_req req = { .model = model, .msgs = q->msgs, .n_msgs = q->n,
-		.schema = q->schema, .schema_name = q->schema_name,
-		.temperature = q->temperature, .seed = j->iteration,
-		.cancelled = job_cancelled, .progress = progress, .arg = j,
-		.max_tokens = REPLY_TOKENS };
+	struct az_llm_req req = {.model = model,
+	    .msgs = q->msgs,
+	    .n_msgs = q->n,
+	    .schema = q->schema,
+	    .schema_name = q->schema_name,
+	    .temperature = q->temperature,
+	    .seed = j->iteration,
+	    .cancelled = job_cancelled,
+	    .progress = progress,
+	    .arg = j,
+	    .max_tokens = REPLY_TOKENS};
 	enum az_code rc;
 
 	if (model.n == 0)
@@ -30,9 +36,9 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
 		return az_err_reason(err, "llm_not_configured");
 	}
 	if (q->tokens_left < REPLY_TOKENS)
-		req.max_tokens = q->tokens_left < REPLY_TOKENS_MIN ? REPLY_TOKENS_MIN :
-		    (int)q->tokens_left;
-	*r = (struct az_llm_reply){ .calls = 0 };
+		req.max_tokens =
+		    q->tokens_left < REPLY_TOKENS_MIN ? REPLY_TOKENS_MIN : (int)q->tokens_left;
+	*r = (struct az_llm_reply){.calls = 0};
 	rc = az_llm_complete(j->w->llm, &req, j->a, r, err);
 	j->tokens = 0;
 	if (rc != AZ_OK)

@@ -14,7 +14,7 @@ struct model_use {
 struct model_ask {
 	const struct az_llm_msg *msgs;
 	size_t n;
-	const char *schema_name;	/* with schema, or NULL */
+	const char *schema_name; /* with schema, or NULL */
 	struct az_str schema;
 	double temperature;
 	int64_t tokens_left;

@@ -10,9 +10,9 @@
 
 enum {
 	PROMPT_BYTES = 1024 * 1024,
-	FILES_BYTES = 96 * 1024,	/* of current files shown whole, together */
-	DATA_BYTES = 16 * 1024,		/* of what is said about data files */
-	NAMES_BYTES = 8 * 1024,		/* of names without content */
+	FILES_BYTES = 96 * 1024, /* of current files shown whole, together */
+	DATA_BYTES = 16 * 1024,  /* of what is said about data files */
+	NAMES_BYTES = 8 * 1024,  /* of names without content */
 	JUDGE_FILES = 5,
 	JUDGE_FILE_BYTES = 4096,
 };
@@ -53,8 +53,7 @@ request(struct work_job *j, struct az_buf *b)
 }
 
 static enum az_code
-data_files(struct work_job *j, const struct az_manifest *m, struct az_buf *b,
-    struct az_err *err)
+data_files(struct work_job *j, const struct az_manifest *m, struct az_buf *b, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	size_t start = b->n, more = 0;
@@ -76,8 +75,8 @@ data_files(struct work_job *j, const struct az_manifest *m, struct az_buf *b,
 
 /* Files of the tree, whole while there is room. */
 static enum az_code
-current_files(struct work_job *j, const struct prompt_generate *g, struct az_buf *b,
-    struct az_err *err)
+current_files(
+    struct work_job *j, const struct prompt_generate *g, struct az_buf *b, struct az_err *err)
 {
 	int64_t room = FILES_BYTES;
 	size_t names = 0, more = 0;
@@ -99,8 +98,8 @@ current_files(struct work_job *j, const struct prompt_generate *g, struct az_buf
 			if (names > NAMES_BYTES)
 				more++;
 			else
-				az_buf_addf(b, "- %.*s (%lld bytes, not shown)\n",
-				    AZ_FMT(f->path), (long long)f->size);
+				az_buf_addf(b, "- %.*s (%lld bytes, not shown)\n", AZ_FMT(f->path),
+				    (long long)f->size);
 			names += f->path.n + 30;
 			continue;
 		}
@@ -111,8 +110,8 @@ current_files(struct work_job *j, const struct prompt_generate *g, struct az_buf
 			if (names > NAMES_BYTES)
 				more++;
 			else
-				az_buf_addf(b, "- %.*s (%lld bytes, binary)\n",
-				    AZ_FMT(f->path), (long long)f->size);
+				az_buf_addf(b, "- %.*s (%lld bytes, binary)\n", AZ_FMT(f->path),
+				    (long long)f->size);
 			names += f->path.n + 30;
 			continue;
 		}
@@ -151,18 +150,18 @@ now(const struct prompt_generate *g, struct az_buf *b)
 	az_buf_addc(b, "\n# Now\n");
 	if (g->fresh)
 		az_buf_addc(b, "The last attempts led nowhere. Start afresh with another approach; "
-		    "the lessons above hold.\n");
+			       "the lessons above hold.\n");
 	else if (g->change)
 		az_buf_addc(b, "The same failure came back. Change the approach, not only the "
-		    "line.\n");
+			       "line.\n");
 	else if (g->previous > 0)
 		az_buf_addc(b, "Find the cause of the failure and correct it.\n");
 	az_buf_addc(b, "Answer with one line of diagnosis, then the files.\n");
 }
 
 enum az_code
-prompt_generate(struct work_job *j, const struct prompt_generate *g, struct az_str *out,
-    struct az_err *err)
+prompt_generate(
+    struct work_job *j, const struct prompt_generate *g, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf b;
@@ -209,7 +208,7 @@ written_files(struct work_job *j, const struct az_json *run, const struct az_man
 			return rc;
 		text = az_str_sub(text, 0, JUDGE_FILE_BYTES);
 		while (text.n && ((unsigned char)text.p[text.n - 1] & 0x80))
-			text.n--;	/* maybe cut inside a character */
+			text.n--; /* maybe cut inside a character */
 		if (text.n == 0 || !az_str_utf8_ok(text) || memchr(text.p, 0, text.n))
 			continue;
 		shown++;
@@ -220,8 +219,7 @@ written_files(struct work_job *j, const struct az_json *run, const struct az_man
 
 enum az_code
 prompt_judge(struct work_job *j, struct az_str condition, const struct az_json *run,
-    const struct az_manifest *m, const struct checks *c, struct az_str *out,
-    struct az_err *err)
+    const struct az_manifest *m, const struct checks *c, struct az_str *out, struct az_err *err)
 {
 	struct az_str text;
 	enum az_code rc;
@@ -235,8 +233,8 @@ prompt_judge(struct work_job *j, struct az_str condition, const struct az_json *
 		if (c->v[i].status == CHECK_PASS)
 			az_buf_addf(&b, "- %.*s: passed\n", AZ_FMT(c->v[i].what));
 	text = az_json_gets(az_json_get(run, "stdout"), "text");
-	az_buf_addc(&b, text.n ? "\n# stdout of the program\n" :
-	    "\n# The program printed nothing on stdout\n");
+	az_buf_addc(&b,
+	    text.n ? "\n# stdout of the program\n" : "\n# The program printed nothing on stdout\n");
 	if (text.n)
 		prompt_block(&b, text);
 	text = az_json_gets(az_json_get(run, "stderr"), "text");

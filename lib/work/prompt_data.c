@@ -32,7 +32,7 @@ has_ext(struct az_str path, const char *const *exts)
 static bool
 is_table(struct az_str path)
 {
-	static const char *const exts[] = { ".csv", ".tsv", ".tab", NULL };
+	static const char *const exts[] = {".csv", ".tsv", ".tab", NULL};
 
 	return has_ext(path, exts);
 }
@@ -40,11 +40,11 @@ is_table(struct az_str path)
 bool
 prompt_is_data(const struct az_file *f)
 {
-	static const char *const exts[] = { ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet",
-		".xlsx", ".xls", ".ods", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg",
-		".pdf", ".zip", ".gz", ".bz2", ".xz", ".tar", ".tgz", ".sqlite", ".db", ".log", ".dat",
-		".bin", ".wav", ".mp3", ".mp4", ".npy", ".pkl", ".pickle", ".h5", ".ico", ".woff",
-		".woff2", ".ttf", ".o", ".so", ".a", ".exe", ".class", ".jar", NULL };
+	static const char *const exts[] = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet",
+	    ".xlsx", ".xls", ".ods", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg",
+	    ".pdf", ".zip", ".gz", ".bz2", ".xz", ".tar", ".tgz", ".sqlite", ".db", ".log", ".dat",
+	    ".bin", ".wav", ".mp3", ".mp4", ".npy", ".pkl", ".pickle", ".h5", ".ico", ".woff",
+	    ".woff2", ".ttf", ".o", ".so", ".a", ".exe", ".class", ".jar", NULL};
 
 	return f->size > CODE_BYTES || has_ext(f->path, exts);
 }
@@ -93,8 +93,8 @@ look(struct work_job *j, const struct az_file *f, struct shape *s, struct az_err
 		rc = az_store_get_read(g, chunk, sizeof(chunk), &got, err);
 		if (rc != AZ_OK || got == 0)
 			break;
-		az_buf_add(&s->head, chunk, got < s->head.max - s->head.n ? got :
-		    s->head.max - s->head.n);
+		az_buf_add(
+		    &s->head, chunk, got < s->head.max - s->head.n ? got : s->head.max - s->head.n);
 		for (size_t i = 0; i < got; i++)
 			s->lines += chunk[i] == '\n';
 		s->open_line = chunk[got - 1] != '\n';
@@ -104,16 +104,15 @@ look(struct work_job *j, const struct az_file *f, struct shape *s, struct az_err
 	az_store_get_close(g);
 	az_buf_release(&key);
 	if (rc == AZ_ENOTFOUND)
-		rc = az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s",
-		    AZ_FMT(f->path));
+		rc = az_fail(
+		    err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s", AZ_FMT(f->path));
 	return job_store_rc(rc, err);
 }
 
 enum az_code
-prompt_data(struct work_job *j, const struct az_file *f, struct az_buf *b,
-    struct az_err *err)
+prompt_data(struct work_job *j, const struct az_file *f, struct az_buf *b, struct az_err *err)
 {
-	struct shape s = { .lines = 0 };
+	struct shape s = {.lines = 0};
 	struct az_str rest, line;
 	enum az_code rc;
 

@@ -55,8 +55,8 @@ checks(struct az_buf *b, const struct az_json *verdict)
 			az_buf_addc(b, "Failed checks:\n");
 		any = true;
 		if (az_json_getb(c, "hidden", false)) {
-			az_buf_addf(b, "- %.*s: failed (a hidden check)\n",
-			    AZ_FMT(az_json_gets(c, "id")));
+			az_buf_addf(
+			    b, "- %.*s: failed (a hidden check)\n", AZ_FMT(az_json_gets(c, "id")));
 			continue;
 		}
 		az_buf_addf(b, "- %.*s (%.*s): %.*s\n", AZ_FMT(az_json_gets(c, "id")),

@@ -21,8 +21,8 @@ sink_open(struct work_sink *s, struct work_job *j, const char *name, struct az_e
 	az_key_iter(&key, job_wid(j), j->iteration, name);
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = job_store_rc(az_store_put_open(j->w->store, &j->bkt, az_buf_str(&key),
-		    &s->put, err), err);
+		rc = job_store_rc(
+		    az_store_put_open(j->w->store, &j->bkt, az_buf_str(&key), &s->put, err), err);
 	az_buf_release(&key);
 	return rc;
 }
@@ -66,13 +66,13 @@ sink_close(struct work_sink *s)
 struct az_str
 sink_text(const struct work_sink *s)
 {
-	struct az_str out = { 0 };
+	struct az_str out = {0};
 	struct az_buf b;
 
 	az_buf_init(&b, AZ_KIB(64));
 	az_tail_raw(&s->ends, &b);
 	if (job_text(s->j, &b, &out, NULL) != AZ_OK)
-		out = (struct az_str){ 0 };
+		out = (struct az_str){0};
 	az_buf_release(&b);
 	return out;
 }

@@ -10,18 +10,17 @@
 
 struct work_sink {
 	struct work_job *j;
-	struct az_put *put;	/* NULL: kept in memory only */
-	int64_t bytes;		/* all that came */
+	struct az_put *put; /* NULL: kept in memory only */
+	int64_t bytes;      /* all that came */
 	int64_t kept, max;
 	bool cut;
 	struct az_tail ends;
 };
 
 /* name NULL: no object. A zeroed sink may be closed; close in any case. */
-AZ_MUST_CHECK enum az_code sink_open(struct work_sink *s, struct work_job *j,
-    const char *name, struct az_err *err);
-AZ_MUST_CHECK enum az_code sink_write(struct work_sink *s, struct az_str bytes,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code sink_open(
+    struct work_sink *s, struct work_job *j, const char *name, struct az_err *err);
+AZ_MUST_CHECK enum az_code sink_write(struct work_sink *s, struct az_str bytes, struct az_err *err);
 /* Make the object visible. */
 AZ_MUST_CHECK enum az_code sink_commit(struct work_sink *s, struct az_err *err);
 /* Drops what was not committed. */

@@ -36,11 +36,11 @@ read_blob(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
 }
 
 enum az_code
-work_tree_upload_file(struct work_job *j, const struct work_box *b, const struct az_file *f,
-    struct az_err *err)
+work_tree_upload_file(
+    struct work_job *j, const struct work_box *b, const struct az_file *f, struct az_err *err)
 {
 	const char *to = work_tree_path(j, f->path);
-	struct source s = { .j = j };
+	struct source s = {.j = j};
 	enum az_code rc;
 	struct az_buf key;
 
@@ -50,30 +50,32 @@ work_tree_upload_file(struct work_job *j, const struct work_box *b, const struct
 	az_key_blob(&key, job_wid(j), az_str_c(f->sha256));
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
-		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&key), 0, NULL, &s.g,
-		    err);
+		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&key), 0, NULL, &s.g, err);
 	if (rc == AZ_ENOTFOUND) {
-		az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s",
-		    AZ_FMT(f->path));
+		az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing: %.*s", AZ_FMT(f->path));
 		rc = AZ_EUNAVAIL;
 	}
 	if (rc != AZ_OK)
 		rc = job_store_rc(rc, err);
 	else
-		rc = job_sandbox_rc(az_sandbox_upload(j->w->sandbox, &b->ref, to, f->size,
-		    read_blob, &s, err), err);
+		rc = job_sandbox_rc(
+		    az_sandbox_upload(j->w->sandbox, &b->ref, to, f->size, read_blob, &s, err),
+		    err);
 	az_store_get_close(s.g);
 	az_buf_release(&key);
 	return rc;
 }
 
 static enum az_code
-make_executable(struct work_job *j, const struct work_box *b,
-    const struct az_manifest *m, struct az_err *err)
+make_executable(
+    struct work_job *j, const struct work_box *b, const struct az_manifest *m, struct az_err *err)
 {
-	const char *argv[CHMOD_BATCH + 4] = { "chmod", "755", "--" };
-	struct az_sb_cmd c = { .argv = argv, .cwd = AZ_PLAN_APP, .timeout_s = 30,
-		.cancelled = job_cancelled, .arg = j };
+	const char *argv[CHMOD_BATCH + 4] = {"chmod", "755", "--"};
+	struct az_sb_cmd c = {.argv = argv,
+	    .cwd = AZ_PLAN_APP,
+	    .timeout_s = 30,
+	    .cancelled = job_cancelled,
+	    .arg = j};
 	struct az_sb_result r;
 	enum az_code rc = AZ_OK;
 	size_t n = 0;
@@ -88,16 +90,16 @@ make_executable(struct work_job *j, const struct work_box *b,
 		if (n == CHMOD_BATCH || (n > 0 && i + 1 == m->n)) {
 			argv[3 + n] = NULL;
 			n = 0;
-			rc = job_sandbox_rc(az_sandbox_run(j->w->sandbox, &b->ref, &c, &r,
-			    err), err);
+			rc = job_sandbox_rc(
+			    az_sandbox_run(j->w->sandbox, &b->ref, &c, &r, err), err);
 		}
 	}
 	return rc;
 }
 
 enum az_code
-work_tree_upload(struct work_job *j, const struct work_box *b, const struct az_manifest *m,
-    struct az_err *err)
+work_tree_upload(
+    struct work_job *j, const struct work_box *b, const struct az_manifest *m, struct az_err *err)
 {
 	enum az_code rc;
 
@@ -125,8 +127,8 @@ work_tree_upload(struct work_job *j, const struct work_box *b, const struct az_m
 static bool
 is_cache(struct az_str name)
 {
-	static const char *const skip[] = { "__pycache__", "node_modules", ".git", ".cache",
-		".azlon", ".venv", ".pytest_cache", ".mypy_cache", ".npm" };
+	static const char *const skip[] = {"__pycache__", "node_modules", ".git", ".cache",
+	    ".azlon", ".venv", ".pytest_cache", ".mypy_cache", ".npm"};
 
 	for (size_t i = 0; i < sizeof(skip) / sizeof(skip[0]); i++)
 		if (az_str_eqc(name, skip[i]))
@@ -143,8 +145,8 @@ by_path(const void *x, const void *y)
 }
 
 static enum az_code
-add(struct work_job *j, struct tree_list *l, const struct az_sb_entry *e,
-    struct az_str rel, struct az_err *err)
+add(struct work_job *j, struct tree_list *l, const struct az_sb_entry *e, struct az_str rel,
+    struct az_err *err)
 {
 	if (az_path_ok(rel, NULL) != AZ_OK) {
 		l->odd++;
@@ -165,8 +167,8 @@ add(struct work_job *j, struct tree_list *l, const struct az_sb_entry *e,
 		l->v = v;
 		l->cap = cap;
 	}
-	l->v[l->n++] = (struct tree_entry){ .path = rel, .size = e->size,
-		.modified_ms = e->modified_ms, .mode = e->mode };
+	l->v[l->n++] = (struct tree_entry){
+	    .path = rel, .size = e->size, .modified_ms = e->modified_ms, .mode = e->mode};
 	return AZ_OK;
 }
 
@@ -177,18 +179,18 @@ relative(struct az_str abs)
 	static const char root[] = AZ_PLAN_APP "/";
 
 	if (!az_str_starts(abs, az_str_c(root)))
-		return (struct az_str){ 0 };
+		return (struct az_str){0};
 	return az_str_sub(abs, sizeof(root) - 1, abs.n);
 }
 
 enum az_code
-work_tree_list(struct work_job *j, const struct work_box *b, struct tree_list *out,
-    struct az_err *err)
+work_tree_list(
+    struct work_job *j, const struct work_box *b, struct tree_list *out, struct az_err *err)
 {
-	const char *dirs[DIRS_MAX] = { AZ_PLAN_APP };
+	const char *dirs[DIRS_MAX] = {AZ_PLAN_APP};
 	size_t n_dirs = 1;
 
-	*out = (struct tree_list){ 0 };
+	*out = (struct tree_list){0};
 	for (size_t d = 0; d < n_dirs; d++) {
 		struct az_sb_entry *es = NULL;
 		struct az_err e = AZ_ERR_INIT;
@@ -239,7 +241,7 @@ work_tree_list(struct work_job *j, const struct work_box *b, struct tree_list *o
 static const struct tree_entry *
 find(const struct tree_list *l, struct az_str path)
 {
-	struct tree_entry key = { .path = path };
+	struct tree_entry key = {.path = path};
 
 	return l->n ? bsearch(&key, l->v, l->n, sizeof(key), by_path) : NULL;
 }
@@ -271,16 +273,16 @@ static enum az_code
 take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
     struct az_manifest *m, struct tree_stats *st, struct az_err *err)
 {
-	struct az_file f = { .path = e->path, .modified_ms = e->modified_ms,
-		.mode = e->mode & 0111 ? 0755 : 0644 };
-	struct taker t = { .j = j, .room = (int64_t)AZ_LIM_COLLECT_BYTES - st->bytes };
+	struct az_file f = {
+	    .path = e->path, .modified_ms = e->modified_ms, .mode = e->mode & 0111 ? 0755 : 0644};
+	struct taker t = {.j = j, .room = (int64_t)AZ_LIM_COLLECT_BYTES - st->bytes};
 	const char *from = work_tree_path(j, e->path);
 	struct az_err x = AZ_ERR_INIT;
 	enum az_code rc;
 
 	if (!from)
 		return job_nomem(err);
-	rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){ 0 }, &t.w, err);
+	rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){0}, &t.w, err);
 	if (rc != AZ_OK)
 		return job_store_rc(rc, err);
 	rc = az_sandbox_download(j->w->sandbox, &b->ref, from, take_chunk, &t, &x);
@@ -294,8 +296,7 @@ take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
 		if (rc == AZ_EINVAL || rc == AZ_EPERM ||
 		    (rc == AZ_ENOTFOUND && strcmp(x.reason, "sandbox_gone") != 0))
 			return AZ_OK;
-		rc = strcmp(x.reason, "store_unavailable") == 0 ? rc :
-		    job_sandbox_rc(rc, &x);
+		rc = strcmp(x.reason, "store_unavailable") == 0 ? rc : job_sandbox_rc(rc, &x);
 		if (err)
 			*err = x;
 		return rc;
@@ -304,7 +305,7 @@ take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
 	if (rc != AZ_OK)
 		return rc;
 	if (az_manifest_set(m, &f, NULL) != AZ_OK)
-		return AZ_OK;	/* a file where the source has a directory */
+		return AZ_OK; /* a file where the source has a directory */
 	st->collected++;
 	st->bytes += f.size;
 	return AZ_OK;
@@ -317,7 +318,7 @@ work_tree_collect(struct work_job *j, const struct work_box *b, const struct tre
 	struct tree_list now;
 	enum az_code rc = work_tree_list(j, b, &now, err);
 
-	*st = (struct tree_stats){ .cut = now.cut };
+	*st = (struct tree_stats){.cut = now.cut};
 	for (size_t i = 0; rc == AZ_OK && i < now.n; i++) {
 		const struct tree_entry *e = &now.v[i], *was = find(before, e->path);
 

@@ -26,8 +26,8 @@ strings(struct work_job *j, const struct az_json *v)
 
 /* The sandbox went away since the run: make another out of what was stored. */
 static enum az_code
-rebuild(struct work_job *j, const struct work_box *x, const struct az_manifest *m,
-    bool *built, struct az_err *err)
+rebuild(struct work_job *j, const struct work_box *x, const struct az_manifest *m, bool *built,
+    struct az_err *err)
 {
 	struct work_build *b = az_arena_alloc(j->a, sizeof(*b));
 	struct work_sink *log = az_arena_alloc(j->a, sizeof(*log));
@@ -50,9 +50,9 @@ static enum az_code
 execute(struct work_job *j, struct verdict *v, const struct az_json *run,
     const struct az_manifest *m, struct az_err *err)
 {
-	struct check_program p = { .argv = strings(j, az_json_get(run, "argv")),
-		.env = strings(j, az_json_get(run, "env")),
-		.cwd = az_arena_cstr(j->a, az_json_gets(run, "cwd")) };
+	struct check_program p = {.argv = strings(j, az_json_get(run, "argv")),
+	    .env = strings(j, az_json_get(run, "env")),
+	    .cwd = az_arena_cstr(j->a, az_json_gets(run, "cwd"))};
 	int64_t since = az_boot_ms();
 	bool held = false, built = true;
 	struct work_box x;
@@ -101,8 +101,8 @@ judge_all(struct work_job *j, struct verdict *v, const struct az_json *run,
 
 		if (!check_is_text(j, &v->checks, i, &text))
 			continue;
-		rc = judge_text(j, text, run, m, &v->checks, &v->checks.v[i], &v->judged,
-		    &v->use, err);
+		rc = judge_text(
+		    j, text, run, m, &v->checks, &v->checks.v[i], &v->judged, &v->use, err);
 	}
 	return rc;
 }
@@ -113,7 +113,7 @@ static bool
 word_end(char c)
 {
 	return c == ' ' || c == '\n' || c == '\t' || c == '"' || c == '\'' || c == ',' ||
-	    c == ')' || c == '(';
+	       c == ')' || c == '(';
 }
 
 void
@@ -232,7 +232,8 @@ verdict_events(struct work_job *j, const struct verdict *v, struct az_jw *w)
 		az_jw_obj(w);
 		az_jw_kc(w, "type", "warning");
 		az_jw_kc(w, "code", "check_files_changed");
-		az_jw_kc(w, "message", "The program changed files that the checks rely on; "
+		az_jw_kc(w, "message",
+		    "The program changed files that the checks rely on; "
 		    "they were put back.");
 		az_jw_end(w, '}');
 	}
@@ -295,7 +296,7 @@ verdict_reach(struct work_job *j, bool judge, struct verdict *v, struct az_err *
 	struct az_manifest m, source;
 	enum az_code rc;
 
-	*v = (struct verdict){ .passed = false };
+	*v = (struct verdict){.passed = false};
 	rc = job_json_iter(j, j->iteration, "run", &run, err);
 	if (rc == AZ_OK && !run) {
 		az_fail(err, AZ_EUNAVAIL, OP, "the record of the run is missing");
@@ -310,8 +311,7 @@ verdict_reach(struct work_job *j, bool judge, struct verdict *v, struct az_err *
 	if (rc != AZ_OK)
 		return rc;
 	checks_program(j, &v->checks, run);
-	if (!az_str_eqc(az_json_gets(run, "kind"), "build_failed") &&
-	    needs_sandbox(j, &v->checks))
+	if (!az_str_eqc(az_json_gets(run, "kind"), "build_failed") && needs_sandbox(j, &v->checks))
 		rc = execute(j, v, run, &m, err);
 	if (rc == AZ_OK && judge && checks_deterministic_ok(j, &v->checks))
 		rc = judge_all(j, v, run, &m, err);

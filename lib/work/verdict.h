@@ -10,17 +10,17 @@
 struct verdict {
 	struct checks checks;
 	bool passed;
-	struct az_str reason;		/* one sentence: why not, or what the judge said */
+	struct az_str reason; /* one sentence: why not, or what the judge said */
 	struct judged judged;
 	struct model_use use;
 	int64_t sandbox_ms;
-	char error_sig[17];		/* "" when passed */
+	char error_sig[17]; /* "" when passed */
 	char tree[65];
 };
 
 /* judge false: texts stay skipped (preflight). Needs the record "run" of the iteration. */
-AZ_MUST_CHECK enum az_code verdict_reach(struct work_job *j, bool judge, struct verdict *v,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code verdict_reach(
+    struct work_job *j, bool judge, struct verdict *v, struct az_err *err);
 /* The array of check results, short form. */
 void verdict_checks_json(struct work_job *j, const struct verdict *v, struct az_jw *w);
 /* The same as public events, with the verdict itself, added to an open array. */

@@ -10,14 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-static const char *const names[] = { AZ_FN_PREFLIGHT, AZ_FN_GENERATE, AZ_FN_RUN,
-	AZ_FN_VALIDATE, AZ_FN_FINALIZE, "other" };
+static const char *const names[] = {
+    AZ_FN_PREFLIGHT, AZ_FN_GENERATE, AZ_FN_RUN, AZ_FN_VALIDATE, AZ_FN_FINALIZE, "other"};
 static const char *const payloads[] = {
-	"{\"request\":{\"user_prompt\":\"p\",\"limits\":{\"iterations\":2}}}",
-	"{\"request\":{\"user_prompt\":\"p\",\"inputs\":[\"default\"]},\"warnings\":[1,\"w\"]}",
-	"{\"passed\":true,\"n_passed\":1}", "{\"passed\":false,\"error_sig\":\"a\",\"tree\":\"b\"}",
-	"{\"events\":[{\"type\":\"check\",\"a\":[1]},3,{\"type\":7}],\"tokens_in\":-5}", "{}", "[", "",
-	"{\"explicit\":1,\"passed\":1,\"unjudged\":0,\"iteration\":99999999999}" };
+    "{\"request\":{\"user_prompt\":\"p\",\"limits\":{\"iterations\":2}}}",
+    "{\"request\":{\"user_prompt\":\"p\",\"inputs\":[\"default\"]},\"warnings\":[1,\"w\"]}",
+    "{\"passed\":true,\"n_passed\":1}", "{\"passed\":false,\"error_sig\":\"a\",\"tree\":\"b\"}",
+    "{\"events\":[{\"type\":\"check\",\"a\":[1]},3,{\"type\":7}],\"tokens_in\":-5}", "{}", "[", "",
+    "{\"explicit\":1,\"passed\":1,\"unjudged\":0,\"iteration\":99999999999}"};
 
 static bool
 seen(void *arg, const struct az_flow_event *e)
@@ -34,11 +34,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(64));
-	struct az_event ev[64] = { { .id = 0 } };
-	struct az_history h = { ev, 0 };
+	struct az_event ev[64] = {{.id = 0}};
+	struct az_history h = {ev, 0};
 	struct az_flow_view v;
 	enum az_code folded, viewed, logged;
-	struct az_cmds cmds = { .n = 0 };
+	struct az_cmds cmds = {.n = 0};
 	struct az_err err = AZ_ERR_INIT;
 	int64_t last = 0;
 

@@ -61,7 +61,7 @@ fake_read(struct fake_sandbox *s, const char *path)
 {
 	struct fake_file *f = find(s, path);
 
-	return f ? az_buf_str(&f->data) : (struct az_str){ 0 };
+	return f ? az_buf_str(&f->data) : (struct az_str){0};
 }
 
 bool
@@ -141,7 +141,7 @@ usable(struct fake_sandbox *s, const struct az_box_ref *b, struct az_err *err)
 static enum az_code
 refer(struct fake_sandbox *s, struct az_arena *a, struct az_box_ref *out)
 {
-	*out = (struct az_box_ref){ .id = az_str_c(az_arena_printf(a, "box%d", s->serial)) };
+	*out = (struct az_box_ref){.id = az_str_c(az_arena_printf(a, "box%d", s->serial))};
 	return AZ_OK;
 }
 
@@ -168,7 +168,7 @@ static enum az_code
 sb_connect(struct az_sandbox *p, struct az_str id, int timeout_s, struct az_arena *a,
     struct az_box_ref *out, struct az_err *err)
 {
-	struct az_box_ref b = { .id = id };
+	struct az_box_ref b = {.id = id};
 	enum az_code rc = usable(self(p), &b, err);
 
 	(void)timeout_s;
@@ -229,7 +229,7 @@ sb_run(struct az_sandbox *p, const struct az_box_ref *b, const struct az_sb_cmd 
 	const char *const *argv = c->argv;
 	struct az_sb_cmd inner = *c;
 
-	*r = (struct az_sb_result){ .end = AZ_END_EXITED, .ms = 7 };
+	*r = (struct az_sb_result){.end = AZ_END_EXITED, .ms = 7};
 	if (rc != AZ_OK)
 		return rc;
 	s->runs++;
@@ -268,8 +268,8 @@ sb_kill_all(struct az_sandbox *p, const struct az_box_ref *b, struct az_err *err
 
 static enum az_code
 sb_upload(struct az_sandbox *p, const struct az_box_ref *b, const char *path, int64_t bytes,
-    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err),
-    void *arg, struct az_err *err)
+    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
+    struct az_err *err)
 {
 	struct fake_sandbox *s = self(p);
 	enum az_code rc = usable(s, b, err);
@@ -342,25 +342,25 @@ sb_list(struct az_sandbox *p, const struct az_box_ref *b, const char *path, int 
 			known = known || az_str_eq((*out)[k].path, name);
 		if (known)
 			continue;
-		(*out)[(*n)++] = (struct az_sb_entry){ .path = az_arena_str(a, name),
-			.dir = slash != NULL, .file = slash == NULL,
-			.size = slash ? 0 : (int64_t)f->data.n, .mode = f->mode,
-			.modified_ms = f->modified_ms };
+		(*out)[(*n)++] = (struct az_sb_entry){.path = az_arena_str(a, name),
+		    .dir = slash != NULL,
+		    .file = slash == NULL,
+		    .size = slash ? 0 : (int64_t)f->data.n,
+		    .mode = f->mode,
+		    .modified_ms = f->modified_ms};
 	}
 	return AZ_OK;
 }
 
 static enum az_code
-sb_mkdir(struct az_sandbox *p, const struct az_box_ref *b, const char *path,
-    struct az_err *err)
+sb_mkdir(struct az_sandbox *p, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
 	(void)path;
 	return usable(self(p), b, err);
 }
 
 static enum az_code
-sb_remove(struct az_sandbox *p, const struct az_box_ref *b, const char *path,
-    struct az_err *err)
+sb_remove(struct az_sandbox *p, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
 	enum az_code rc = usable(self(p), b, err);
 
@@ -381,9 +381,9 @@ sb_close(struct az_sandbox *p)
 	(void)p;
 }
 
-static const struct az_sandbox_ops sandbox_ops = { "fake", sb_create, sb_connect, sb_find,
-	sb_kill, sb_network, sb_run, sb_kill_all, sb_upload, sb_download, sb_list, sb_mkdir,
-	sb_remove, sb_ping, sb_close };
+static const struct az_sandbox_ops sandbox_ops = {"fake", sb_create, sb_connect, sb_find, sb_kill,
+    sb_network, sb_run, sb_kill_all, sb_upload, sb_download, sb_list, sb_mkdir, sb_remove, sb_ping,
+    sb_close};
 
 void
 fake_sandbox_init(struct fake_sandbox *s)
@@ -452,7 +452,7 @@ llm_close(struct az_llm *p)
 	(void)p;
 }
 
-static const struct az_llm_ops llm_ops = { "fake", llm_complete, llm_ping, llm_close };
+static const struct az_llm_ops llm_ops = {"fake", llm_complete, llm_ping, llm_close};
 
 void
 fake_llm_init(struct fake_llm *l, const struct fake_answer *a, size_t n)

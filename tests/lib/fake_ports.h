@@ -11,7 +11,7 @@
 /* ---- a sandbox service with at most one sandbox ---- */
 
 struct fake_file {
-	char path[512];		/* absolute */
+	char path[512]; /* absolute */
 	struct az_buf data;
 	int64_t modified_ms;
 	unsigned mode;
@@ -23,12 +23,12 @@ struct fake_sandbox {
 	struct fake_file files[4000];
 	size_t n_files;
 	bool alive;
-	char owner[256];	/* value of its azlon_run */
-	int serial;		/* sandboxes made so far */
+	char owner[256]; /* value of its azlon_run */
+	int serial;      /* sandboxes made so far */
 	bool internet;
-	int64_t clock_ms;	/* modification times */
+	int64_t clock_ms; /* modification times */
 	int kills, kill_alls, runs, uploads;
-	enum az_code down;	/* not AZ_OK: every call fails like this */
+	enum az_code down; /* not AZ_OK: every call fails like this */
 	/*
 	 * A command that is not the build's own. argv is without the shell wrapper of a
 	 * program. Default (NULL): exit 0.
@@ -55,17 +55,17 @@ bool fake_argv_has(const struct az_sb_cmd *c, const char *text);
 
 struct fake_answer {
 	const char *text;
-	const char *finish;	/* NULL = "stop" */
-	enum az_code fail;	/* instead of an answer */
+	const char *finish; /* NULL = "stop" */
+	enum az_code fail;  /* instead of an answer */
 	const char *reason;
 };
 
 struct fake_llm {
 	struct az_llm base;
 	const struct fake_answer *answers;
-	size_t n, next;		/* past the end: no_recording */
+	size_t n, next; /* past the end: no_recording */
 	int calls;
-	struct az_buf seen[64];	/* all messages of each call, "[role]\ntext\n" */
+	struct az_buf seen[64]; /* all messages of each call, "[role]\ntext\n" */
 	double temperature[64];
 	bool schema[64];
 };

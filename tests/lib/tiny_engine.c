@@ -30,15 +30,14 @@ next(struct tiny *t, enum az_ev_type type, int64_t ref)
 	if (t->n == TINY_MAX)
 		abort();
 	t->n++;
-	*e = (struct az_event){ .type = type, .id = (int64_t)t->n, .ref = ref,
-		.t_ms = t->t_ms, .attempt = 1 };
+	*e = (struct az_event){
+	    .type = type, .id = (int64_t)t->n, .ref = ref, .t_ms = t->t_ms, .attempt = 1};
 	t->t_ms += 10;
 	return e;
 }
 
 int64_t
-tiny_add(struct tiny *t, enum az_ev_type type, int64_t ref, const char *name,
-    struct az_str payload)
+tiny_add(struct tiny *t, enum az_ev_type type, int64_t ref, const char *name, struct az_str payload)
 {
 	struct az_event *e = next(t, type, ref);
 
@@ -60,19 +59,19 @@ tiny_fail(struct tiny *t, int64_t ref, const char *reason, const char *message)
 struct az_history
 tiny_history(const struct tiny *t)
 {
-	return (struct az_history){ t->ev, t->n };
+	return (struct az_history){t->ev, t->n};
 }
 
 static void
 apply(struct tiny *t, const struct az_cmd *c)
 {
 	static const enum az_ev_type as[] = {
-		[AZ_CMD_SCHEDULE_FN] = AZ_EV_FN_SCHEDULED,
-		[AZ_CMD_CANCEL_FN] = AZ_EV_FN_CANCEL_REQUESTED,
-		[AZ_CMD_START_TIMER] = AZ_EV_TIMER_STARTED,
-		[AZ_CMD_COMPLETE] = AZ_EV_COMPLETED,
-		[AZ_CMD_FAIL] = AZ_EV_FAILED,
-		[AZ_CMD_CANCELED] = AZ_EV_CANCELED,
+	    [AZ_CMD_SCHEDULE_FN] = AZ_EV_FN_SCHEDULED,
+	    [AZ_CMD_CANCEL_FN] = AZ_EV_FN_CANCEL_REQUESTED,
+	    [AZ_CMD_START_TIMER] = AZ_EV_TIMER_STARTED,
+	    [AZ_CMD_COMPLETE] = AZ_EV_COMPLETED,
+	    [AZ_CMD_FAIL] = AZ_EV_FAILED,
+	    [AZ_CMD_CANCELED] = AZ_EV_CANCELED,
 	};
 	struct az_event *e = next(t, as[c->type], c->ref);
 
@@ -83,10 +82,10 @@ apply(struct tiny *t, const struct az_cmd *c)
 }
 
 enum az_code
-tiny_fold_prefix(struct tiny *t, size_t n, struct az_arena *a, struct az_cmds *out,
-    struct az_err *err)
+tiny_fold_prefix(
+    struct tiny *t, size_t n, struct az_arena *a, struct az_cmds *out, struct az_err *err)
 {
-	struct az_history h = { t->ev, n };
+	struct az_history h = {t->ev, n};
 
 	out->n = 0;
 	return t->wf->fold(&h, a, out, err);
@@ -118,8 +117,9 @@ tiny_pending(const struct tiny *t)
 
 		if (e->type == AZ_EV_FN_SCHEDULED)
 			p = e;
-		else if (p && e->ref == p->id && (e->type == AZ_EV_FN_COMPLETED ||
-		    e->type == AZ_EV_FN_FAILED || e->type == AZ_EV_FN_CANCELED))
+		else if (p && e->ref == p->id &&
+			 (e->type == AZ_EV_FN_COMPLETED || e->type == AZ_EV_FN_FAILED ||
+			     e->type == AZ_EV_FN_CANCELED))
 			p = NULL;
 	}
 	return p;
@@ -130,9 +130,10 @@ tiny_closed(const struct tiny *t)
 {
 	const struct az_event *e = &t->ev[t->n - 1];
 
-	return e->type == AZ_EV_COMPLETED || e->type == AZ_EV_FAILED ||
-	    e->type == AZ_EV_CANCELED || e->type == AZ_EV_TIMED_OUT ||
-	    e->type == AZ_EV_TERMINATED ? e : NULL;
+	return e->type == AZ_EV_COMPLETED || e->type == AZ_EV_FAILED || e->type == AZ_EV_CANCELED ||
+		       e->type == AZ_EV_TIMED_OUT || e->type == AZ_EV_TERMINATED
+		   ? e
+		   : NULL;
 }
 
 bool

@@ -66,8 +66,8 @@ rig_open(struct rig *r, const struct fake_answer *answers, size_t n, const char 
 	assert_int_equal(az_store_mem_open(&r->store, NULL), AZ_OK);
 	fake_sandbox_init(r->box);
 	fake_llm_init(r->llm, answers, n);
-	r->app = (struct az_work){ .store = r->store, .sandbox = &r->box->base,
-		.llm = &r->llm->base };
+	r->app =
+	    (struct az_work){.store = r->store, .sandbox = &r->box->base, .llm = &r->llm->base};
 	r->bkt = az_bucket_of(AZ_S("alice"));
 	tiny_init(&r->t, &az_flow_coding, input);
 }
@@ -89,9 +89,14 @@ static inline enum az_code
 rig_call(struct rig *r, struct az_str name, int64_t ref, int attempt, struct az_str input,
     struct az_buf *out, struct az_err *err)
 {
-	struct az_fn_ctx ctx = { .workflow_id = AZ_S(RIG_WID), .uid = AZ_S("alice"),
-		.name = name, .ref = ref, .attempt = attempt, .heartbeat = rig_beat,
-		.cancelled = rig_cancelled, .engine = r };
+	struct az_fn_ctx ctx = {.workflow_id = AZ_S(RIG_WID),
+	    .uid = AZ_S("alice"),
+	    .name = name,
+	    .ref = ref,
+	    .attempt = attempt,
+	    .heartbeat = rig_beat,
+	    .cancelled = rig_cancelled,
+	    .engine = r};
 	enum az_code rc = AZ_EINTERNAL;
 	const struct az_function *f;
 
@@ -150,8 +155,9 @@ rig_run(struct rig *r)
 			rig_step(r);
 	}
 	assert_non_null(tiny_closed(&r->t));
-	assert_int_equal(az_json_parse_in(r->a, tiny_closed(&r->t)->payload,
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(r->a, tiny_closed(&r->t)->payload, &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	return j;
 }
 
@@ -168,8 +174,9 @@ rig_result(struct rig *r, const char *name, int nth)
 		if (e->type == AZ_EV_FN_SCHEDULED && az_str_eqc(e->name, name) && --nth == 0)
 			id = e->id;
 		if (e->type == AZ_EV_FN_COMPLETED && id && e->ref == id) {
-			assert_int_equal(az_json_parse_in(r->a, e->payload,
-			    &az_json_own_limits, &j, NULL), AZ_OK);
+			assert_int_equal(
+			    az_json_parse_in(r->a, e->payload, &az_json_own_limits, &j, NULL),
+			    AZ_OK);
 			return j;
 		}
 	}
@@ -215,8 +222,7 @@ rig_final(struct rig *r, const char *path)
 static inline void
 rig_input(struct rig *r, const char *set, const char *path, const char *body)
 {
-	struct az_file f = { .path = az_str_c(path), .size = (int64_t)strlen(body),
-		.mode = 0644 };
+	struct az_file f = {.path = az_str_c(path), .size = (int64_t)strlen(body), .mode = 0644};
 	struct az_manifest m;
 	enum az_code rc;
 	struct az_buf key;
@@ -226,8 +232,9 @@ rig_input(struct rig *r, const char *set, const char *path, const char *body)
 	az_key_input_manifest(&key, az_str_c(set));
 	rc = az_manifest_load(&m, r->store, &r->bkt, az_buf_str(&key), NULL);
 	assert_true(rc == AZ_OK || rc == AZ_ENOTFOUND);
-	assert_int_equal(az_blob_put(r->store, &r->bkt, (struct az_str){ 0 }, az_str_c(set),
-	    az_str_c(body), f.sha256, NULL), AZ_OK);
+	assert_int_equal(az_blob_put(r->store, &r->bkt, (struct az_str){0}, az_str_c(set),
+			     az_str_c(body), f.sha256, NULL),
+	    AZ_OK);
 	assert_int_equal(az_manifest_set(&m, &f, NULL), AZ_OK);
 	assert_int_equal(az_manifest_save(&m, r->store, &r->bkt, az_buf_str(&key), NULL), AZ_OK);
 	az_buf_release(&key);
@@ -239,8 +246,8 @@ rig_input(struct rig *r, const char *set, const char *path, const char *body)
  * "many N". Run by "python3 FILE" as program or check; "cat FILE" works as well.
  */
 static inline void
-rig_script(struct fake_sandbox *s, const struct az_sb_cmd *c, const char *file,
-    struct az_sb_result *r)
+rig_script(
+    struct fake_sandbox *s, const struct az_sb_cmd *c, const char *file, struct az_sb_result *r)
 {
 	char path[600], *text, *line, *save = NULL;
 	struct az_str src;
@@ -301,11 +308,11 @@ rig_script(struct fake_sandbox *s, const struct az_sb_cmd *c, const char *file,
 }
 
 static inline enum az_code
-rig_exec(struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result *r,
-    struct az_err *err)
+rig_exec(
+    struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err)
 {
-	const char *cmd = c->argv[1] && c->argv[2] && strcmp(c->argv[1], "-c") == 0 ?
-	    c->argv[2] : NULL;
+	const char *cmd =
+	    c->argv[1] && c->argv[2] && strcmp(c->argv[1], "-c") == 0 ? c->argv[2] : NULL;
 	char file[300], path[600];
 
 	(void)err;
@@ -318,8 +325,7 @@ rig_exec(struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result 
 
 		snprintf(path, sizeof(path), "/home/user/app/%s", file);
 		r->exit_code = !fake_exists(s, path);
-		t = strndup(fake_read(s, path).p ? fake_read(s, path).p : "",
-		    fake_read(s, path).n);
+		t = strndup(fake_read(s, path).p ? fake_read(s, path).p : "", fake_read(s, path).n);
 		fake_print(c, 1, t);
 		free(t);
 	}

@@ -99,7 +99,7 @@ setup(void **state, bool dir)
 	    &f->api.auth, &err), AZ_OK);
 	f->api.engine = &engine;
 	f->api.upload_bytes = 3 << 20;
-	f->web.w.threads = 8;
+	f->web.w.threads = 24;
 	f->web.w.arena_bytes = AZ_MIB(32);
 	assert_true(web_fixture_start(&f->web, az_api_file_routes, &f->api));
 	*state = f;
@@ -481,6 +481,53 @@ test_broken_object_breaks_the_archive(void **state)
 }
 
 static void
+test_archives_are_capped(void **state)
+{
+	static const char *const params[] = { "HTTP_HOST=localhost",
+		"HTTP_X_USER_ID=alice", NULL };
+	struct fcgi_req q = { .path = "/files/" DONE, .query = "format=zip",
+		.params = params };
+	struct fixture *f = *state;
+	size_t n = 8 << 20;
+	char *body = calloc(1, n);
+	struct az_file x = { .path = AZ_S("big"), .size = (int64_t)n };
+	struct az_manifest m;
+	struct fcgi_resp r[16];
+	struct az_buf key;
+	struct az_err err;
+	int fd[16];
+
+	assert_int_equal(az_blob_put(f->api.store, &f->b, AZ_S(DONE), AZ_S(""),
+	    az_str_n(body, n), x.sha256, &err), AZ_OK);
+	free(body);
+	az_manifest_init(&m, f->a);
+	assert_int_equal(az_manifest_set(&m, &x, &err), AZ_OK);
+	az_buf_init(&key, 1000);
+	az_key_meta(&key, AZ_S(DONE), "manifest");
+	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b,
+	    az_buf_str(&key), &err), AZ_OK);
+	az_buf_release(&key);
+	/* clients that stop reading once it began */
+	for (int i = 0; i < 16; i++) {
+		memset(&r[i], 0, sizeof r[i]);
+		fd[i] = fcgi_peer_connect(f->web.path);
+		assert_true(fcgi_peer_send(fd[i], &q, true));
+		assert_true(fcgi_peer_read_until(fd[i], &r[i], "PK"));
+	}
+	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 503);
+	assert_string_equal(header(f, "Retry-After"), "5");
+	check_problem(f, "busy", "archives");
+	/* what else is asked for is served */
+	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
+	/* one reads to its end, one leaves: both places are free again */
+	assert_true(fcgi_peer_read(fd[0], &r[0]));
+	for (int i = 0; i < 16; i++) {
+		close(fd[i]);
+		fcgi_peer_release(&r[i]);
+	}
+}
+
+static void
 test_removal(void **state)
 {
 	struct fixture *f = *state;
@@ -839,6 +886,7 @@ main(void)
 		DIR(test_nginx_is_pointed_at_the_bytes),
 		MEM(test_archives), DIR(test_archives),
 		MEM(test_broken_object_breaks_the_archive),
+		MEM(test_archives_are_capped),
 		MEM(test_removal), DIR(test_removal),
 		MEM(test_removal_of_everything),
 		MEM(test_form_makes_a_set),

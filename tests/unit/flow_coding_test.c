@@ -11,18 +11,25 @@
 
 #include "tiny_engine.h"
 
-#define INPUT(limits, inputs) "{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"p\"," \
-	"\"test_conditions\":\"t\",\"model\":\"m\",\"inputs\":[" inputs "],\"limits\":{" limits "}}," \
+#define INPUT(limits, inputs)                                                                      \
+	"{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"p\","                           \
+	"\"test_conditions\":\"t\",\"model\":\"m\",\"inputs\":[" inputs "],\"limits\":{" limits    \
+	"}},"                                                                                      \
 	"\"warnings\":[\"member x ignored\"]}"
 #define L3 "\"iterations\":3,\"tokens\":1000,\"wall_s\":100,\"sandbox_s\":60"
 
-#define GEN "{\"v\":1,\"model\":\"m-1\",\"provenance\":\"recording\",\"calls\":1,\"tokens_in\":10," \
+#define GEN                                                                                        \
+	"{\"v\":1,\"model\":\"m-1\",\"provenance\":\"recording\",\"calls\":1,\"tokens_in\":10,"    \
 	"\"tokens_out\":5,\"events\":[{\"type\":\"llm.done\",\"tokens_out\":5}]}"
-#define RAN "{\"v\":1,\"kind\":\"ok\",\"sandbox_ms\":2000,\"events\":[{\"type\":\"sandbox.start\"}]}"
-#define PASS "{\"v\":1,\"passed\":true,\"n_passed\":2,\"n_total\":2,\"checks\":[{\"id\":\"c1\"," \
-	"\"status\":\"pass\"}],\"events\":[{\"type\":\"check\",\"id\":\"c1\"},{\"type\":\"verdict\"}]}"
-#define MISS(n, sig, tree) "{\"v\":1,\"passed\":false,\"n_passed\":" n ",\"n_total\":2,\"checks\":" \
-	"[{\"id\":\"c1\",\"status\":\"fail\"}],\"error_sig\":\"" sig "\",\"tree\":\"" tree "\"," \
+#define RAN                                                                                        \
+	"{\"v\":1,\"kind\":\"ok\",\"sandbox_ms\":2000,\"events\":[{\"type\":\"sandbox.start\"}]}"
+#define PASS                                                                                       \
+	"{\"v\":1,\"passed\":true,\"n_passed\":2,\"n_total\":2,\"checks\":[{\"id\":\"c1\","        \
+	"\"status\":\"pass\"}],\"events\":[{\"type\":\"check\",\"id\":\"c1\"},{\"type\":"          \
+	"\"verdict\"}]}"
+#define MISS(n, sig, tree)                                                                         \
+	"{\"v\":1,\"passed\":false,\"n_passed\":" n ",\"n_total\":2,\"checks\":"                   \
+	"[{\"id\":\"c1\",\"status\":\"fail\"}],\"error_sig\":\"" sig "\",\"tree\":\"" tree "\","   \
 	"\"events\":[{\"type\":\"check\",\"id\":\"c1\"},{\"type\":\"verdict\"}]}"
 #define FINAL(n) "{\"v\":1,\"iteration\":" n ",\"files\":2}"
 
@@ -141,18 +148,17 @@ check_prefixes(void)
 				const struct az_event *e = &T.ev[k];
 
 				found = (c.v[i].type == AZ_CMD_SCHEDULE_FN &&
-				    e->type == AZ_EV_FN_SCHEDULED &&
-				    az_str_eq(e->name, c.v[i].name)) ||
-				    (c.v[i].type == AZ_CMD_START_TIMER &&
-				    e->type == AZ_EV_TIMER_STARTED) ||
-				    (c.v[i].type == AZ_CMD_CANCEL_FN &&
-				    e->type == AZ_EV_FN_CANCEL_REQUESTED &&
-				    e->ref == c.v[i].ref) ||
-				    (c.v[i].type >= AZ_CMD_COMPLETE && k == T.n - 1);
+					    e->type == AZ_EV_FN_SCHEDULED &&
+					    az_str_eq(e->name, c.v[i].name)) ||
+					(c.v[i].type == AZ_CMD_START_TIMER &&
+					    e->type == AZ_EV_TIMER_STARTED) ||
+					(c.v[i].type == AZ_CMD_CANCEL_FN &&
+					    e->type == AZ_EV_FN_CANCEL_REQUESTED &&
+					    e->ref == c.v[i].ref) ||
+					(c.v[i].type >= AZ_CMD_COMPLETE && k == T.n - 1);
 			}
 			if (!found)
-				fail_msg("prefix %zu: command %d never came true", n,
-				    c.v[i].type);
+				fail_msg("prefix %zu: command %d never came true", n, c.v[i].type);
 		}
 		az_arena_free(a);
 	}
@@ -170,8 +176,8 @@ happy_path_in_order(void **state)
 	assert_int_equal(input_of(p, "iteration"), 1);
 	assert_int_equal(input_of(p, "base"), 0);
 	/* the request travels once, in the first input */
-	assert_true(az_str_eqc(az_json_gets(az_json_get(json(p->payload), "request"),
-	    "user_prompt"), "p"));
+	assert_true(
+	    az_str_eqc(az_json_gets(az_json_get(json(p->payload), "request"), "user_prompt"), "p"));
 	assert_int_equal(tiny_count(&T, AZ_EV_TIMER_STARTED, NULL), 1);
 	done(AZ_FN_GENERATE, GEN);
 	p = expect_fn(AZ_FN_RUN);
@@ -234,13 +240,16 @@ last_attempt_is_judged_then_exhausted(void **state)
 static void
 preflight_ends_a_run_only_with_proof(void **state)
 {
-	static const struct { const char *result; bool ends; } cases[] = {
-		{ "{\"v\":1,\"explicit\":1,\"passed\":1,\"unjudged\":0}", true },
-		{ "{\"v\":1,\"explicit\":2,\"passed\":1,\"unjudged\":0}", false },
-		{ "{\"v\":1,\"explicit\":0,\"passed\":0,\"unjudged\":0}", false },
-		{ "{\"v\":1,\"explicit\":1,\"passed\":1,\"unjudged\":1}", false },
-		{ "{\"v\":1,\"explicit\":1,\"passed\":1}", false },
-		{ "{}", false },
+	static const struct {
+		const char *result;
+		bool ends;
+	} cases[] = {
+	    {"{\"v\":1,\"explicit\":1,\"passed\":1,\"unjudged\":0}", true},
+	    {"{\"v\":1,\"explicit\":2,\"passed\":1,\"unjudged\":0}", false},
+	    {"{\"v\":1,\"explicit\":0,\"passed\":0,\"unjudged\":0}", false},
+	    {"{\"v\":1,\"explicit\":1,\"passed\":1,\"unjudged\":1}", false},
+	    {"{\"v\":1,\"explicit\":1,\"passed\":1}", false},
+	    {"{}", false},
 	};
 
 	(void)state;
@@ -263,9 +272,9 @@ preflight_ends_a_run_only_with_proof(void **state)
 static void
 cancel_at_each_phase(void **state)
 {
-	static const char *const fn[] = { AZ_FN_PREFLIGHT, AZ_FN_GENERATE, AZ_FN_RUN,
-		AZ_FN_VALIDATE };
-	static const char *const result[] = { "{}", GEN, RAN, PASS };
+	static const char *const fn[] = {
+	    AZ_FN_PREFLIGHT, AZ_FN_GENERATE, AZ_FN_RUN, AZ_FN_VALIDATE};
+	static const char *const result[] = {"{}", GEN, RAN, PASS};
 
 	(void)state;
 	for (int how = 0; how < 3; how++) {
@@ -284,9 +293,8 @@ cancel_at_each_phase(void **state)
 			assert_int_equal(tiny_fold(&T, &err), 0);
 			if (how == 0)
 				tiny_add(&T, AZ_EV_FN_CANCELED, p->id, NULL, AZ_S(""));
-			else if (how == 1)	/* it was faster than the cancel */
-				tiny_add(&T, AZ_EV_FN_COMPLETED, p->id, NULL,
-				    az_str_c(result[at]));
+			else if (how == 1) /* it was faster than the cancel */
+				tiny_add(&T, AZ_EV_FN_COMPLETED, p->id, NULL, az_str_c(result[at]));
 			else
 				tiny_fail(&T, p->id, "llm_unavailable", "gone");
 			done(AZ_FN_FINALIZE, FINAL("1"));
@@ -389,7 +397,7 @@ budgets_stop_before_a_new_attempt(void **state)
 	(void)state;
 	begin(INPUT("\"iterations\":9,\"tokens\":20,\"wall_s\":100,\"sandbox_s\":60", ""));
 	round_of(MISS("0", "aa", "t1"));
-	round_of(MISS("0", "bb", "t2"));	/* 30 tokens: judged, then over */
+	round_of(MISS("0", "bb", "t2")); /* 30 tokens: judged, then over */
 	done(AZ_FN_FINALIZE, FINAL("2"));
 	expect_close(AZ_EV_COMPLETED, "failed", "budget_exhausted");
 	tiny_release(&T);
@@ -403,19 +411,22 @@ budgets_stop_before_a_new_attempt(void **state)
 static void
 failures_map_to_reasons(void **state)
 {
-	static const struct { size_t at; const char *reason, *status, *mapped; } cases[] = {
-		{ 0, "llm_unavailable", "failed", "llm_unavailable" },
-		{ 0, "no_recording", "failed", "llm_not_configured" },
-		{ 0, "llm_not_configured", "failed", "llm_not_configured" },
-		{ 0, "bad_model_output", "failed", "bad_model_output" },
-		{ 1, "sandbox_unavailable", "failed", "sandbox_unavailable" },
-		{ 1, "sandbox_gone", "failed", "sandbox_unavailable" },
-		{ 2, "store_unavailable", "failed", "store_unavailable" },
-		{ 1, "weird", "failed", "sandbox_unavailable" },
-		{ 1, "timeout", "timed_out", "budget_exhausted" },
+	static const struct {
+		size_t at;
+		const char *reason, *status, *mapped;
+	} cases[] = {
+	    {0, "llm_unavailable", "failed", "llm_unavailable"},
+	    {0, "no_recording", "failed", "llm_not_configured"},
+	    {0, "llm_not_configured", "failed", "llm_not_configured"},
+	    {0, "bad_model_output", "failed", "bad_model_output"},
+	    {1, "sandbox_unavailable", "failed", "sandbox_unavailable"},
+	    {1, "sandbox_gone", "failed", "sandbox_unavailable"},
+	    {2, "store_unavailable", "failed", "store_unavailable"},
+	    {1, "weird", "failed", "sandbox_unavailable"},
+	    {1, "timeout", "timed_out", "budget_exhausted"},
 	};
-	static const char *const fn[] = { AZ_FN_GENERATE, AZ_FN_RUN, AZ_FN_VALIDATE };
-	static const char *const result[] = { GEN, RAN };
+	static const char *const fn[] = {AZ_FN_GENERATE, AZ_FN_RUN, AZ_FN_VALIDATE};
+	static const char *const result[] = {GEN, RAN};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -427,10 +438,9 @@ failures_map_to_reasons(void **state)
 			done(fn[k], result[k]);
 		tiny_fail(&T, expect_fn(fn[cases[i].at])->id, cases[i].reason, "why it failed");
 		done(AZ_FN_FINALIZE, FINAL("1"));
-		c = expect_close(timed ? AZ_EV_COMPLETED : AZ_EV_FAILED, cases[i].status,
-		    cases[i].mapped);
-		assert_true(az_str_eqc(az_json_gets(json(c->payload), "message"),
-		    "why it failed"));
+		c = expect_close(
+		    timed ? AZ_EV_COMPLETED : AZ_EV_FAILED, cases[i].status, cases[i].mapped);
+		assert_true(az_str_eqc(az_json_gets(json(c->payload), "message"), "why it failed"));
 		if (!timed)
 			assert_true(az_str_eqc(c->reason, cases[i].mapped));
 		check_prefixes();
@@ -498,8 +508,8 @@ foreign_start_inputs(void **state)
 	/* what another SDK's start looks like: the request itself, no limits */
 	begin("{\"user_prompt\":\"p\",\"test_conditions\":\"t\"}");
 	p = expect_fn(AZ_FN_GENERATE);
-	assert_true(az_str_eqc(az_json_gets(az_json_get(json(p->payload), "request"),
-	    "user_prompt"), "p"));
+	assert_true(
+	    az_str_eqc(az_json_gets(az_json_get(json(p->payload), "request"), "user_prompt"), "p"));
 	tiny_release(&T);
 	begin("not json");
 	expect_close(AZ_EV_FAILED, "failed", "bad_input");
@@ -570,10 +580,10 @@ impossible_histories_are_refused(void **state)
 static void
 random_walks_end_without_contradiction(void **state)
 {
-	static const char *const results[] = { GEN, RAN, PASS, MISS("1", "aa", "t1"),
-		MISS("0", "bb", "t2"), "{}", FINAL("1") };
-	static const char *const why[] = { "timeout", "no_recording", "sandbox_unavailable", "",
-		"bad_model_output" };
+	static const char *const results[] = {
+	    GEN, RAN, PASS, MISS("1", "aa", "t1"), MISS("0", "bb", "t2"), "{}", FINAL("1")};
+	static const char *const why[] = {
+	    "timeout", "no_recording", "sandbox_unavailable", "", "bad_model_output"};
 	uint32_t seed = 1;
 
 	(void)state;
@@ -590,7 +600,8 @@ random_walks_end_without_contradiction(void **state)
 				break;
 			case 1:
 				if (tiny_timer(&T) && tiny_count(&T, AZ_EV_TIMER_FIRED, NULL) == 0)
-					tiny_add(&T, AZ_EV_TIMER_FIRED, tiny_timer(&T), NULL, AZ_S(""));
+					tiny_add(
+					    &T, AZ_EV_TIMER_FIRED, tiny_timer(&T), NULL, AZ_S(""));
 				break;
 			case 2:
 				if (p)
@@ -629,24 +640,24 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T_(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T_(happy_path_in_order),
-		T_(repair_builds_on_the_last_attempt),
-		T_(last_attempt_is_judged_then_exhausted),
-		T_(preflight_ends_a_run_only_with_proof),
-		T_(cancel_at_each_phase),
-		T_(cancel_before_anything_still_finalises),
-		T_(cancel_that_overtakes_a_command),
-		T_(cancel_while_finalising_is_too_late),
-		T_(wall_timer_ends_the_run),
-		T_(time_left_shrinks),
-		T_(budgets_stop_before_a_new_attempt),
-		T_(failures_map_to_reasons),
-		T_(a_failed_finalisation_keeps_the_outcome),
-		T_(repetition_changes_then_restarts_then_stops),
-		T_(fresh_start_returns_to_the_best),
-		T_(foreign_start_inputs),
-		T_(impossible_histories_are_refused),
-		T_(random_walks_end_without_contradiction),
+	    T_(happy_path_in_order),
+	    T_(repair_builds_on_the_last_attempt),
+	    T_(last_attempt_is_judged_then_exhausted),
+	    T_(preflight_ends_a_run_only_with_proof),
+	    T_(cancel_at_each_phase),
+	    T_(cancel_before_anything_still_finalises),
+	    T_(cancel_that_overtakes_a_command),
+	    T_(cancel_while_finalising_is_too_late),
+	    T_(wall_timer_ends_the_run),
+	    T_(time_left_shrinks),
+	    T_(budgets_stop_before_a_new_attempt),
+	    T_(failures_map_to_reasons),
+	    T_(a_failed_finalisation_keeps_the_outcome),
+	    T_(repetition_changes_then_restarts_then_stops),
+	    T_(fresh_start_returns_to_the_best),
+	    T_(foreign_start_inputs),
+	    T_(impossible_histories_are_refused),
+	    T_(random_walks_end_without_contradiction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,17 +11,26 @@
 
 #include "tiny_engine.h"
 
-#define INPUT "{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"p\",\"test_conditions\":\"t\"," \
-	"\"model\":\"m\",\"limits\":{\"iterations\":4,\"tokens\":1000,\"wall_s\":100,\"sandbox_s\":60}}," \
+#define INPUT                                                                                      \
+	"{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"p\",\"test_conditions\":\"t\"," \
+	"\"model\":\"m\",\"limits\":{\"iterations\":4,\"tokens\":1000,\"wall_s\":100,\"sandbox_"   \
+	"s\":60}},"                                                                                \
 	"\"warnings\":[\"member x ignored\"]}"
-#define GEN "{\"v\":1,\"model\":\"m-1\",\"provenance\":\"recording\",\"calls\":2,\"tokens_in\":10," \
-	"\"tokens_out\":5,\"events\":[{\"type\":\"llm.done\",\"tokens_out\":5}," \
-	"{\"type\":\"evil.type\",\"x\":1},{\"type\":\"files.changed\",\"seq\":99,\"t\":\"never\"}]}"
-#define RAN "{\"v\":1,\"kind\":\"ok\",\"sandbox_ms\":2500,\"events\":[{\"type\":\"sandbox.start\"}]}"
-#define MISS "{\"v\":1,\"passed\":false,\"n_passed\":1,\"n_total\":2,\"error_sig\":\"a\",\"tree\":\"b\"," \
-	"\"checks\":[{\"id\":\"c1\",\"status\":\"fail\",\"message\":\"no\"}],\"events\":" \
-	"[{\"type\":\"check\",\"id\":\"c1\",\"status\":\"fail\"},{\"type\":\"verdict\",\"result\":false}]}"
-#define PASS "{\"v\":1,\"passed\":true,\"n_passed\":2,\"n_total\":2,\"checks\":[{\"id\":\"c1\"," \
+#define GEN                                                                                        \
+	"{\"v\":1,\"model\":\"m-1\",\"provenance\":\"recording\",\"calls\":2,\"tokens_in\":10,"    \
+	"\"tokens_out\":5,\"events\":[{\"type\":\"llm.done\",\"tokens_out\":5},"                   \
+	"{\"type\":\"evil.type\",\"x\":1},{\"type\":\"files.changed\",\"seq\":99,\"t\":\"never\"}" \
+	"]}"
+#define RAN                                                                                        \
+	"{\"v\":1,\"kind\":\"ok\",\"sandbox_ms\":2500,\"events\":[{\"type\":\"sandbox.start\"}]}"
+#define MISS                                                                                       \
+	"{\"v\":1,\"passed\":false,\"n_passed\":1,\"n_total\":2,\"error_sig\":\"a\",\"tree\":"     \
+	"\"b\","                                                                                   \
+	"\"checks\":[{\"id\":\"c1\",\"status\":\"fail\",\"message\":\"no\"}],\"events\":"          \
+	"[{\"type\":\"check\",\"id\":\"c1\",\"status\":\"fail\"},{\"type\":\"verdict\","           \
+	"\"result\":false}]}"
+#define PASS                                                                                       \
+	"{\"v\":1,\"passed\":true,\"n_passed\":2,\"n_total\":2,\"checks\":[{\"id\":\"c1\","        \
 	"\"status\":\"pass\"}],\"events\":[{\"type\":\"verdict\",\"result\":true}]}"
 
 struct log {
@@ -30,7 +39,7 @@ struct log {
 	size_t n;
 	int64_t last_seq;
 	bool last;
-	size_t stop_at;		/* 0 = never */
+	size_t stop_at; /* 0 = never */
 };
 
 static struct tiny T;
@@ -57,7 +66,7 @@ collect(void *arg, const struct az_flow_event *e)
 static void
 events(size_t n, int64_t after, struct log *l)
 {
-	struct az_history h = { T.ev, n };
+	struct az_history h = {T.ev, n};
 	struct az_arena *a = az_arena_new(AZ_MIB(64));
 	struct az_err err = AZ_ERR_INIT;
 	size_t stop_at = l->stop_at;
@@ -72,7 +81,7 @@ events(size_t n, int64_t after, struct log *l)
 static struct az_flow_view
 view(size_t n)
 {
-	struct az_history h = { T.ev, n };
+	struct az_history h = {T.ev, n};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_flow_view v;
 
@@ -110,10 +119,10 @@ whole_run(void)
 static void
 log_of_a_run(void **state)
 {
-	static const char *const want[] = { "run.status", "warning", "run.status",
-		"iteration.start", "llm.done", "files.changed", "sandbox.start", "check", "verdict",
-		"usage", "iteration.start", "llm.done", "files.changed", "sandbox.start", "verdict",
-		"usage", "run.finished" };
+	static const char *const want[] = {"run.status", "warning", "run.status", "iteration.start",
+	    "llm.done", "files.changed", "sandbox.start", "check", "verdict", "usage",
+	    "iteration.start", "llm.done", "files.changed", "sandbox.start", "verdict", "usage",
+	    "run.finished"};
 	static struct log l;
 
 	(void)state;
@@ -167,7 +176,7 @@ resuming_leaves_no_gap_and_no_double(void **state)
 		for (size_t i = 0; i < rest.n; i++)
 			assert_string_equal(rest.lines[i], all.lines[(size_t)after + i]);
 	}
-	rest.stop_at = 3;	/* a reader that has enough */
+	rest.stop_at = 3; /* a reader that has enough */
 	events(T.n, 2, &rest);
 	assert_int_equal(rest.n, 3);
 	tiny_release(&T);
@@ -204,10 +213,10 @@ view_moves_forward(void **state)
 	assert_true(az_str_eqc(v.provenance, "recording"));
 	assert_true(az_str_eqc(v.checks, "[{\"id\":\"c1\",\"status\":\"pass\"}]"));
 	assert_true(az_str_find(v.request, AZ_S("\"user_prompt\":\"p\""), 0) >= 0);
-	assert_true(az_str_eqc(v.limits,
-	    "{\"iterations\":4,\"tokens\":1000,\"wall_s\":100,\"sandbox_s\":60}"));
-	assert_true(v.created_ms > 0 && v.started_ms > v.created_ms &&
-	    v.finished_ms > v.started_ms);
+	assert_true(az_str_eqc(
+	    v.limits, "{\"iterations\":4,\"tokens\":1000,\"wall_s\":100,\"sandbox_s\":60}"));
+	assert_true(
+	    v.created_ms > 0 && v.started_ms > v.created_ms && v.finished_ms > v.started_ms);
 	assert_int_equal(view(T.n).percent, 100);
 	tiny_release(&T);
 }
@@ -229,7 +238,7 @@ cancel_and_failure_are_told(void **state)
 	assert_string_equal(v.status, "cancelling");
 	assert_int_equal(v.result, -1);
 	events(T.n, 0, &l);
-	assert_string_equal(l.types[l.n - 1], "run.status");	/* told once */
+	assert_string_equal(l.types[l.n - 1], "run.status"); /* told once */
 	assert_non_null(strstr(l.lines[l.n - 1], "cancelling"));
 	assert_string_not_equal(l.types[l.n - 2], "run.status");
 	tiny_release(&T);
@@ -262,7 +271,7 @@ cancel_and_failure_are_told(void **state)
 static void
 an_empty_history_has_no_view(void **state)
 {
-	struct az_history h = { NULL, 0 };
+	struct az_history h = {NULL, 0};
 	struct az_arena *a = az_arena_new(AZ_MIB(1));
 	struct az_flow_view v;
 	struct az_err err = AZ_ERR_INIT;
@@ -276,12 +285,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(log_of_a_run),
-		cmocka_unit_test(numbers_stay_when_the_log_grows),
-		cmocka_unit_test(resuming_leaves_no_gap_and_no_double),
-		cmocka_unit_test(view_moves_forward),
-		cmocka_unit_test(cancel_and_failure_are_told),
-		cmocka_unit_test(an_empty_history_has_no_view),
+	    cmocka_unit_test(log_of_a_run),
+	    cmocka_unit_test(numbers_stay_when_the_log_grows),
+	    cmocka_unit_test(resuming_leaves_no_gap_and_no_double),
+	    cmocka_unit_test(view_moves_forward),
+	    cmocka_unit_test(cancel_and_failure_are_told),
+	    cmocka_unit_test(an_empty_history_has_no_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

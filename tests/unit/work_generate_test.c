@@ -4,7 +4,8 @@
  */
 #include "work_rig.h"
 
-#define IN "{\"v\":1,\"iteration\":1,\"previous\":0,\"base\":0,\"best\":0,\"strategy\":\"normal\"," \
+#define IN                                                                                         \
+	"{\"v\":1,\"iteration\":1,\"previous\":0,\"base\":0,\"best\":0,\"strategy\":\"normal\","   \
 	"\"tokens_left\":1000,\"request\":{\"user_prompt\":\"p\",\"model\":\"m\"}}"
 #define FILE_(name, body) "### FILE: " name "\n~~~~~\n" body "~~~~~\n"
 
@@ -41,8 +42,8 @@ result(void)
 {
 	const struct az_json *j = NULL;
 
-	assert_int_equal(az_json_parse_in(R.a, az_buf_str(&out), &az_json_own_limits, &j, NULL),
-	    AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(R.a, az_buf_str(&out), &az_json_own_limits, &j, NULL), AZ_OK);
 	return j;
 }
 
@@ -57,7 +58,7 @@ has_file(int n, const char *path)
 	az_key_iter(&key, AZ_S(RIG_WID), n, "source");
 	az_manifest_init(&m, R.a);
 	has = az_manifest_load(&m, R.store, &R.bkt, az_buf_str(&key), NULL) == AZ_OK &&
-	    az_manifest_find(&m, az_str_c(path));
+	      az_manifest_find(&m, az_str_c(path));
 	az_buf_release(&key);
 	return has;
 }
@@ -66,8 +67,8 @@ static void
 a_repeated_attempt_does_not_ask_again(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = "Plan.\n" FILE_("main.py", "x\n") FILE_("Dockerfile", "FROM python\n")
-		    "### END\n" },
+	    {.text = "Plan.\n" FILE_("main.py", "x\n")
+		    FILE_("Dockerfile", "FROM python\n") "### END\n"},
 	};
 	char *first;
 
@@ -88,9 +89,10 @@ static void
 cut_replies_are_continued_twice(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = "Plan.\n" FILE_("a.py", "x\n") "### FILE: b.py\n~~~~~\nhalf", .finish = "length" },
-		{ .text = FILE_("b.py", "whole\n") "### FILE: c.py\n~~~~~\nha", .finish = "length" },
-		{ .text = FILE_("c.py", "y\n") FILE_("Dockerfile", "FROM python\n") "### END\n" },
+	    {.text = "Plan.\n" FILE_("a.py", "x\n") "### FILE: b.py\n~~~~~\nhalf",
+		.finish = "length"},
+	    {.text = FILE_("b.py", "whole\n") "### FILE: c.py\n~~~~~\nha", .finish = "length"},
+	    {.text = FILE_("c.py", "y\n") FILE_("Dockerfile", "FROM python\n") "### END\n"},
 	};
 	const char *p;
 
@@ -109,10 +111,10 @@ static void
 endless_cutting_is_bad_output(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = FILE_("a.py", "x\n") "### FILE: b.py\n~~~~~\n1", .finish = "length" },
-		{ .text = "### FILE: b.py\n~~~~~\n2", .finish = "length" },
-		{ .text = "### FILE: b.py\n~~~~~\n3", .finish = "length" },
-		{ .text = FILE_("b.py", "x\n") "### END\n" },
+	    {.text = FILE_("a.py", "x\n") "### FILE: b.py\n~~~~~\n1", .finish = "length"},
+	    {.text = "### FILE: b.py\n~~~~~\n2", .finish = "length"},
+	    {.text = "### FILE: b.py\n~~~~~\n3", .finish = "length"},
+	    {.text = FILE_("b.py", "x\n") "### END\n"},
 	};
 
 	(void)state;
@@ -120,20 +122,21 @@ endless_cutting_is_bad_output(void **state)
 	assert_int_equal(generate(IN), AZ_EUNPROC);
 	assert_string_equal(err.reason, "bad_model_output");
 	assert_int_equal(R.llm->calls, 3);
-	assert_false(has_file(1, "a.py"));	/* nothing half-made */
+	assert_false(has_file(1, "a.py")); /* nothing half-made */
 }
 
 static void
 one_repair_then_bad_output(void **state)
 {
 	static const struct fake_answer bad[] = {
-		{ .text = "Sorry, I cannot do that." }, { .text = "Still prose." },
-		{ .text = FILE_("main.py", "x\n") },
+	    {.text = "Sorry, I cannot do that."},
+	    {.text = "Still prose."},
+	    {.text = FILE_("main.py", "x\n")},
 	};
 	static const struct fake_answer mended[] = {
-		{ .text = "Just prose about the task." },
-		{ .text = "Plan.\n" FILE_("main.py", "x\n") FILE_("Dockerfile", "FROM python\n")
-		    "### END\n" },
+	    {.text = "Just prose about the task."},
+	    {.text = "Plan.\n" FILE_("main.py", "x\n")
+		    FILE_("Dockerfile", "FROM python\n") "### END\n"},
 	};
 
 	(void)state;
@@ -155,10 +158,10 @@ static void
 unsafe_names_reach_nothing(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = FILE_("../../x", "evil\n") "### END\n" },
-		{ .text = FILE_("/etc/passwd", "evil\n") "### END\n" },
+	    {.text = FILE_("../../x", "evil\n") "### END\n"},
+	    {.text = FILE_("/etc/passwd", "evil\n") "### END\n"},
 	};
-	struct az_store_list q = { .limit = 1000 };
+	struct az_store_list q = {.limit = 1000};
 	struct az_store_page page;
 
 	(void)state;
@@ -176,10 +179,10 @@ static void
 json_form_and_deletions(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = "{\"dockerfile\":\"FROM python\\n\",\"files\":[{\"filename\":\"main.py\","
-		    "\"content\":\"x\\n\"},{\"filename\":\"old.py\",\"content\":\"y\\n\"}]}" },
-		{ .text = "Less.\n### DELETE: old.py\n" FILE_("src/new.py", "#!/usr/bin/python3\n")
-		    "### END\n" },
+	    {.text = "{\"dockerfile\":\"FROM python\\n\",\"files\":[{\"filename\":\"main.py\","
+		     "\"content\":\"x\\n\"},{\"filename\":\"old.py\",\"content\":\"y\\n\"}]}"},
+	    {.text = "Less.\n### DELETE: old.py\n" FILE_(
+		 "src/new.py", "#!/usr/bin/python3\n") "### END\n"},
 	};
 
 	(void)state;
@@ -187,7 +190,8 @@ json_form_and_deletions(void **state)
 	assert_int_equal(generate(IN), AZ_OK);
 	assert_true(has_file(1, "old.py") && has_file(1, "Dockerfile"));
 	assert_int_equal(generate("{\"v\":1,\"iteration\":2,\"previous\":1,\"base\":1,\"best\":1,"
-	    "\"strategy\":\"change\",\"tokens_left\":99}"), AZ_OK);
+				  "\"strategy\":\"change\",\"tokens_left\":99}"),
+	    AZ_OK);
 	assert_false(has_file(2, "old.py"));
 	assert_true(has_file(2, "main.py") && has_file(2, "src/new.py"));
 	assert_true(R.llm->temperature[0] < 0.3 && R.llm->temperature[1] > 0.6);
@@ -197,15 +201,18 @@ static void
 fresh_start_forgets_the_tree(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = "1\n" FILE_("wrong.py", "w\n") FILE_("Dockerfile", "FROM python\n") "### END\n" },
-		{ .text = "2\n" FILE_("main.py", "x\n") FILE_("Dockerfile", "FROM python\n") "### END\n" },
+	    {.text = "1\n" FILE_("wrong.py", "w\n")
+		    FILE_("Dockerfile", "FROM python\n") "### END\n"},
+	    {.text =
+		    "2\n" FILE_("main.py", "x\n") FILE_("Dockerfile", "FROM python\n") "### END\n"},
 	};
 
 	(void)state;
 	start(a, 2);
 	assert_int_equal(generate(IN), AZ_OK);
 	assert_int_equal(generate("{\"v\":1,\"iteration\":2,\"previous\":1,\"base\":0,\"best\":1,"
-	    "\"strategy\":\"fresh\",\"tokens_left\":99}"), AZ_OK);
+				  "\"strategy\":\"fresh\",\"tokens_left\":99}"),
+	    AZ_OK);
 	assert_false(has_file(2, "wrong.py"));
 	assert_null(strstr(fake_llm_seen(R.llm, 1), "wrong.py"));
 	assert_non_null(strstr(fake_llm_seen(R.llm, 1), "Start afresh"));
@@ -229,14 +236,14 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T_(f) cmocka_unit_test_teardown(f, teardown)
-		T_(a_repeated_attempt_does_not_ask_again),
-		T_(cut_replies_are_continued_twice),
-		T_(endless_cutting_is_bad_output),
-		T_(one_repair_then_bad_output),
-		T_(unsafe_names_reach_nothing),
-		T_(json_form_and_deletions),
-		T_(fresh_start_forgets_the_tree),
-		T_(without_a_model_it_says_so),
+	    T_(a_repeated_attempt_does_not_ask_again),
+	    T_(cut_replies_are_continued_twice),
+	    T_(endless_cutting_is_bad_output),
+	    T_(one_repair_then_bad_output),
+	    T_(unsafe_names_reach_nothing),
+	    T_(json_form_and_deletions),
+	    T_(fresh_start_forgets_the_tree),
+	    T_(without_a_model_it_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

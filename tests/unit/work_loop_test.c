@@ -4,11 +4,15 @@
  */
 #include "work_rig.h"
 
-#define REQ(more) "{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"print hello\"," \
-	"\"test_conditions\":\"\",\"model\":\"recording/x\",\"limits\":{\"iterations\":5}" more "}}"
-#define CHECK_HELLO ",\"checks\":[{\"id\":\"c1\",\"run\":\"python3 main.py\"," \
+#define REQ(more)                                                                                  \
+	"{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"print hello\","                 \
+	"\"test_conditions\":\"\",\"model\":\"recording/x\",\"limits\":{\"iterations\":5}" more    \
+	"}}"
+#define CHECK_HELLO                                                                                \
+	",\"checks\":[{\"id\":\"c1\",\"run\":\"python3 main.py\","                                 \
 	"\"expect\":{\"stdout_equals\":\"hello\\n\"}}]"
-#define DOCKER "### FILE: Dockerfile\n~~~~~\nFROM python:3\nWORKDIR /app\nCOPY . .\n" \
+#define DOCKER                                                                                     \
+	"### FILE: Dockerfile\n~~~~~\nFROM python:3\nWORKDIR /app\nCOPY . .\n"                     \
 	"CMD [\"python3\", \"main.py\"]\n~~~~~\n"
 #define PROG(note, body) note "\n### FILE: main.py\n~~~~~\n" body "~~~~~\n" DOCKER "### END\n"
 
@@ -51,8 +55,8 @@ static void
 fails_is_told_and_repairs(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("First try.", "err Traceback: name 'helo'\nexit 1\n") },
-		{ .text = PROG("The name was wrong.", "out hello\nwrite made.txt data\n") },
+	    {.text = PROG("First try.", "err Traceback: name 'helo'\nexit 1\n")},
+	    {.text = PROG("The name was wrong.", "out hello\nwrite made.txt data\n")},
 	};
 	const struct az_json *c;
 	const char *p;
@@ -89,9 +93,11 @@ static void
 hopeless_is_exhausted(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out a\n") }, { .text = PROG("2", "out b\n") },
-		{ .text = PROG("3", "out c\n") }, { .text = PROG("4", "out d\n") },
-		{ .text = PROG("5", "out e\n") },
+	    {.text = PROG("1", "out a\n")},
+	    {.text = PROG("2", "out b\n")},
+	    {.text = PROG("3", "out c\n")},
+	    {.text = PROG("4", "out d\n")},
+	    {.text = PROG("5", "out e\n")},
 	};
 	const struct az_json *c;
 
@@ -112,10 +118,11 @@ static void
 build_failures_are_the_codes_fault(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = "x\n### FILE: main.py\n~~~~~\nout hello\n~~~~~\n### FILE: Dockerfile\n~~~~~\n"
-		    "FROM python:3 AS b\nFROM python:3\nCMD [\"python3\",\"main.py\"]\n~~~~~\n### END\n" },
-		{ .text = "x\n### FILE: Dockerfile\n~~~~~\nFROM cobol:1\nCMD [\"x\"]\n~~~~~\n### END\n" },
-		{ .text = PROG("ok", "out hello\n") },
+	    {.text = "x\n### FILE: main.py\n~~~~~\nout hello\n~~~~~\n### FILE: Dockerfile\n~~~~~\n"
+		     "FROM python:3 AS b\nFROM python:3\nCMD [\"python3\",\"main.py\"]\n~~~~~\n### "
+		     "END\n"},
+	    {.text = "x\n### FILE: Dockerfile\n~~~~~\nFROM cobol:1\nCMD [\"x\"]\n~~~~~\n### END\n"},
+	    {.text = PROG("ok", "out hello\n")},
 	};
 
 	(void)state;
@@ -130,8 +137,9 @@ static void
 endings_are_told_in_words(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out hello\nhang\n") }, { .text = PROG("2", "out hello\noom\n") },
-		{ .text = PROG("3", "out hello\n") },
+	    {.text = PROG("1", "out hello\nhang\n")},
+	    {.text = PROG("2", "out hello\noom\n")},
+	    {.text = PROG("3", "out hello\n")},
 	};
 
 	(void)state;
@@ -145,7 +153,8 @@ static void
 flood_is_cut_and_flagged(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "flood 70\n") }, { .text = PROG("2", "out hello\n") },
+	    {.text = PROG("1", "flood 70\n")},
+	    {.text = PROG("2", "out hello\n")},
 	};
 
 	(void)state;
@@ -160,14 +169,17 @@ static void
 prose_is_judged_with_evidence(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out good   morning\n") },
-		{ .text = "{\"result\":true,\"reason\":\"it greets\",\"plan\":null,\"suspectedFiles\":[],"
-		    "\"unsuspectedFiles\":[],\"evidence\":\"good evening\"}" },
-		{ .text = PROG("2", "out good   morning\nout !\n") },
-		{ .text = "```json\n{\"result\":true,\"reason\":\"it greets\",\"evidence\":\"good morning\"}\n```" },
+	    {.text = PROG("1", "out good   morning\n")},
+	    {.text =
+		    "{\"result\":true,\"reason\":\"it greets\",\"plan\":null,\"suspectedFiles\":[],"
+		    "\"unsuspectedFiles\":[],\"evidence\":\"good evening\"}"},
+	    {.text = PROG("2", "out good   morning\nout !\n")},
+	    {.text = "```json\n{\"result\":true,\"reason\":\"it greets\",\"evidence\":\"good "
+		     "morning\"}\n```"},
 	};
 	const struct az_json *c;
-	static const char in[] = "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
+	static const char in[] =
+	    "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
 	    "\"It greets the reader.\",\"model\":\"m\",\"limits\":{\"iterations\":3}}}";
 
 	(void)state;
@@ -188,13 +200,15 @@ static void
 judge_is_not_asked_after_a_failed_check(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out bye\n") },
-		{ .text = PROG("2", "out hello\n") },
-		{ .text = "{\"result\":false,\"reason\":\"not polite\",\"evidence\":null}" },
-		{ .text = PROG("3", "out hello\nerr x\n") },
-		{ .text = "I think it is fine." }, { .text = "Yes, true!" },
+	    {.text = PROG("1", "out bye\n")},
+	    {.text = PROG("2", "out hello\n")},
+	    {.text = "{\"result\":false,\"reason\":\"not polite\",\"evidence\":null}"},
+	    {.text = PROG("3", "out hello\nerr x\n")},
+	    {.text = "I think it is fine."},
+	    {.text = "Yes, true!"},
 	};
-	static const char in[] = "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
+	static const char in[] =
+	    "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
 	    "\"polite\",\"model\":\"m\",\"limits\":{\"iterations\":3}" CHECK_HELLO "}}";
 	const struct az_json *c;
 
@@ -212,12 +226,14 @@ static void
 hidden_checks_stay_hidden(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out bye\n") }, { .text = PROG("2", "out SECRETWORD\n") },
+	    {.text = PROG("1", "out bye\n")},
+	    {.text = PROG("2", "out SECRETWORD\n")},
 	};
 
 	(void)state;
-	start(a, 2, REQ(",\"checks\":[{\"id\":\"h1\",\"hidden\":true,\"run\":\"python3 main.py\","
-	    "\"expect\":{\"stdout_contains\":\"SECRETWORD\"}}]"));
+	start(a, 2,
+	    REQ(",\"checks\":[{\"id\":\"h1\",\"hidden\":true,\"run\":\"python3 main.py\","
+		"\"expect\":{\"stdout_contains\":\"SECRETWORD\"}}]"));
 	assert_true(status_is(rig_run(&R), "succeeded"));
 	assert_false(says(fake_llm_seen(R.llm, 0), "SECRETWORD"));
 	assert_false(says(fake_llm_seen(R.llm, 1), "SECRETWORD"));
@@ -227,7 +243,7 @@ hidden_checks_stay_hidden(void **state)
 static void
 inputs_are_placed_and_shown_by_shape(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out hello\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
 	const char *p;
 
 	(void)state;
@@ -260,7 +276,7 @@ inputs_that_pass_need_no_model(void **state)
 static void
 inputs_that_fail_are_shown_to_the_model(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out hello\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
 
 	(void)state;
 	start(a, 1, REQ(CHECK_HELLO ",\"inputs\":[\"default\"]"));
@@ -276,8 +292,9 @@ unknown_inputs_end_the_run(void **state)
 	const struct az_json *c;
 
 	(void)state;
-	start(NULL, 0, REQ(CHECK_HELLO ",\"inputs\":[\"user-bob-1790000000000-"
-	    "abcdefghijklmnopqrstuvwxyz/main.py\"]"));
+	start(NULL, 0,
+	    REQ(CHECK_HELLO ",\"inputs\":[\"user-bob-1790000000000-"
+			    "abcdefghijklmnopqrstuvwxyz/main.py\"]"));
 	c = rig_run(&R);
 	assert_true(status_is(c, "failed") && reason_is(c, "bad_input"));
 }
@@ -286,8 +303,10 @@ static void
 outages_are_waited_for_and_never_shown(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .fail = AZ_EUNAVAIL }, { .text = PROG("1", "out bye\n") },
-		{ .fail = AZ_ETIMEOUT }, { .text = PROG("2", "out hello\n") },
+	    {.fail = AZ_EUNAVAIL},
+	    {.text = PROG("1", "out bye\n")},
+	    {.fail = AZ_ETIMEOUT},
+	    {.text = PROG("2", "out hello\n")},
 	};
 	const struct az_json *c;
 
@@ -306,7 +325,7 @@ down_then_up(struct rig *r, const struct az_event *fn, int attempt)
 	if (!az_str_eqc(fn->name, AZ_FN_RUN) && !az_str_eqc(fn->name, AZ_FN_VALIDATE))
 		return;
 	if (attempt == 1)
-		fake_die(r->box);	/* the sandbox is lost before each step */
+		fake_die(r->box); /* the sandbox is lost before each step */
 	r->box->down = attempt <= 2 ? AZ_EUNAVAIL : AZ_OK;
 }
 
@@ -314,12 +333,13 @@ static void
 a_lost_sandbox_is_rebuilt_from_the_store(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out hello\nwrite made.txt data\n") },
+	    {.text = PROG("1", "out hello\nwrite made.txt data\n")},
 	};
 
 	(void)state;
-	start(a, 1, REQ(",\"checks\":[{\"id\":\"c1\",\"run\":\"cat made.txt\",\"expect\":"
-	    "{\"stdout_equals\":\"data\"}}]"));
+	start(a, 1,
+	    REQ(",\"checks\":[{\"id\":\"c1\",\"run\":\"cat made.txt\",\"expect\":"
+		"{\"stdout_equals\":\"data\"}}]"));
 	R.before = down_then_up;
 	assert_true(status_is(rig_run(&R), "succeeded"));
 	assert_int_equal(R.retries, 4);
@@ -330,16 +350,19 @@ a_lost_sandbox_is_rebuilt_from_the_store(void **state)
 static void
 terminal_failures_end_with_their_reason(void **state)
 {
-	static const struct { enum az_code code; const char *reason, *mapped; } cases[] = {
-		{ AZ_ECONFLICT, "no_recording", "llm_not_configured" },
-		{ AZ_ECONFLICT, "llm_not_configured", "llm_not_configured" },
-		{ AZ_EPERM, "llm_unavailable", "llm_unavailable" },
-		{ AZ_EUNPROC, "bad_model_output", "bad_model_output" },
+	static const struct {
+		enum az_code code;
+		const char *reason, *mapped;
+	} cases[] = {
+	    {AZ_ECONFLICT, "no_recording", "llm_not_configured"},
+	    {AZ_ECONFLICT, "llm_not_configured", "llm_not_configured"},
+	    {AZ_EPERM, "llm_unavailable", "llm_unavailable"},
+	    {AZ_EUNPROC, "bad_model_output", "bad_model_output"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct fake_answer a = { .fail = cases[i].code, .reason = cases[i].reason };
+		struct fake_answer a = {.fail = cases[i].code, .reason = cases[i].reason};
 		const struct az_json *c;
 
 		start(&a, 1, REQ(CHECK_HELLO));
@@ -354,13 +377,13 @@ terminal_failures_end_with_their_reason(void **state)
 static void
 cancel_kills_the_sandbox_and_keeps_the_files(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out bye\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out bye\n")}};
 	const struct az_json *c;
 	struct az_err err = AZ_ERR_INIT;
 
 	(void)state;
 	start(a, 1, REQ(CHECK_HELLO));
-	for (int i = 0; i < 2; i++) {	/* generate and run are done */
+	for (int i = 0; i < 2; i++) { /* generate and run are done */
 		assert_true(tiny_fold(&R.t, &err) >= 0);
 		rig_step(&R);
 	}
@@ -395,7 +418,7 @@ cancel_before_anything_ran(void **state)
 static void
 many_inputs_do_not_burst_the_prompt(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out hello\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
 	char name[200];
 
 	(void)state;
@@ -412,7 +435,7 @@ many_inputs_do_not_burst_the_prompt(void **state)
 static void
 network_is_off_for_programs(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out hello\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
 
 	(void)state;
 	start(a, 1, REQ(CHECK_HELLO));
@@ -427,12 +450,13 @@ network_is_off_for_programs(void **state)
 static void
 own_prompt_replaces_the_text(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "out hello\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
 
 	(void)state;
 	start(a, 1, REQ(CHECK_HELLO));
-	assert_int_equal(az_store_put(R.store, &R.bkt, AZ_S("prompts/generate"),
-	    AZ_S("MY OWN RULES"), NULL), AZ_OK);
+	assert_int_equal(
+	    az_store_put(R.store, &R.bkt, AZ_S("prompts/generate"), AZ_S("MY OWN RULES"), NULL),
+	    AZ_OK);
 	assert_true(status_is(rig_run(&R), "succeeded"));
 	assert_true(says(fake_llm_seen(R.llm, 0), "[system]\nMY OWN RULES\n[user]"));
 	assert_true(az_work_default_prompt("generate").n > 200);
@@ -444,13 +468,15 @@ static void
 the_same_run_asks_the_same_questions(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "err x\nexit 1\n") }, { .text = PROG("2", "hang\n") },
-		{ .text = PROG("3", "out hello\nwrite b.csv 1,2\nwrite a.svg <svg>\n") },
-		{ .text = "{\"result\":true,\"reason\":\"r\",\"evidence\":\"hello\"}" },
+	    {.text = PROG("1", "err x\nexit 1\n")},
+	    {.text = PROG("2", "hang\n")},
+	    {.text = PROG("3", "out hello\nwrite b.csv 1,2\nwrite a.svg <svg>\n")},
+	    {.text = "{\"result\":true,\"reason\":\"r\",\"evidence\":\"hello\"}"},
 	};
-	static const char in[] = "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
-	    "\"polite\",\"model\":\"m\",\"inputs\":[\"default\"],\"limits\":{\"iterations\":4}"
-	    CHECK_HELLO "}}";
+	static const char in[] =
+	    "{\"v\":1,\"request\":{\"user_prompt\":\"greet\",\"test_conditions\":"
+	    "\"polite\",\"model\":\"m\",\"inputs\":[\"default\"],\"limits\":{\"iterations\":"
+	    "4}" CHECK_HELLO "}}";
 	char *first[4];
 
 	(void)state;
@@ -475,8 +501,7 @@ the_same_run_asks_the_same_questions(void **state)
 }
 
 static enum az_code
-serve(struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result *r,
-    struct az_err *err)
+serve(struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err)
 {
 	(void)s;
 	(void)err;
@@ -494,11 +519,12 @@ serve(struct fake_sandbox *s, const struct az_sb_cmd *c, struct az_sb_result *r,
 static void
 a_server_is_asked_over_loopback(void **state)
 {
-	static const struct fake_answer a[] = { { .text = PROG("1", "serve\n") } };
+	static const struct fake_answer a[] = {{.text = PROG("1", "serve\n")}};
 
 	(void)state;
-	start(a, 1, REQ(",\"checks\":[{\"id\":\"c1\",\"http\":{\"port\":8080,\"path\":\"/hi?x=1\","
-	    "\"status\":200,\"contains\":\"hello\"}}]"));
+	start(a, 1,
+	    REQ(",\"checks\":[{\"id\":\"c1\",\"http\":{\"port\":8080,\"path\":\"/hi?x=1\","
+		"\"status\":200,\"contains\":\"hello\"}}]"));
 	R.box->exec = serve;
 	assert_true(status_is(rig_run(&R), "succeeded"));
 }
@@ -507,7 +533,8 @@ static void
 every_prefix_of_a_real_run_folds(void **state)
 {
 	static const struct fake_answer a[] = {
-		{ .text = PROG("1", "out bye\n") }, { .text = PROG("2", "out hello\n") },
+	    {.text = PROG("1", "out bye\n")},
+	    {.text = PROG("2", "out hello\n")},
 	};
 
 	(void)state;
@@ -529,29 +556,29 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T_(f) cmocka_unit_test_teardown(f, teardown)
-		T_(fails_is_told_and_repairs),
-		T_(hopeless_is_exhausted),
-		T_(build_failures_are_the_codes_fault),
-		T_(endings_are_told_in_words),
-		T_(flood_is_cut_and_flagged),
-		T_(prose_is_judged_with_evidence),
-		T_(judge_is_not_asked_after_a_failed_check),
-		T_(hidden_checks_stay_hidden),
-		T_(inputs_are_placed_and_shown_by_shape),
-		T_(inputs_that_pass_need_no_model),
-		T_(inputs_that_fail_are_shown_to_the_model),
-		T_(unknown_inputs_end_the_run),
-		T_(outages_are_waited_for_and_never_shown),
-		T_(a_lost_sandbox_is_rebuilt_from_the_store),
-		T_(terminal_failures_end_with_their_reason),
-		T_(cancel_kills_the_sandbox_and_keeps_the_files),
-		T_(cancel_before_anything_ran),
-		T_(many_inputs_do_not_burst_the_prompt),
-		T_(network_is_off_for_programs),
-		T_(own_prompt_replaces_the_text),
-		T_(the_same_run_asks_the_same_questions),
-		T_(a_server_is_asked_over_loopback),
-		T_(every_prefix_of_a_real_run_folds),
+	    T_(fails_is_told_and_repairs),
+	    T_(hopeless_is_exhausted),
+	    T_(build_failures_are_the_codes_fault),
+	    T_(endings_are_told_in_words),
+	    T_(flood_is_cut_and_flagged),
+	    T_(prose_is_judged_with_evidence),
+	    T_(judge_is_not_asked_after_a_failed_check),
+	    T_(hidden_checks_stay_hidden),
+	    T_(inputs_are_placed_and_shown_by_shape),
+	    T_(inputs_that_pass_need_no_model),
+	    T_(inputs_that_fail_are_shown_to_the_model),
+	    T_(unknown_inputs_end_the_run),
+	    T_(outages_are_waited_for_and_never_shown),
+	    T_(a_lost_sandbox_is_rebuilt_from_the_store),
+	    T_(terminal_failures_end_with_their_reason),
+	    T_(cancel_kills_the_sandbox_and_keeps_the_files),
+	    T_(cancel_before_anything_ran),
+	    T_(many_inputs_do_not_burst_the_prompt),
+	    T_(network_is_off_for_programs),
+	    T_(own_prompt_replaces_the_text),
+	    T_(the_same_run_asks_the_same_questions),
+	    T_(a_server_is_asked_over_loopback),
+	    T_(every_prefix_of_a_real_run_folds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
