@@ -17,8 +17,10 @@ enum { EX_CONFIG_ = 78, PATH_BYTES = 4096, ARCHIVE_THREADS = 32 };
 static enum az_level
 level_of(const char *name)
 {
-	return !strcmp(name, "debug") ? AZ_DEBUG : !strcmp(name, "warn") ? AZ_WARN :
-	    !strcmp(name, "error") ? AZ_ERROR : AZ_INFO;
+	return !strcmp(name, "debug")   ? AZ_DEBUG
+	       : !strcmp(name, "warn")  ? AZ_WARN
+	       : !strcmp(name, "error") ? AZ_ERROR
+					: AZ_INFO;
 }
 
 /* -1: a role we do not know. */
@@ -44,12 +46,13 @@ open_all(const struct az_conf *c, struct az_api *api, struct az_err *err)
 	enum az_code rc;
 
 	if ((rc = az_secret_load(c->secret_file, api->secret, err)) != AZ_OK ||
-	    (rc = az_auth_open(&(struct az_auth_opts){ .identity = c->identity,
-	    .external_url = c->external_backend_url }, &api->auth, err)) != AZ_OK)
+	    (rc = az_auth_open(&(struct az_auth_opts){.identity = c->identity,
+				   .external_url = c->external_backend_url},
+		 &api->auth, err)) != AZ_OK)
 		return rc;
 	snprintf(dir, sizeof dir, "%s/journal", c->var);
-	if ((rc = az_engine_local_open(&(struct az_engine_local_opts){ .dir = dir },
-	    &api->engine, err)) != AZ_OK)
+	if ((rc = az_engine_local_open(
+		 &(struct az_engine_local_opts){.dir = dir}, &api->engine, err)) != AZ_OK)
 		return rc;
 	snprintf(dir, sizeof dir, "%s/store", c->var);
 	api->upload_bytes = c->upload_bytes;
@@ -81,13 +84,16 @@ main(int argc, char **argv)
 		goto out;
 	}
 	az_log(AZ_INFO, "files.start", AZ_KC("role", archive ? "archive" : "default"),
-	    AZ_KC("engine", c.engine), AZ_KC("store", c.store),
-	    AZ_KC("identity", c.identity), AZ_KC("var", c.var));
+	    AZ_KC("engine", c.engine), AZ_KC("store", c.store), AZ_KC("identity", c.identity),
+	    AZ_KC("var", c.var));
 	threads = archive && c.threads > ARCHIVE_THREADS ? ARCHIVE_THREADS : (int)c.threads;
-	rc = az_web_run(&(struct az_web){
-	    .routes = archive ? az_api_archive_routes : az_api_file_routes, .app = &api,
-	    .threads = threads, .arena_bytes = AZ_MIB(64) }, &err);
-	if (rc == AZ_ETIMEOUT) {	/* a thread still uses what would be closed */
+	rc = az_web_run(
+	    &(struct az_web){.routes = archive ? az_api_archive_routes : az_api_file_routes,
+		.app = &api,
+		.threads = threads,
+		.arena_bytes = AZ_MIB(64)},
+	    &err);
+	if (rc == AZ_ETIMEOUT) { /* a thread still uses what would be closed */
 		az_log(AZ_WARN, "files.end", AZ_KE(&err));
 		_exit(1);
 	}

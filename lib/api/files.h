@@ -9,11 +9,11 @@
 #include <azlon/manifest.h>
 #include "caller.h"
 
-#define FILES_PAGE 200			/* files of a page that names no limit */
-#define FILES_TEXT_BYTES AZ_MIB(32)	/* a rendered listing */
+#define FILES_PAGE 200              /* files of a page that names no limit */
+#define FILES_TEXT_BYTES AZ_MIB(32) /* a rendered listing */
 #define FILES_SET_MAX AZ_LIM_ARCHIVE_ENTRIES
 #define FILES_CHUNK ((size_t)64 * 1024)
-#define FILES_EDIT_TRIES 100		/* writers that may get ahead of one edit */
+#define FILES_EDIT_TRIES 100 /* writers that may get ahead of one edit */
 
 /* ---- files_tree.c: manifests ---- */
 /* A failure of the store as the client may see it; "store_full" stays what it is. */
@@ -21,41 +21,37 @@ enum az_code files_rc(enum az_code rc, struct az_err *err);
 /* The tree of a run: of iteration n, or (n < 0) the current one. A run that has no
    files yet has an empty tree; AZ_ENOTFOUND when there is no such run or iteration. */
 AZ_MUST_CHECK enum az_code files_tree(const struct az_api *api, struct az_arena *a,
-    const struct az_bucket *b, struct az_str wid, int n, struct az_manifest *m,
-    struct az_err *err);
+    const struct az_bucket *b, struct az_str wid, int n, struct az_manifest *m, struct az_err *err);
 /* The iteration named in the query, or -1. */
-AZ_MUST_CHECK enum az_code files_iteration(struct az_rq *rq, int *n,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code files_iteration(struct az_rq *rq, int *n, struct az_err *err);
 /* Numbers of the iterations that have anything stored, ascending. */
-AZ_MUST_CHECK enum az_code files_iterations(const struct az_api *api,
-    struct az_arena *a, const struct az_bucket *b, struct az_str wid, int *v,
-    size_t max, size_t *n, struct az_err *err);
-AZ_MUST_CHECK enum az_code files_set_load(const struct az_api *api,
-    const struct az_bucket *b, struct az_str set, struct az_manifest *m,
+AZ_MUST_CHECK enum az_code files_iterations(const struct az_api *api, struct az_arena *a,
+    const struct az_bucket *b, struct az_str wid, int *v, size_t max, size_t *n,
     struct az_err *err);
+AZ_MUST_CHECK enum az_code files_set_load(const struct az_api *api, const struct az_bucket *b,
+    struct az_str set, struct az_manifest *m, struct az_err *err);
 /*
  * Change the manifest under key and store it, starting over when another writer was
  * faster. fn sets *changed. A manifest that is not there starts empty if make, else it is
  * AZ_ENOTFOUND.
  */
-AZ_MUST_CHECK enum az_code files_edit(const struct az_api *api,
-    const struct az_bucket *b, struct az_str key, bool make,
-    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed,
-    struct az_err *err), void *arg, struct az_err *err);
+AZ_MUST_CHECK enum az_code files_edit(const struct az_api *api, const struct az_bucket *b,
+    struct az_str key, bool make,
+    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed, struct az_err *err),
+    void *arg, struct az_err *err);
 /* A path from a client as we store it: NFC, by the rules. In the arena. */
-AZ_MUST_CHECK enum az_code files_path(struct az_arena *a, struct az_str raw,
-    struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code files_path(
+    struct az_arena *a, struct az_str raw, struct az_str *out, struct az_err *err);
 
 /* ---- files_view.c: what a listing looks like ---- */
 void files_view_file(struct az_jw *w, const struct az_file *f);
 /* {"files":[…],"next_cursor"}; id_key (may be NULL) and id stand before. */
-AZ_MUST_CHECK enum az_code files_view_page(const struct az_manifest *m,
-    const char *id_key, struct az_str id, struct az_str prefix, size_t limit,
-    struct az_str cursor, struct az_buf *out, struct az_err *err);
-void files_view_tree(const struct az_manifest *m, struct az_str prefix,
-    struct az_buf *out);
-void files_view_drawn(const struct az_manifest *m, struct az_str prefix,
-    struct az_str title, struct az_buf *out);
+AZ_MUST_CHECK enum az_code files_view_page(const struct az_manifest *m, const char *id_key,
+    struct az_str id, struct az_str prefix, size_t limit, struct az_str cursor, struct az_buf *out,
+    struct az_err *err);
+void files_view_tree(const struct az_manifest *m, struct az_str prefix, struct az_buf *out);
+void files_view_drawn(
+    const struct az_manifest *m, struct az_str prefix, struct az_str title, struct az_buf *out);
 void files_view_legacy(const struct az_manifest *m, struct az_buf *out);
 
 /* ---- files_http.c: what the bytes travel with ---- */
@@ -67,39 +63,33 @@ bool files_active(const char *mime);
 bool files_etag_match(struct az_str header, struct az_str etag);
 enum files_range { FILES_WHOLE, FILES_PART, FILES_NOT_THERE };
 /* One byte range of a file; several, or what is no range, mean the whole. */
-enum files_range files_range(struct az_str header, int64_t size, int64_t *from,
-    int64_t *n);
+enum files_range files_range(struct az_str header, int64_t size, int64_t *from, int64_t *n);
 
 /* ---- files_get.c ---- */
 /* Answer with the blob under key, which is f of a manifest. */
 AZ_MUST_CHECK enum az_code files_serve(struct az_rq *rq, const struct az_api *api,
-    const struct az_bucket *b, struct az_str key, const struct az_file *f,
-    struct az_err *err);
+    const struct az_bucket *b, struct az_str key, const struct az_file *f, struct az_err *err);
 
 /* ---- upload.c: files on their way into an input set ---- */
 struct upload;
 /* A new set, or one that may exist. limit: bytes of one file and of all together. */
-AZ_MUST_CHECK enum az_code upload_open(const struct az_api *api,
-    const struct az_bucket *b, struct az_str set, struct az_arena *a, bool fresh,
-    struct upload **out, struct az_err *err);
+AZ_MUST_CHECK enum az_code upload_open(const struct az_api *api, const struct az_bucket *b,
+    struct az_str set, struct az_arena *a, bool fresh, struct upload **out, struct az_err *err);
 /* Begin a file; replacing = a second one of that name is not an error. */
-AZ_MUST_CHECK enum az_code upload_begin(struct upload *u, struct az_str path,
-    unsigned mode, struct az_err *err);
-AZ_MUST_CHECK enum az_code upload_data(struct upload *u, struct az_str bytes,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code upload_begin(
+    struct upload *u, struct az_str path, unsigned mode, struct az_err *err);
+AZ_MUST_CHECK enum az_code upload_data(struct upload *u, struct az_str bytes, struct az_err *err);
 AZ_MUST_CHECK enum az_code upload_end(struct upload *u, struct az_err *err);
 /* All files of an archive in a seekable fd. */
-AZ_MUST_CHECK enum az_code upload_archive(struct upload *u, int fd,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code upload_archive(struct upload *u, int fd, struct az_err *err);
 /* Put what came into the set's manifest: from now on it is there. */
 AZ_MUST_CHECK enum az_code upload_commit(struct upload *u, struct az_err *err);
 const struct az_manifest *upload_files(const struct upload *u);
 /* Frees; what was not committed is removed. Accepts NULL. */
 void upload_close(struct upload *u);
 /* Remove blobs of a set that its manifest does not name. */
-AZ_MUST_CHECK enum az_code upload_drop_blobs(const struct az_api *api,
-    const struct az_bucket *b, struct az_str set, const struct az_manifest *gone,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code upload_drop_blobs(const struct az_api *api, const struct az_bucket *b,
+    struct az_str set, const struct az_manifest *gone, struct az_err *err);
 
 /* ---- handlers ---- */
 #define FILE_HANDLER(f) enum az_code f(struct az_rq *rq, void *app, struct az_err *err)

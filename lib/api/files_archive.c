@@ -37,10 +37,10 @@ headers(struct job *j)
 	bool zip = j->format == AZ_ZIP;
 
 	az_buf_init(&b, 1024);
-	az_buf_addf(&b, "attachment; filename=\"%.*s%s\"", AZ_FMT(j->wid),
-	    zip ? ".zip" : ".tar.gz");
-	az_rs_header(j->rq, "Content-Type", zip ? AZ_S("application/zip") :
-	    AZ_S("application/gzip"));
+	az_buf_addf(
+	    &b, "attachment; filename=\"%.*s%s\"", AZ_FMT(j->wid), zip ? ".zip" : ".tar.gz");
+	az_rs_header(
+	    j->rq, "Content-Type", zip ? AZ_S("application/zip") : AZ_S("application/gzip"));
 	az_rs_header(j->rq, "Content-Disposition", az_buf_str(&b));
 	az_rs_header(j->rq, "Cache-Control", AZ_S("private, no-store"));
 	az_buf_release(&b);
@@ -49,8 +49,7 @@ headers(struct job *j)
 static enum az_code
 begin(struct job *j, struct az_err *err)
 {
-	return j->w ? AZ_OK : az_archive_begin(j->format, to_client, j, &j->w,
-	    err);
+	return j->w ? AZ_OK : az_archive_begin(j->format, to_client, j, &j->w, err);
 }
 
 static enum az_code
@@ -66,12 +65,11 @@ one_file(struct job *j, const struct az_file *f, struct az_err *err)
 	az_key_blob(&key, j->wid, az_str_c(f->sha256));
 	rc = az_buf_check(&key, "files.archive", err);
 	if (!rc)
-		rc = az_store_get_open(j->api->store, j->b, az_buf_str(&key), 0,
-		    &o, &g, err);
+		rc = az_store_get_open(j->api->store, j->b, az_buf_str(&key), 0, &o, &g, err);
 	/* a file the manifest names must be there: not the client's 404 */
 	if (rc == AZ_ENOTFOUND || (!rc && o.bytes != f->size))
-		rc = az_fail(err, AZ_EIO, "files.archive",
-		    "a stored object is missing or has another size");
+		rc = az_fail(
+		    err, AZ_EIO, "files.archive", "a stored object is missing or has another size");
 	if (rc) {
 		rc = files_rc(rc, err);
 		goto out;
@@ -79,15 +77,14 @@ one_file(struct job *j, const struct az_file *f, struct az_err *err)
 	/* only now, so that a store that is away is still a proper answer */
 	rc = begin(j, err);
 	if (!rc)
-		rc = az_archive_entry(j->w, f->path, f->size, f->mode,
-		    f->modified_ms, err);
+		rc = az_archive_entry(j->w, f->path, f->size, f->mode, f->modified_ms, err);
 	while (!rc && left) {
 		size_t got;
 
 		rc = az_store_get_read(g, j->chunk, FILES_CHUNK, &got, err);
 		if (!rc && (got == 0 || (int64_t)got > left))
-			rc = az_fail(err, AZ_EIO, "files.archive",
-			    "a stored object changed its size");
+			rc = az_fail(
+			    err, AZ_EIO, "files.archive", "a stored object changed its size");
 		if (!rc)
 			rc = az_archive_data(j->w, az_str_n(j->chunk, got), err);
 		left -= (int64_t)got;
@@ -122,7 +119,7 @@ enum az_code
 files_archive(struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct az_str format = az_rq_query(rq, "format");
-	struct job j = { .rq = rq, .api = app };
+	struct job j = {.rq = rq, .api = app};
 	struct az_caller caller;
 	struct az_manifest m;
 	struct az_bucket b;
@@ -139,8 +136,7 @@ files_archive(struct az_rq *rq, void *app, struct az_err *err)
 	else if (az_str_eqc(format, "tar.gz"))
 		j.format = AZ_TAR_GZ;
 	else
-		return az_fail(err, AZ_EINVAL, "files.archive",
-		    "format: \"zip\" or \"tar.gz\"");
+		return az_fail(err, AZ_EINVAL, "files.archive", "format: \"zip\" or \"tar.gz\"");
 	b = az_bucket_of(caller.uid);
 	rc = files_tree(app, az_rq_arena(rq), &b, j.wid, n, &m, err);
 	if (rc)

@@ -7,9 +7,8 @@
 #include "files.h"
 
 static enum az_code
-stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
-    struct az_str key, const struct az_file *f, struct az_str etag,
-    struct az_err *err)
+stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b, struct az_str key,
+    const struct az_file *f, struct az_str etag, struct az_err *err)
 {
 	struct az_str if_range = az_rq_header(rq, "If-Range");
 	struct az_str range = az_rq_header(rq, "Range");
@@ -24,15 +23,14 @@ stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 		part = files_range(range, f->size, &from, &n);
 	if (part == FILES_NOT_THERE) {
 		/* the answer of an error does not keep headers, this one needs one */
-		az_rs_headerf(rq, "Content-Range", "bytes */%lld",
-		    (long long)f->size);
+		az_rs_headerf(rq, "Content-Range", "bytes */%lld", (long long)f->size);
 		(void)az_fail(err, AZ_ERANGE, "files.get", "no such bytes");
 		return az_rs_problem(rq, 416, err, NULL, 0);
 	}
 	rc = az_store_get_open(api->store, b, key, from, &o, &g, err);
 	if (!rc && o.bytes != f->size)
-		rc = az_fail(err, AZ_EIO, "files.get",
-		    "the object has not the size of its manifest");
+		rc = az_fail(
+		    err, AZ_EIO, "files.get", "the object has not the size of its manifest");
 	chunk = rc ? NULL : az_arena_alloc(az_rq_arena(rq), FILES_CHUNK);
 	if (!rc && !chunk)
 		rc = az_fail(err, AZ_ENOMEM, "files.get", "out of memory");
@@ -45,19 +43,17 @@ stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 	az_rs_header(rq, "Accept-Ranges", AZ_S("bytes"));
 	az_rs_headerf(rq, "Content-Length", "%lld", (long long)n);
 	if (part == FILES_PART)
-		az_rs_headerf(rq, "Content-Range", "bytes %lld-%lld/%lld",
-		    (long long)from, (long long)(from + n - 1),
-		    (long long)f->size);
+		az_rs_headerf(rq, "Content-Range", "bytes %lld-%lld/%lld", (long long)from,
+		    (long long)(from + n - 1), (long long)f->size);
 	if (az_str_eqc(az_rq_method(rq), "HEAD"))
 		goto out;
 	while (!rc && n) {
 		size_t got;
 
-		rc = az_store_get_read(g, chunk,
-		    n < (int64_t)FILES_CHUNK ? (size_t)n : FILES_CHUNK, &got, err);
+		rc = az_store_get_read(
+		    g, chunk, n < (int64_t)FILES_CHUNK ? (size_t)n : FILES_CHUNK, &got, err);
 		if (!rc && got == 0)
-			rc = az_fail(err, AZ_EIO, "files.get",
-			    "the object ended early");
+			rc = az_fail(err, AZ_EIO, "files.get", "the object ended early");
 		if (!rc)
 			rc = az_rs_write(rq, az_str_n(chunk, got), err);
 		n -= (int64_t)got;
@@ -68,9 +64,8 @@ out:
 }
 
 enum az_code
-files_serve(struct az_rq *rq, const struct az_api *api,
-    const struct az_bucket *b, struct az_str key, const struct az_file *f,
-    struct az_err *err)
+files_serve(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
+    struct az_str key, const struct az_file *f, struct az_err *err)
 {
 	struct az_str none_match = az_rq_header(rq, "If-None-Match");
 	const char *mime = az_path_mime(f->path);
@@ -88,8 +83,7 @@ files_serve(struct az_rq *rq, const struct az_api *api,
 	az_buf_init(&disposition, 8192);
 	az_buf_init(&accel, 8192);
 	files_disposition(&disposition, az_path_base(f->path),
-	    files_active(mime) ||
-	    az_str_eqc(az_rq_query(rq, "download"), "1"));
+	    files_active(mime) || az_str_eqc(az_rq_query(rq, "download"), "1"));
 	rc = az_buf_check(&disposition, "files.get", err);
 	if (rc)
 		goto out;
@@ -123,8 +117,7 @@ files_get(struct az_rq *rq, void *app, struct az_err *err)
 
 	rc = api_caller_run(rq, api, &caller, &wid, err);
 	if (!rc)
-		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path,
-		    err);
+		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path, err);
 	if (!rc)
 		rc = files_iteration(rq, &n, err);
 	if (rc)

@@ -13,8 +13,7 @@ files_disposition(struct az_buf *out, struct az_str name, bool attachment)
 	for (size_t i = 0; i < name.n; i++) {
 		unsigned char c = (unsigned char)name.p[i];
 		/* '%' too: some clients decode it in the plain form */
-		bool ok = c >= 0x20 && c < 0x7f && c != '"' && c != '\\' &&
-		    c != '%' && c != '/';
+		bool ok = c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '%' && c != '/';
 
 		plain = plain && ok;
 		/* one stand-in for a character, not one for each of its bytes */
@@ -31,8 +30,8 @@ files_disposition(struct az_buf *out, struct az_str name, bool attachment)
 bool
 files_active(const char *mime)
 {
-	static const char *const active[] = { "text/html", "image/svg+xml",
-		"application/xml", "text/javascript" };
+	static const char *const active[] = {
+	    "text/html", "image/svg+xml", "application/xml", "text/javascript"};
 
 	for (size_t i = 0; i < sizeof active / sizeof *active; i++)
 		if (az_str_starts(az_str_c(mime), az_str_c(active[i])))
@@ -72,8 +71,7 @@ files_range(struct az_str header, int64_t size, int64_t *from, int64_t *n)
 		return FILES_WHOLE;
 	(void)az_str_cut(&rest, '-', &a);
 	if (a.n == 0) {
-		if (!az_str_to_i64(rest, 0, INT64_MAX, &last) ||
-		    rest.p[0] == '-')
+		if (!az_str_to_i64(rest, 0, INT64_MAX, &last) || rest.p[0] == '-')
 			return FILES_WHOLE;
 		first = last < size ? size - last : 0;
 		if (last == 0 || size == 0)
@@ -81,8 +79,7 @@ files_range(struct az_str header, int64_t size, int64_t *from, int64_t *n)
 		last = size - 1;
 	} else {
 		if (!az_str_to_i64(a, 0, INT64_MAX, &first) ||
-		    (rest.n && (!az_str_to_i64(rest, 0, INT64_MAX, &last) ||
-		    last < first)))
+		    (rest.n && (!az_str_to_i64(rest, 0, INT64_MAX, &last) || last < first)))
 			return FILES_WHOLE;
 		if (first >= size)
 			return FILES_NOT_THERE;

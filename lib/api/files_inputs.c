@@ -14,20 +14,19 @@ struct post {
 	struct az_rq *rq;
 	const struct az_api *api;
 	struct upload *u;
-	bool expand;		/* archives come in as the files they hold */
+	bool expand; /* archives come in as the files they hold */
 	/* the part under way */
 	bool in_file, spooling;
-	int spool;		/* unlinked temporary file, -1 */
+	int spool; /* unlinked temporary file, -1 */
 	int64_t spooled;
 };
 
 static enum kind
 kind_of(struct az_str type)
 {
-	static const char *const archives[] = { "application/zip",
-		"application/x-zip-compressed", "application/gzip",
-		"application/x-gzip", "application/x-tar", "application/x-tgz",
-		"application/x-gtar", "application/x-compressed-tar" };
+	static const char *const archives[] = {"application/zip", "application/x-zip-compressed",
+	    "application/gzip", "application/x-gzip", "application/x-tar", "application/x-tgz",
+	    "application/x-gtar", "application/x-compressed-tar"};
 	struct az_str t;
 
 	if (!az_str_cut(&type, ';', &t))
@@ -44,13 +43,13 @@ kind_of(struct az_str type)
 static bool
 archive_name(struct az_str name)
 {
-	static const char *const ends[] = { ".zip", ".tar.gz", ".tgz", ".tar" };
+	static const char *const ends[] = {".zip", ".tar.gz", ".tgz", ".tar"};
 
 	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
 		size_t n = strlen(ends[i]);
 
-		if (name.n > n && az_str_ieq(az_str_sub(name, name.n - n,
-		    name.n), az_str_c(ends[i])))
+		if (name.n > n &&
+		    az_str_ieq(az_str_sub(name, name.n - n, name.n), az_str_c(ends[i])))
 			return true;
 	}
 	return false;
@@ -61,12 +60,10 @@ spool_open(struct post *p, struct az_err *err)
 {
 	const char *dir = getenv("TMPDIR");
 
-	p->spool = open(dir && dir[0] == '/' ? dir : "/tmp",
-	    O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	p->spool = open(dir && dir[0] == '/' ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	p->spooled = 0;
 	if (p->spool < 0)
-		return az_fail_errno(err, AZ_EIO, op,
-		    "cannot make a temporary file");
+		return az_fail_errno(err, AZ_EIO, op, "cannot make a temporary file");
 	return AZ_OK;
 }
 
@@ -77,10 +74,11 @@ spool_add(struct post *p, struct az_str bytes, struct az_err *err)
 	if (p->spooled > p->api->upload_bytes)
 		return az_fail(err, AZ_ETOOBIG, op,
 		    "the archive is larger than %lld bytes, the limit for one "
-		    "upload", (long long)p->api->upload_bytes);
+		    "upload",
+		    (long long)p->api->upload_bytes);
 	if (az_write_all(p->spool, bytes.p, bytes.n) < 0) {
-		(void)az_fail_errno(err, AZ_EUNAVAIL, op,
-		    "the temporary disk cannot take the upload");
+		(void)az_fail_errno(
+		    err, AZ_EUNAVAIL, op, "the temporary disk cannot take the upload");
 		return az_err_reason(err, "store_full");
 	}
 	return AZ_OK;
@@ -106,8 +104,7 @@ on_part(void *arg, const struct multipart_part *part, struct az_err *err)
 	if (!p->in_file)
 		return AZ_OK;
 	p->spooling = p->expand && archive_name(part->filename);
-	return p->spooling ? spool_open(p, err) :
-	    upload_begin(p->u, part->filename, 0644, err);
+	return p->spooling ? spool_open(p, err) : upload_begin(p->u, part->filename, 0644, err);
 }
 
 static enum az_code
@@ -117,8 +114,7 @@ on_data(void *arg, struct az_str bytes, struct az_err *err)
 
 	if (!p->in_file)
 		return AZ_OK;
-	return p->spooling ? spool_add(p, bytes, err) :
-	    upload_data(p->u, bytes, err);
+	return p->spooling ? spool_add(p, bytes, err) : upload_data(p->u, bytes, err);
 }
 
 static enum az_code
@@ -133,8 +129,8 @@ on_part_end(void *arg, struct az_err *err)
 
 /* The body in pieces. */
 static enum az_code
-pump(struct az_rq *rq, enum az_code (*to)(void *arg, struct az_str bytes,
-    struct az_err *err), void *arg, struct az_err *err)
+pump(struct az_rq *rq, enum az_code (*to)(void *arg, struct az_str bytes, struct az_err *err),
+    void *arg, struct az_err *err)
 {
 	char *chunk = az_arena_alloc(az_rq_arena(rq), FILES_CHUNK);
 	enum az_code rc = AZ_OK;
@@ -171,7 +167,7 @@ to_upload(void *arg, struct az_str bytes, struct az_err *err)
 static enum az_code
 read_form(struct post *p, struct az_str type, struct az_err *err)
 {
-	struct multipart_sink sink = { on_part, on_data, on_part_end, p };
+	struct multipart_sink sink = {on_part, on_data, on_part_end, p};
 	struct multipart m;
 	enum az_code rc = multipart_init(&m, type, &sink, err);
 
@@ -210,8 +206,8 @@ too_large(const struct az_api *api, int64_t bytes, struct az_err *err)
 }
 
 static enum az_code
-answer(struct az_rq *rq, struct az_str set, const struct az_manifest *m,
-    bool legacy, struct az_err *err)
+answer(struct az_rq *rq, struct az_str set, const struct az_manifest *m, bool legacy,
+    struct az_err *err)
 {
 	struct az_buf b, key;
 	struct az_jw w;
@@ -260,7 +256,7 @@ files_post_inputs(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_str type = az_rq_header(rq, "Content-Type"), set;
 	struct az_str legacy_user = az_rq_query(rq, "legacy_user");
 	bool legacy = az_str_eqc(az_rq_query(rq, "view"), "legacy");
-	struct post p = { .rq = rq, .api = app, .spool = -1 };
+	struct post p = {.rq = rq, .api = app, .spool = -1};
 	enum kind kind = kind_of(type);
 	struct az_caller caller;
 	struct az_bucket b;
@@ -297,8 +293,10 @@ files_post_inputs(struct az_rq *rq, void *app, struct az_err *err)
 		if (!rc)
 			rc = spool_expand(&p, err);
 	} else {
-		rc = read_whole(&p, az_str_find(type, AZ_S("zip"), 0) >= 0 &&
-		    az_str_find(type, AZ_S("gzip"), 0) < 0, err);
+		rc = read_whole(&p,
+		    az_str_find(type, AZ_S("zip"), 0) >= 0 &&
+			az_str_find(type, AZ_S("gzip"), 0) < 0,
+		    err);
 	}
 	if (!rc)
 		rc = upload_commit(p.u, err);
@@ -368,8 +366,7 @@ files_get_input(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (!rc)
-		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path,
-		    err);
+		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path, err);
 	if (rc)
 		return rc;
 	b = az_bucket_of(caller.uid);

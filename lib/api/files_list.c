@@ -3,8 +3,8 @@
 #include "files.h"
 
 static enum az_code
-answer(struct az_rq *rq, const struct az_manifest *m, struct az_str wid,
-    struct az_buf *out, struct az_err *err)
+answer(struct az_rq *rq, const struct az_manifest *m, struct az_str wid, struct az_buf *out,
+    struct az_err *err)
 {
 	struct az_str view = az_rq_query(rq, "view");
 	struct az_str prefix = az_rq_query(rq, "prefix");
@@ -22,14 +22,12 @@ answer(struct az_rq *rq, const struct az_manifest *m, struct az_str wid,
 	} else if (az_str_eqc(view, "legacy")) {
 		files_view_legacy(m, out);
 	} else if (view.p) {
-		return az_fail(err, AZ_EINVAL, "files.list",
-		    "view: \"tree\" or \"legacy\"");
+		return az_fail(err, AZ_EINVAL, "files.list", "view: \"tree\" or \"legacy\"");
 	} else {
-		rc = az_rq_query_i64(rq, "limit", 1, 1000, FILES_PAGE, &limit,
-		    err);
+		rc = az_rq_query_i64(rq, "limit", 1, 1000, FILES_PAGE, &limit, err);
 		if (!rc)
-			rc = files_view_page(m, NULL, AZ_S(""), prefix,
-			    (size_t)limit, az_rq_query(rq, "cursor"), out, err);
+			rc = files_view_page(m, NULL, AZ_S(""), prefix, (size_t)limit,
+			    az_rq_query(rq, "cursor"), out, err);
 	}
 	if (!rc)
 		rc = az_buf_check(out, "files.list", err);
@@ -80,8 +78,7 @@ files_get_set(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (!rc)
-		rc = az_rq_query_i64(rq, "limit", 1, 1000, FILES_PAGE, &limit,
-		    err);
+		rc = az_rq_query_i64(rq, "limit", 1, 1000, FILES_PAGE, &limit, err);
 	if (rc)
 		return rc;
 	b = az_bucket_of(caller.uid);
@@ -90,8 +87,8 @@ files_get_set(struct az_rq *rq, void *app, struct az_err *err)
 	if (rc)
 		return rc;
 	az_buf_init(&out, FILES_TEXT_BYTES);
-	rc = files_view_page(&m, "input_id", set, az_rq_query(rq, "prefix"),
-	    (size_t)limit, az_rq_query(rq, "cursor"), &out, err);
+	rc = files_view_page(&m, "input_id", set, az_rq_query(rq, "prefix"), (size_t)limit,
+	    az_rq_query(rq, "cursor"), &out, err);
 	if (!rc)
 		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
 	az_buf_release(&out);

@@ -8,8 +8,8 @@ static const char op[] = "files.remove";
 
 /* The caller's run, finished or unknown to the engine (then only its files are left). */
 static enum az_code
-finished(struct az_rq *rq, const struct az_api *api, struct az_bucket *b,
-    struct az_str *wid, bool *known, struct az_err *err)
+finished(struct az_rq *rq, const struct az_api *api, struct az_bucket *b, struct az_str *wid,
+    bool *known, struct az_err *err)
 {
 	struct az_caller caller;
 	struct az_run_info info;
@@ -25,8 +25,7 @@ finished(struct az_rq *rq, const struct az_api *api, struct az_bucket *b,
 	if (rc)
 		return api_engine_rc(rc, err);
 	if (info.state == AZ_RUN_OPEN) {
-		(void)az_fail(err, AZ_ECONFLICT, op,
-		    "the run is not finished; cancel it first");
+		(void)az_fail(err, AZ_ECONFLICT, op, "the run is not finished; cancel it first");
 		return az_err_reason(err, "not_finished");
 	}
 	return AZ_OK;
@@ -40,23 +39,21 @@ no_content(struct az_rq *rq)
 }
 
 static enum az_code
-remove_below(const struct az_api *api, const struct az_bucket *b,
-    struct az_buf *prefix, struct az_err *err)
+remove_below(
+    const struct az_api *api, const struct az_bucket *b, struct az_buf *prefix, struct az_err *err)
 {
 	enum az_code rc = az_buf_check(prefix, op, err);
 
 	if (!rc)
-		rc = az_store_remove_prefix(api->store, b, az_buf_str(prefix),
-		    err);
+		rc = az_store_remove_prefix(api->store, b, az_buf_str(prefix), err);
 	return files_rc(rc, err);
 }
 
 static enum az_code
-anything(const struct az_api *api, struct az_arena *a,
-    const struct az_bucket *b, struct az_str prefix, bool *yes,
-    struct az_err *err)
+anything(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
+    struct az_str prefix, bool *yes, struct az_err *err)
 {
-	struct az_store_list q = { .prefix = prefix, .limit = 1 };
+	struct az_store_list q = {.prefix = prefix, .limit = 1};
 	struct az_store_page p;
 	enum az_code rc = az_store_list(api->store, b, &q, a, &p, err);
 
@@ -85,8 +82,7 @@ files_remove(struct az_rq *rq, void *app, struct az_err *err)
 		goto out;
 	az_buf_reset(&key);
 	az_key_meta(&key, wid, "manifest");
-	rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err),
-	    err);
+	rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
 	if (!rc) {
 		az_buf_reset(&key);
 		az_key_meta(&key, wid, "iterations/");
@@ -105,8 +101,8 @@ out:
 /* What one path leaves behind in the manifests of a run or a set. */
 struct drop {
 	struct az_str path;
-	struct az_manifest gone;	/* one entry a digest */
-	struct az_manifest left;	/* what the manifests still name, by digest */
+	struct az_manifest gone; /* one entry a digest */
+	struct az_manifest left; /* what the manifests still name, by digest */
 	bool found;
 };
 
@@ -138,8 +134,8 @@ drop_one(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 }
 
 static enum az_code
-drop_blobs(const struct az_api *api, const struct az_bucket *b,
-    struct az_str wid, const struct drop *d, struct az_err *err)
+drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str wid,
+    const struct drop *d, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	struct az_buf key;
@@ -167,7 +163,7 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 	const struct az_api *api = app;
 	int it[AZ_LIM_ITERATIONS_MAX + 1];
 	struct az_arena *a = az_rq_arena(rq);
-	struct drop d = { .found = false };
+	struct drop d = {.found = false};
 	struct az_str wid;
 	struct az_bucket b;
 	struct az_buf key;
@@ -178,8 +174,7 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 	if (!rc)
 		rc = files_path(a, az_rq_param(rq, "path"), &d.path, err);
 	if (!rc)
-		rc = files_iterations(api, a, &b, wid, it,
-		    sizeof it / sizeof *it, &n, err);
+		rc = files_iterations(api, a, &b, wid, it, sizeof it / sizeof *it, &n, err);
 	if (rc)
 		return rc;
 	az_manifest_init(&d.gone, a);
@@ -192,8 +187,7 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 			az_key_meta(&key, wid, "manifest");
 		else
 			az_key_iter(&key, wid, it[i], "manifest");
-		rc = files_edit(api, &b, az_buf_str(&key), false, drop_one, &d,
-		    err);
+		rc = files_edit(api, &b, az_buf_str(&key), false, drop_one, &d, err);
 		if (rc == AZ_ENOTFOUND)
 			rc = AZ_OK;
 	}
@@ -209,7 +203,7 @@ enum az_code
 files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct az_list_query q = { .state = AZ_RUN_OPEN, .limit = 1 };
+	struct az_list_query q = {.state = AZ_RUN_OPEN, .limit = 1};
 	struct az_list_page page;
 	struct az_caller caller;
 	struct az_bucket b;
@@ -222,8 +216,7 @@ files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
 	if (rc)
 		return api_engine_rc(rc, err);
 	if (page.n) {
-		(void)az_fail(err, AZ_ECONFLICT, op,
-		    "a run is not finished; cancel it first");
+		(void)az_fail(err, AZ_ECONFLICT, op, "a run is not finished; cancel it first");
 		return az_err_reason(err, "not_finished");
 	}
 	b = az_bucket_of(caller.uid);
@@ -236,15 +229,14 @@ files_remove_input(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
 	struct az_str set = az_rq_param(rq, "set");
-	struct drop d = { .found = false };
+	struct drop d = {.found = false};
 	struct az_caller caller;
 	struct az_bucket b;
 	struct az_buf key;
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (!rc)
-		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"),
-		    &d.path, err);
+		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &d.path, err);
 	if (!rc && !az_input_id_ok(set))
 		rc = az_fail(err, AZ_ENOTFOUND, op, "no such set");
 	if (rc)
@@ -286,8 +278,7 @@ files_remove_set(struct az_rq *rq, void *app, struct az_err *err)
 	if (!rc) {
 		az_buf_reset(&key);
 		az_key_input_manifest(&key, set);
-		rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key),
-		    err), err);
+		rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
 	}
 	if (!rc) {
 		az_buf_reset(&key);

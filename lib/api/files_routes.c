@@ -22,11 +22,9 @@ files_ready(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc;
 
 	if (!s)
-		az_log(AZ_WARN, "api.dependency", AZ_KC("part", "store"),
-		    AZ_KE(&store));
+		az_log(AZ_WARN, "api.dependency", AZ_KC("part", "store"), AZ_KE(&store));
 	if (!e)
-		az_log(AZ_WARN, "api.dependency", AZ_KC("part", "engine"),
-		    AZ_KE(&engine));
+		az_log(AZ_WARN, "api.dependency", AZ_KC("part", "engine"), AZ_KE(&engine));
 	az_buf_init(&b, 1024);
 	az_jw_init(&w, &b);
 	az_jw_obj(&w);
@@ -46,28 +44,30 @@ files_ready(struct az_rq *rq, void *app, struct az_err *err)
 	return rc;
 }
 
-#define HEALTH \
-	{ "GET HEAD", "/files/health/live", files_live }, \
-	{ "GET HEAD", "/files/health/ready", files_ready }
+#define HEALTH                                                                                     \
+	{"GET HEAD", "/files/health/live", files_live},                                            \
+	{                                                                                          \
+		"GET HEAD", "/files/health/ready", files_ready                                     \
+	}
 
 const struct az_route az_api_file_routes[] = {
-	HEALTH,
-	{ "POST", "/files/inputs", files_post_inputs },
-	{ "GET HEAD", "/files/inputs/{set}", files_get_set },
-	{ "DELETE", "/files/inputs/{set}", files_remove_set },
-	{ "PUT", "/files/inputs/{set}/{path*}", files_put_input },
-	{ "GET HEAD", "/files/inputs/{set}/{path*}", files_get_input },
-	{ "DELETE", "/files/inputs/{set}/{path*}", files_remove_input },
-	{ "DELETE", "/files", files_remove_all },
-	{ "GET HEAD", "/files/{id}", files_list },
-	{ "DELETE", "/files/{id}", files_remove },
-	{ "GET HEAD", "/files/{id}/{path*}", files_get },
-	{ "DELETE", "/files/{id}/{path*}", files_remove_one },
-	{ NULL, NULL, NULL },
+    HEALTH,
+    {"POST", "/files/inputs", files_post_inputs},
+    {"GET HEAD", "/files/inputs/{set}", files_get_set},
+    {"DELETE", "/files/inputs/{set}", files_remove_set},
+    {"PUT", "/files/inputs/{set}/{path*}", files_put_input},
+    {"GET HEAD", "/files/inputs/{set}/{path*}", files_get_input},
+    {"DELETE", "/files/inputs/{set}/{path*}", files_remove_input},
+    {"DELETE", "/files", files_remove_all},
+    {"GET HEAD", "/files/{id}", files_list},
+    {"DELETE", "/files/{id}", files_remove},
+    {"GET HEAD", "/files/{id}/{path*}", files_get},
+    {"DELETE", "/files/{id}/{path*}", files_remove_one},
+    {NULL, NULL, NULL},
 };
 
 const struct az_route az_api_archive_routes[] = {
-	HEALTH,
-	{ "GET HEAD", "/files/{id}", files_archive },
-	{ NULL, NULL, NULL },
+    HEALTH,
+    {"GET HEAD", "/files/{id}", files_archive},
+    {NULL, NULL, NULL},
 };

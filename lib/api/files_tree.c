@@ -5,13 +5,11 @@
 enum az_code
 files_rc(enum az_code rc, struct az_err *err)
 {
-	return strcmp(err->reason, "store_full") == 0 ? rc :
-	    api_store_rc(rc, err);
+	return strcmp(err->reason, "store_full") == 0 ? rc : api_store_rc(rc, err);
 }
 
 enum az_code
-files_path(struct az_arena *a, struct az_str raw, struct az_str *out,
-    struct az_err *err)
+files_path(struct az_arena *a, struct az_str raw, struct az_str *out, struct az_err *err)
 {
 	struct az_buf b;
 	enum az_code rc;
@@ -25,8 +23,7 @@ files_path(struct az_arena *a, struct az_str raw, struct az_str *out,
 	if (!rc) {
 		*out = az_arena_str(a, az_buf_str(&b));
 		if (!out->p)
-			rc = az_fail(err, AZ_ENOMEM, "files.path",
-			    "out of memory");
+			rc = az_fail(err, AZ_ENOMEM, "files.path", "out of memory");
 	}
 	az_buf_release(&b);
 	return rc;
@@ -43,11 +40,10 @@ files_iteration(struct az_rq *rq, int *n, struct az_err *err)
 }
 
 enum az_code
-files_iterations(const struct az_api *api, struct az_arena *a,
-    const struct az_bucket *b, struct az_str wid, int *v, size_t max, size_t *n,
-    struct az_err *err)
+files_iterations(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
+    struct az_str wid, int *v, size_t max, size_t *n, struct az_err *err)
 {
-	struct az_store_list q = { .limit = 1000, .one_level = true };
+	struct az_store_list q = {.limit = 1000, .one_level = true};
 	struct az_store_page p;
 	struct az_buf prefix;
 	enum az_code rc;
@@ -58,8 +54,7 @@ files_iterations(const struct az_api *api, struct az_arena *a,
 	q.prefix = az_buf_str(&prefix);
 	rc = az_store_list(api->store, b, &q, a, &p, err);
 	for (size_t i = 0; !rc && i < p.n && *n < max; i++) {
-		struct az_str k = az_str_sub(p.objs[i].key, prefix.n,
-		    p.objs[i].key.n - 1);
+		struct az_str k = az_str_sub(p.objs[i].key, prefix.n, p.objs[i].key.n - 1);
 		int64_t it;
 
 		if (p.objs[i].dir && az_str_to_i64(k, 0, 9999, &it))
@@ -70,8 +65,8 @@ files_iterations(const struct az_api *api, struct az_arena *a,
 }
 
 static enum az_code
-load(const struct az_api *api, const struct az_bucket *b, struct az_buf *key,
-    struct az_manifest *m, struct az_err *err)
+load(const struct az_api *api, const struct az_bucket *b, struct az_buf *key, struct az_manifest *m,
+    struct az_err *err)
 {
 	enum az_code rc = az_buf_check(key, "files.tree", err);
 
@@ -82,9 +77,8 @@ load(const struct az_api *api, const struct az_bucket *b, struct az_buf *key,
 
 /* The final manifest, else that of the last iteration which has one. */
 static enum az_code
-load_current(const struct az_api *api, struct az_arena *a,
-    const struct az_bucket *b, struct az_str wid, struct az_buf *key,
-    struct az_manifest *m, struct az_err *err)
+load_current(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
+    struct az_str wid, struct az_buf *key, struct az_manifest *m, struct az_err *err)
 {
 	int it[AZ_LIM_ITERATIONS_MAX + 1];
 	size_t n = 0;
@@ -94,8 +88,7 @@ load_current(const struct az_api *api, struct az_arena *a,
 	rc = load(api, b, key, m, err);
 	if (rc != AZ_ENOTFOUND)
 		return rc;
-	rc = files_iterations(api, a, b, wid, it, sizeof it / sizeof *it, &n,
-	    err);
+	rc = files_iterations(api, a, b, wid, it, sizeof it / sizeof *it, &n, err);
 	if (rc)
 		return rc;
 	while (n-- > 0) {
@@ -109,9 +102,8 @@ load_current(const struct az_api *api, struct az_arena *a,
 }
 
 enum az_code
-files_tree(const struct az_api *api, struct az_arena *a,
-    const struct az_bucket *b, struct az_str wid, int n, struct az_manifest *m,
-    struct az_err *err)
+files_tree(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
+    struct az_str wid, int n, struct az_manifest *m, struct az_err *err)
 {
 	struct az_run_info info;
 	struct az_buf key;
@@ -135,8 +127,8 @@ files_tree(const struct az_api *api, struct az_arena *a,
 }
 
 enum az_code
-files_set_load(const struct az_api *api, const struct az_bucket *b,
-    struct az_str set, struct az_manifest *m, struct az_err *err)
+files_set_load(const struct az_api *api, const struct az_bucket *b, struct az_str set,
+    struct az_manifest *m, struct az_err *err)
 {
 	struct az_buf key;
 	enum az_code rc;
@@ -152,13 +144,12 @@ files_set_load(const struct az_api *api, const struct az_bucket *b,
 
 /* One try; *again when another writer came between reading and writing. */
 static enum az_code
-edit_once(const struct az_api *api, const struct az_bucket *b,
-    struct az_str key, bool make,
-    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed,
-    struct az_err *err), void *arg, bool *again, struct az_err *err)
+edit_once(const struct az_api *api, const struct az_bucket *b, struct az_str key, bool make,
+    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed, struct az_err *err),
+    void *arg, bool *again, struct az_err *err)
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(64));
-	struct az_str was = { NULL, 0 };
+	struct az_str was = {NULL, 0};
 	struct az_buf old, now;
 	struct az_manifest m;
 	bool changed = false;
@@ -176,9 +167,8 @@ edit_once(const struct az_api *api, const struct az_bucket *b,
 	if (!rc) {
 		was = az_buf_str(&old);
 		rc = az_manifest_parse(&m, was, err);
-		if (rc && rc != AZ_ENOMEM)	/* we wrote it */
-			rc = az_fail(err, AZ_EIO, "files.edit",
-			    "a stored manifest is damaged");
+		if (rc && rc != AZ_ENOMEM) /* we wrote it */
+			rc = az_fail(err, AZ_EIO, "files.edit", "a stored manifest is damaged");
 	} else if (rc == AZ_ENOTFOUND && make) {
 		rc = AZ_OK;
 	}
@@ -189,8 +179,7 @@ edit_once(const struct az_api *api, const struct az_bucket *b,
 	az_manifest_write(&m, &now);
 	rc = az_buf_check(&now, "files.edit", err);
 	if (!rc)
-		rc = az_store_put_if(api->store, b, key, was, az_buf_str(&now),
-		    err);
+		rc = az_store_put_if(api->store, b, key, was, az_buf_str(&now), err);
 	*again = rc == AZ_EPRECOND;
 out:
 	az_buf_release(&old);
@@ -200,10 +189,9 @@ out:
 }
 
 enum az_code
-files_edit(const struct az_api *api, const struct az_bucket *b,
-    struct az_str key, bool make,
-    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed,
-    struct az_err *err), void *arg, struct az_err *err)
+files_edit(const struct az_api *api, const struct az_bucket *b, struct az_str key, bool make,
+    enum az_code (*fn)(struct az_manifest *m, void *arg, bool *changed, struct az_err *err),
+    void *arg, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	bool again = true;

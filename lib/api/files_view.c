@@ -35,19 +35,18 @@ files_view_file(struct az_jw *w, const struct az_file *f)
 static enum az_code
 cursor_decode(struct az_str cursor, struct az_buf *out, struct az_err *err)
 {
-	if (cursor.n && (cursor.n > 2048 || !az_base64_decode(out, cursor) ||
-	    out->n < 2 || out->p[0] != '1'))
-		return az_fail(err, AZ_EINVAL, "files.cursor",
-		    "cursor: not one of ours");
+	if (cursor.n &&
+	    (cursor.n > 2048 || !az_base64_decode(out, cursor) || out->n < 2 || out->p[0] != '1'))
+		return az_fail(err, AZ_EINVAL, "files.cursor", "cursor: not one of ours");
 	if (out->n)
 		az_buf_shift(out, 1);
 	return AZ_OK;
 }
 
 enum az_code
-files_view_page(const struct az_manifest *m, const char *id_key,
-    struct az_str id, struct az_str prefix, size_t limit, struct az_str cursor,
-    struct az_buf *out, struct az_err *err)
+files_view_page(const struct az_manifest *m, const char *id_key, struct az_str id,
+    struct az_str prefix, size_t limit, struct az_str cursor, struct az_buf *out,
+    struct az_err *err)
 {
 	const struct az_file *last = NULL;
 	struct az_buf after, next;
@@ -70,8 +69,8 @@ files_view_page(const struct az_manifest *m, const char *id_key,
 	for (size_t i = 0; i < m->n; i++) {
 		const struct az_file *f = &m->files[i];
 
-		if (!az_str_starts(f->path, prefix) || (after.n &&
-		    az_str_cmp(f->path, az_buf_str(&after)) <= 0))
+		if (!az_str_starts(f->path, prefix) ||
+		    (after.n && az_str_cmp(f->path, az_buf_str(&after)) <= 0))
 			continue;
 		if (n == limit) {
 			more = true;
@@ -102,11 +101,9 @@ out:
 /* One child of the directory whose path (with its '/') is skip bytes long: the range
    [i, end) of files; *name is its own name, *dir whether there is more below. */
 static size_t
-child(const struct az_manifest *m, size_t i, size_t hi, size_t skip,
-    struct az_str *name, bool *dir)
+child(const struct az_manifest *m, size_t i, size_t hi, size_t skip, struct az_str *name, bool *dir)
 {
-	struct az_str rest = az_str_sub(m->files[i].path, skip,
-	    m->files[i].path.n), whole;
+	struct az_str rest = az_str_sub(m->files[i].path, skip, m->files[i].path.n), whole;
 	ptrdiff_t cut = az_str_chr(rest, '/');
 	size_t end = i + 1;
 
@@ -121,8 +118,7 @@ child(const struct az_manifest *m, size_t i, size_t hi, size_t skip,
 }
 
 static void
-tree_of(struct az_jw *w, const struct az_manifest *m, size_t lo, size_t hi,
-    size_t skip)
+tree_of(struct az_jw *w, const struct az_manifest *m, size_t lo, size_t hi, size_t skip)
 {
 	az_jw_arr(w);
 	while (lo < hi) {
@@ -133,8 +129,7 @@ tree_of(struct az_jw *w, const struct az_manifest *m, size_t lo, size_t hi,
 		az_jw_obj(w);
 		az_jw_ks(w, "name", name);
 		az_jw_kc(w, "type", dir ? "directory" : "file");
-		az_jw_ks(w, "path", az_str_sub(m->files[lo].path, 0,
-		    skip + name.n));
+		az_jw_ks(w, "path", az_str_sub(m->files[lo].path, 0, skip + name.n));
 		if (dir) {
 			az_jw_key(w, "children");
 			tree_of(w, m, lo, end, skip + name.n + 1);
@@ -149,20 +144,16 @@ tree_of(struct az_jw *w, const struct az_manifest *m, size_t lo, size_t hi,
 
 /* The range of files below prefix. */
 static void
-range_of(const struct az_manifest *m, struct az_str prefix, size_t *lo,
-    size_t *hi)
+range_of(const struct az_manifest *m, struct az_str prefix, size_t *lo, size_t *hi)
 {
-	for (*lo = 0; *lo < m->n &&
-	    !az_str_starts(m->files[*lo].path, prefix); ++*lo)
+	for (*lo = 0; *lo < m->n && !az_str_starts(m->files[*lo].path, prefix); ++*lo)
 		;
-	for (*hi = *lo; *hi < m->n &&
-	    az_str_starts(m->files[*hi].path, prefix); ++*hi)
+	for (*hi = *lo; *hi < m->n && az_str_starts(m->files[*hi].path, prefix); ++*hi)
 		;
 }
 
 void
-files_view_tree(const struct az_manifest *m, struct az_str prefix,
-    struct az_buf *out)
+files_view_tree(const struct az_manifest *m, struct az_str prefix, struct az_buf *out)
 {
 	struct az_jw w;
 	size_t lo, hi;
@@ -176,8 +167,8 @@ files_view_tree(const struct az_manifest *m, struct az_str prefix,
 }
 
 static void
-draw(struct az_buf *out, const struct az_manifest *m, size_t lo, size_t hi,
-    size_t skip, struct az_buf *indent)
+draw(struct az_buf *out, const struct az_manifest *m, size_t lo, size_t hi, size_t skip,
+    struct az_buf *indent)
 {
 	while (lo < hi) {
 		struct az_str name;
@@ -191,8 +182,7 @@ draw(struct az_buf *out, const struct az_manifest *m, size_t lo, size_t hi,
 		if (dir)
 			az_buf_addc(out, "/\n");
 		else
-			az_buf_addf(out, " (%lld bytes)\n",
-			    (long long)m->files[lo].size);
+			az_buf_addf(out, " (%lld bytes)\n", (long long)m->files[lo].size);
 		if (dir) {
 			az_buf_addc(indent, end < hi ? "│   " : "    ");
 			draw(out, m, lo, end, skip + name.n + 1, indent);
@@ -203,8 +193,8 @@ draw(struct az_buf *out, const struct az_manifest *m, size_t lo, size_t hi,
 }
 
 void
-files_view_drawn(const struct az_manifest *m, struct az_str prefix,
-    struct az_str title, struct az_buf *out)
+files_view_drawn(
+    const struct az_manifest *m, struct az_str prefix, struct az_str title, struct az_buf *out)
 {
 	struct az_buf indent;
 	size_t lo, hi;

@@ -5,8 +5,7 @@ static const char op[] = "multipart";
 static enum az_code
 malformed(struct az_err *err, const char *what)
 {
-	return az_fail(err, AZ_EINVAL, op, "the form data is malformed: %s",
-	    what);
+	return az_fail(err, AZ_EINVAL, op, "the form data is malformed: %s", what);
 }
 
 /*
@@ -38,8 +37,7 @@ parameter(struct az_str *rest, struct az_str *name, struct az_buf *value)
 		return true;
 	}
 	for (i = 1; i < s.n && s.p[i] != '"'; i++) {
-		if (s.p[i] == '\\' && i + 1 < s.n &&
-		    (s.p[i + 1] == '"' || s.p[i + 1] == '\\'))
+		if (s.p[i] == '\\' && i + 1 < s.n && (s.p[i + 1] == '"' || s.p[i + 1] == '\\'))
 			i++;
 		az_buf_addch(value, s.p[i]);
 	}
@@ -57,8 +55,7 @@ boundary_ok(struct az_str b)
 	for (size_t i = 0; i < b.n; i++) {
 		char c = b.p[i];
 
-		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
-		    !(c >= 'A' && c <= 'Z') &&
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
 		    (c == '\0' || !strchr("'()+_,-./:=? ", c)))
 			return false;
 	}
@@ -66,8 +63,8 @@ boundary_ok(struct az_str b)
 }
 
 enum az_code
-multipart_init(struct multipart *m, struct az_str content_type,
-    const struct multipart_sink *sink, struct az_err *err)
+multipart_init(struct multipart *m, struct az_str content_type, const struct multipart_sink *sink,
+    struct az_err *err)
 {
 	struct az_str rest = content_type, type, name;
 	struct az_buf value;
@@ -136,7 +133,7 @@ tail(struct az_str path)
 static enum az_code
 begin_part(struct multipart *m, struct az_err *err)
 {
-	struct multipart_part p = { .name = { NULL, 0 } };
+	struct multipart_part p = {.name = {NULL, 0}};
 	struct az_str rest = az_buf_str(&m->head), line, name, key;
 	struct az_buf value, field, file;
 	bool form_data = false;
@@ -199,8 +196,7 @@ emit(struct multipart *m, struct az_str bytes, struct az_err *err)
 {
 	if (m->state != MULTIPART_DATA || bytes.n == 0)
 		return AZ_OK;
-	if (m->field && (m->field_bytes += (int64_t)bytes.n) >
-	    MULTIPART_FIELD_BYTES)
+	if (m->field && (m->field_bytes += (int64_t)bytes.n) > MULTIPART_FIELD_BYTES)
 		return az_fail(err, AZ_ETOOBIG, op,
 		    "a text field of the form is larger than %lld bytes",
 		    (long long)MULTIPART_FIELD_BYTES);
@@ -255,8 +251,7 @@ header_byte(struct multipart *m, char c, struct az_err *err)
 	az_buf_addch(&m->head, c);
 	if (m->head.fail)
 		return az_fail(err, AZ_ETOOBIG, op,
-		    "the headers of a part are longer than %zu bytes",
-		    MULTIPART_HEADER_BYTES);
+		    "the headers of a part are longer than %zu bytes", MULTIPART_HEADER_BYTES);
 	n = m->head.n;
 	if (c == '\0' || (c == '\n' && (n < 2 || m->head.p[n - 2] != '\r')) ||
 	    (n >= 2 && m->head.p[n - 2] == '\r' && c != '\n'))
@@ -280,12 +275,11 @@ after_byte(struct multipart *m, char c, struct az_err *err)
 		m->state = MULTIPART_DONE;
 	} else if (m->state == MULTIPART_LF && c == '\n') {
 		if (++m->parts > MULTIPART_PARTS)
-			return az_fail(err, AZ_ETOOBIG, op,
-			    "the form has more than %d parts", MULTIPART_PARTS);
+			return az_fail(err, AZ_ETOOBIG, op, "the form has more than %d parts",
+			    MULTIPART_PARTS);
 		az_buf_reset(&m->head);
 		m->state = MULTIPART_HEADERS;
-	} else if (m->state != MULTIPART_DASH && m->state != MULTIPART_LF &&
-	    (blank || c == '\r')) {
+	} else if (m->state != MULTIPART_DASH && m->state != MULTIPART_LF && (blank || c == '\r')) {
 		m->state = blank ? MULTIPART_BLANK : MULTIPART_LF;
 	} else {
 		return malformed(err, "something stands behind a boundary");
@@ -299,14 +293,12 @@ multipart_feed(struct multipart *m, struct az_str bytes, struct az_err *err)
 	enum az_code rc = AZ_OK;
 
 	while (!rc && bytes.n && m->state != MULTIPART_DONE) {
-		if (m->state == MULTIPART_PREAMBLE ||
-		    m->state == MULTIPART_DATA) {
+		if (m->state == MULTIPART_PREAMBLE || m->state == MULTIPART_DATA) {
 			rc = data(m, &bytes, err);
 			continue;
 		}
-		rc = m->state == MULTIPART_HEADERS ?
-		    header_byte(m, bytes.p[0], err) :
-		    after_byte(m, bytes.p[0], err);
+		rc = m->state == MULTIPART_HEADERS ? header_byte(m, bytes.p[0], err)
+						   : after_byte(m, bytes.p[0], err);
 		bytes = az_str_sub(bytes, 1, bytes.n);
 	}
 	return rc;
@@ -315,6 +307,6 @@ multipart_feed(struct multipart *m, struct az_str bytes, struct az_err *err)
 enum az_code
 multipart_finish(struct multipart *m, struct az_err *err)
 {
-	return m->state == MULTIPART_DONE ? AZ_OK :
-	    malformed(err, "it ends before its closing boundary");
+	return m->state == MULTIPART_DONE ? AZ_OK
+					  : malformed(err, "it ends before its closing boundary");
 }

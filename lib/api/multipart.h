@@ -8,19 +8,18 @@
 
 #include <azlon/buf.h>
 
-#define MULTIPART_HEADER_BYTES ((size_t)8 * 1024)	/* all headers of one part */
+#define MULTIPART_HEADER_BYTES ((size_t)8 * 1024) /* all headers of one part */
 #define MULTIPART_PARTS 100
-#define MULTIPART_FIELD_BYTES ((int64_t)1024 * 1024)	/* a part without a file name */
+#define MULTIPART_FIELD_BYTES ((int64_t)1024 * 1024) /* a part without a file name */
 
 struct multipart_part {
-	struct az_str name;		/* of the form's field */
-	struct az_str filename;		/* .p NULL: a text field; the tail of a path */
-	struct az_str type;		/* Content-Type, or empty */
+	struct az_str name;     /* of the form's field */
+	struct az_str filename; /* .p NULL: a text field; the tail of a path */
+	struct az_str type;     /* Content-Type, or empty */
 };
 
 struct multipart_sink {
-	enum az_code (*begin)(void *arg, const struct multipart_part *p,
-	    struct az_err *err);
+	enum az_code (*begin)(void *arg, const struct multipart_part *p, struct az_err *err);
 	enum az_code (*data)(void *arg, struct az_str bytes, struct az_err *err);
 	enum az_code (*end)(void *arg, struct az_err *err);
 	void *arg;
@@ -28,10 +27,10 @@ struct multipart_sink {
 
 enum multipart_state {
 	MULTIPART_PREAMBLE,
-	MULTIPART_AFTER,	/* right behind a boundary */
-	MULTIPART_DASH,		/* one '-' seen there */
-	MULTIPART_BLANK,	/* blanks before its line end */
-	MULTIPART_LF,		/* its CR seen */
+	MULTIPART_AFTER, /* right behind a boundary */
+	MULTIPART_DASH,  /* one '-' seen there */
+	MULTIPART_BLANK, /* blanks before its line end */
+	MULTIPART_LF,    /* its CR seen */
 	MULTIPART_HEADERS,
 	MULTIPART_DATA,
 	MULTIPART_DONE
@@ -40,8 +39,8 @@ enum multipart_state {
 struct multipart {
 	struct multipart_sink sink;
 	enum multipart_state state;
-	char delim[4 + 70 + 1];		/* CR LF "--" boundary */
-	size_t delim_n, matched;	/* matched: how much of delim stands at the end */
+	char delim[4 + 70 + 1];  /* CR LF "--" boundary */
+	size_t delim_n, matched; /* matched: how much of delim stands at the end */
 	struct az_buf head;
 	int parts;
 	bool field;
@@ -50,12 +49,12 @@ struct multipart {
 
 /* The boundary of a Content-Type; AZ_ETYPE when it is not multipart/form-data,
    AZ_EINVAL without a usable boundary. */
-AZ_MUST_CHECK enum az_code multipart_init(struct multipart *m,
-    struct az_str content_type, const struct multipart_sink *sink, struct az_err *err);
+AZ_MUST_CHECK enum az_code multipart_init(struct multipart *m, struct az_str content_type,
+    const struct multipart_sink *sink, struct az_err *err);
 /* AZ_EINVAL for what is malformed, AZ_ETOOBIG past a limit, or the sink's failure.
    After a failure the parser is of no more use. */
-AZ_MUST_CHECK enum az_code multipart_feed(struct multipart *m, struct az_str bytes,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code multipart_feed(
+    struct multipart *m, struct az_str bytes, struct az_err *err);
 /* At the end of the body: AZ_EINVAL when the closing boundary never came. */
 AZ_MUST_CHECK enum az_code multipart_finish(struct multipart *m, struct az_err *err);
 void multipart_release(struct multipart *m);

@@ -81,17 +81,20 @@ static void
 write_waiting(struct az_jw *w, const struct az_run_info *info)
 {
 	const struct az_pending *p = info->n_pending ? &info->pending[0] : NULL;
+	bool idle = !info->has_worker;
 
-	if (info->state != AZ_RUN_OPEN || (info->has_worker && (!p || p->running ||
-	    p->last_reason.n == 0))) {
+	/* a function that failed before and has its next try ahead of it */
+	if (p && (p->running || p->last_reason.n == 0))
+		p = NULL;
+	if (info->state != AZ_RUN_OPEN || (!idle && !p)) {
 		az_jw_kn(w, "waiting");
 		return;
 	}
 	az_jw_key(w, "waiting");
 	az_jw_obj(w);
-	if (!info->has_worker) {
+	if (idle) {
 		az_jw_kc(w, "reason", "no_worker");
-	} else {
+	} else if (p) {
 		az_jw_ks(w, "reason", p->last_reason);
 		az_jw_ki(w, "attempt", p->attempt);
 		write_time(w, "next_at", p->next_ms);

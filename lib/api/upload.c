@@ -12,18 +12,17 @@ struct upload {
 	struct az_str set;
 	struct az_arena *a;
 	bool fresh, committed;
-	struct az_manifest files;	/* what this upload brought */
+	struct az_manifest files; /* what this upload brought */
 	struct az_blob_writer *w;
-	struct az_file now;		/* the file under way */
+	struct az_file now; /* the file under way */
 	int64_t file_bytes, total;
 };
 
 static const char op[] = "files.upload";
 
 enum az_code
-upload_open(const struct az_api *api, const struct az_bucket *b,
-    struct az_str set, struct az_arena *a, bool fresh, struct upload **out,
-    struct az_err *err)
+upload_open(const struct az_api *api, const struct az_bucket *b, struct az_str set,
+    struct az_arena *a, bool fresh, struct upload **out, struct az_err *err)
 {
 	struct upload *u = az_arena_alloc(a, sizeof *u);
 
@@ -41,8 +40,7 @@ upload_open(const struct az_api *api, const struct az_bucket *b,
 }
 
 enum az_code
-upload_begin(struct upload *u, struct az_str path, unsigned mode,
-    struct az_err *err)
+upload_begin(struct upload *u, struct az_str path, unsigned mode, struct az_err *err)
 {
 	enum az_code rc;
 
@@ -51,12 +49,11 @@ upload_begin(struct upload *u, struct az_str path, unsigned mode,
 	if (rc)
 		return rc;
 	if (az_manifest_find(&u->files, u->now.path))
-		return az_fail(err, AZ_EINVAL, op,
-		    "the upload has two files named \"%.*s\"",
+		return az_fail(err, AZ_EINVAL, op, "the upload has two files named \"%.*s\"",
 		    AZ_FMT(u->now.path));
 	if (u->files.n >= FILES_SET_MAX)
-		return az_fail(err, AZ_ETOOBIG, op,
-		    "an input set holds at most %d files", FILES_SET_MAX);
+		return az_fail(
+		    err, AZ_ETOOBIG, op, "an input set holds at most %d files", FILES_SET_MAX);
 	u->now.mode = mode;
 	u->now.modified_ms = az_wall_ms();
 	u->file_bytes = 0;
@@ -69,11 +66,11 @@ upload_data(struct upload *u, struct az_str bytes, struct az_err *err)
 {
 	u->file_bytes += (int64_t)bytes.n;
 	u->total += (int64_t)bytes.n;
-	if (u->file_bytes > u->api->upload_bytes ||
-	    u->total > u->api->upload_bytes)
+	if (u->file_bytes > u->api->upload_bytes || u->total > u->api->upload_bytes)
 		return az_fail(err, AZ_ETOOBIG, op,
 		    "the upload is larger than %lld bytes, the limit for one file "
-		    "and for one upload", (long long)u->api->upload_bytes);
+		    "and for one upload",
+		    (long long)u->api->upload_bytes);
 	return files_rc(az_blob_write(u->w, bytes, err), err);
 }
 
@@ -112,12 +109,12 @@ enum az_code
 upload_archive(struct upload *u, int fd, struct az_err *err)
 {
 	struct az_archive_limits lim = {
-		.entries = AZ_LIM_ARCHIVE_ENTRIES,
-		.file_bytes = u->api->upload_bytes,
-		.total_bytes = u->api->upload_bytes,
-		.ratio = AZ_LIM_ARCHIVE_RATIO,
+	    .entries = AZ_LIM_ARCHIVE_ENTRIES,
+	    .file_bytes = u->api->upload_bytes,
+	    .total_bytes = u->api->upload_bytes,
+	    .ratio = AZ_LIM_ARCHIVE_RATIO,
 	};
-	struct az_archive_in in = { on_entry, on_data, on_end, u };
+	struct az_archive_in in = {on_entry, on_data, on_end, u};
 
 	return az_archive_read(fd, &lim, &in, err);
 }
@@ -137,8 +134,8 @@ merge(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 	for (size_t i = 0; !rc && i < u->files.n; i++)
 		rc = az_manifest_set(m, &u->files.files[i], err);
 	if (!rc && m->n > FILES_SET_MAX)
-		rc = az_fail(err, AZ_ETOOBIG, op,
-		    "an input set holds at most %d files", FILES_SET_MAX);
+		rc = az_fail(
+		    err, AZ_ETOOBIG, op, "an input set holds at most %d files", FILES_SET_MAX);
 	*changed = true;
 	return rc;
 }
@@ -174,10 +171,8 @@ all_there(struct upload *u, struct az_str manifest, struct az_err *err)
 		struct az_obj o;
 
 		az_buf_reset(&key);
-		az_key_input_blob(&key, u->set,
-		    az_str_c(u->files.files[i].sha256));
-		rc = az_store_stat(u->api->store, &u->b, az_buf_str(&key), &o,
-		    err);
+		az_key_input_blob(&key, u->set, az_str_c(u->files.files[i].sha256));
+		rc = az_store_stat(u->api->store, &u->b, az_buf_str(&key), &o, err);
 	}
 	az_buf_release(&key);
 	if (rc != AZ_ENOTFOUND)
@@ -185,8 +180,7 @@ all_there(struct upload *u, struct az_str manifest, struct az_err *err)
 	rc = files_edit(u->api, &u->b, manifest, false, forget, u, err);
 	if (rc && rc != AZ_ENOTFOUND)
 		return rc;
-	(void)az_fail(err, AZ_EUNAVAIL, op,
-	    "a file was removed while it was uploaded; try again");
+	(void)az_fail(err, AZ_EUNAVAIL, op, "a file was removed while it was uploaded; try again");
 	err->retry_after_ms = 1000;
 	return az_err_reason(err, "busy");
 }
@@ -198,8 +192,7 @@ upload_commit(struct upload *u, struct az_err *err)
 	enum az_code rc;
 
 	if (u->files.n == 0)
-		return az_fail(err, AZ_EINVAL, op,
-		    "the upload holds no file");
+		return az_fail(err, AZ_EINVAL, op, "the upload holds no file");
 	az_buf_init(&key, 1024);
 	az_key_input_manifest(&key, u->set);
 	rc = files_edit(u->api, &u->b, az_buf_str(&key), true, merge, u, err);
@@ -213,8 +206,8 @@ upload_commit(struct upload *u, struct az_err *err)
 }
 
 enum az_code
-upload_drop_blobs(const struct az_api *api, const struct az_bucket *b,
-    struct az_str set, const struct az_manifest *gone, struct az_err *err)
+upload_drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str set,
+    const struct az_manifest *gone, struct az_err *err)
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(64));
 	struct az_manifest left;
@@ -232,14 +225,12 @@ upload_drop_blobs(const struct az_api *api, const struct az_bucket *b,
 		bool named = false;
 
 		for (size_t k = 0; !named && k < left.n; k++)
-			named = strcmp(left.files[k].sha256,
-			    gone->files[i].sha256) == 0;
+			named = strcmp(left.files[k].sha256, gone->files[i].sha256) == 0;
 		if (named)
 			continue;
 		az_buf_reset(&key);
 		az_key_input_blob(&key, set, az_str_c(gone->files[i].sha256));
-		rc = files_rc(az_store_remove(api->store, b, az_buf_str(&key),
-		    err), err);
+		rc = files_rc(az_store_remove(api->store, b, az_buf_str(&key), err), err);
 	}
 	az_buf_release(&key);
 	az_arena_free(a);
@@ -263,11 +254,9 @@ upload_close(struct upload *u)
 	if (u->fresh) {
 		az_buf_init(&prefix, 1024);
 		az_key_input(&prefix, u->set, AZ_S(""));
-		(void)!az_store_remove_prefix(u->api->store, &u->b,
-		    az_buf_str(&prefix), &ignored);
+		(void)!az_store_remove_prefix(u->api->store, &u->b, az_buf_str(&prefix), &ignored);
 		az_buf_release(&prefix);
 	} else if (u->files.n) {
-		(void)!upload_drop_blobs(u->api, &u->b, u->set, &u->files,
-		    &ignored);
+		(void)!upload_drop_blobs(u->api, &u->b, u->set, &u->files, &ignored);
 	}
 }

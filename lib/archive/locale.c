@@ -2,7 +2,7 @@
 #include "archive_room.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static locale_t utf8;	/* lives as long as the process */
+static locale_t utf8; /* lives as long as the process */
 
 static void
 make(void)

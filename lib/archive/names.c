@@ -16,8 +16,7 @@ next_cp(struct az_str s, size_t *i)
 {
 	unsigned char c = (unsigned char)s.p[*i];
 	size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
-	uint32_t cp = more == 3 ? c & 7u : more == 2 ? c & 15u :
-	    more == 1 ? c & 31u : c;
+	uint32_t cp = more == 3 ? c & 7u : more == 2 ? c & 15u : more == 1 ? c & 31u : c;
 
 	for (++*i; more && *i < s.n; more--, ++*i)
 		cp = cp << 6 | ((unsigned char)s.p[*i] & 63u);
@@ -59,16 +58,16 @@ by_pair(const void *key, const void *row)
 static uint32_t
 compose(uint32_t base, uint32_t cp)
 {
-	uint32_t key[2] = { base, cp };
+	uint32_t key[2] = {base, cp};
 	const uint16_t *r;
 
 	if (base >= 0x1100 && base < 0x1113 && cp >= 0x1161 && cp < 0x1176)
 		return 0xac00 + ((base - 0x1100) * 21 + (cp - 0x1161)) * 28;
-	if (base >= 0xac00 && base < 0xd7a4 && (base - 0xac00) % 28 == 0 &&
-	    cp > 0x11a7 && cp < 0x11c3)
+	if (base >= 0xac00 && base < 0xd7a4 && (base - 0xac00) % 28 == 0 && cp > 0x11a7 &&
+	    cp < 0x11c3)
 		return base + (cp - 0x11a7);
-	r = bsearch(key, nfc_pairs, sizeof nfc_pairs / sizeof *nfc_pairs,
-	    sizeof *nfc_pairs, by_pair);
+	r = bsearch(
+	    key, nfc_pairs, sizeof nfc_pairs / sizeof *nfc_pairs, sizeof *nfc_pairs, by_pair);
 	return r ? r[2] : 0;
 }
 
@@ -84,8 +83,7 @@ is_composed(uint32_t cp)
 static bool
 never_nfc(uint32_t cp)
 {
-	for (size_t i = 0; i < sizeof nfc_never / sizeof *nfc_never &&
-	    nfc_never[i][0] <= cp; i++)
+	for (size_t i = 0; i < sizeof nfc_never / sizeof *nfc_never && nfc_never[i][0] <= cp; i++)
 		if (cp <= nfc_never[i][1])
 			return true;
 	return false;
@@ -102,11 +100,10 @@ az_name_nfc(struct az_str path, struct az_buf *out, struct az_err *err)
 {
 	static const char op[] = "name.nfc";
 	uint32_t last = 0;
-	bool marked = false;	/* a mark that composed with nothing stands after last */
+	bool marked = false; /* a mark that composed with nothing stands after last */
 
 	if (!az_str_utf8_ok(path))
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name is not valid UTF-8");
+		return az_fail(err, AZ_EINVAL, op, "the file name is not valid UTF-8");
 	for (size_t i = 0; i < path.n;) {
 		uint32_t cp = next_cp(path, &i), one;
 
@@ -158,7 +155,7 @@ az_name_fold(struct az_str path, struct az_buf *out)
 /* Open addressing, seeded, never more than half full. */
 struct slot {
 	uint64_t hash;
-	struct az_str name;	/* folded */
+	struct az_str name; /* folded */
 	bool dir;
 };
 struct names {
@@ -239,7 +236,7 @@ add_one(struct names *s, struct az_str folded, bool dir)
 			return -1;
 		at = slot_of(s->v, s->cap, h, folded);
 	}
-	*at = (struct slot){ h, az_arena_str(s->a, folded), dir };
+	*at = (struct slot){h, az_arena_str(s->a, folded), dir};
 	if (!at->name.p) {
 		at->hash = 0;
 		return -1;
@@ -266,15 +263,14 @@ names_add(struct names *s, struct az_str path, bool dir, struct az_err *err)
 	if (hit < 0)
 		rc = az_fail(err, AZ_ENOMEM, "archive.names", "out of memory");
 	else if (hit)
-		rc = archive_refuse(err, AZ_EINVAL, path,
-		    "collides with another name of the archive");
+		rc = archive_refuse(
+		    err, AZ_EINVAL, path, "collides with another name of the archive");
 	az_buf_release(&b);
 	return rc;
 }
 
 enum az_code
-archive_refuse(struct az_err *err, enum az_code code, struct az_str name,
-    const char *why)
+archive_refuse(struct az_err *err, enum az_code code, struct az_str name, const char *why)
 {
 	struct az_buf b;
 

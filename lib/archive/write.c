@@ -13,9 +13,9 @@ struct az_archive_writer {
 	struct archive_entry *e;
 	enum az_code (*sink)(void *arg, struct az_str bytes, struct az_err *err);
 	void *arg;
-	struct az_err sunk;	/* how the sink failed, if it did */
-	int64_t left;		/* bytes the entry under way still needs */
-	bool dead;		/* aborted: nothing reaches the sink any more */
+	struct az_err sunk; /* how the sink failed, if it did */
+	int64_t left;       /* bytes the entry under way still needs */
+	bool dead;          /* aborted: nothing reaches the sink any more */
 };
 
 static la_ssize_t
@@ -43,8 +43,8 @@ failed(struct az_archive_writer *w, struct az_err *err)
 		return w->sunk.code;
 	}
 	text = archive_error_string(w->a);
-	return az_fail(err, AZ_EIO, "archive.write", "%s",
-	    text ? text : "cannot write the archive");
+	return az_fail(
+	    err, AZ_EIO, "archive.write", "%s", text ? text : "cannot write the archive");
 }
 
 static void
@@ -63,19 +63,18 @@ set_format(struct archive *a, enum az_archive_format f)
 {
 	if (f == AZ_ZIP)
 		return archive_write_set_format_zip(a) == ARCHIVE_OK &&
-		    archive_write_set_options(a,
-		    "zip:compression=store,zip:hdrcharset=UTF-8") == ARCHIVE_OK;
+		       archive_write_set_options(a, "zip:compression=store,zip:hdrcharset=UTF-8") ==
+			   ARCHIVE_OK;
 	/* the gzip header's time would make equal trees differ */
 	return archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
-	    archive_write_add_filter_gzip(a) == ARCHIVE_OK &&
-	    archive_write_set_options(a,
-	    "pax:hdrcharset=UTF-8,gzip:!timestamp") == ARCHIVE_OK;
+	       archive_write_add_filter_gzip(a) == ARCHIVE_OK &&
+	       archive_write_set_options(a, "pax:hdrcharset=UTF-8,gzip:!timestamp") == ARCHIVE_OK;
 }
 
 enum az_code
 az_archive_begin(enum az_archive_format f,
-    enum az_code (*sink)(void *arg, struct az_str bytes, struct az_err *err),
-    void *arg, struct az_archive_writer **out, struct az_err *err)
+    enum az_code (*sink)(void *arg, struct az_str bytes, struct az_err *err), void *arg,
+    struct az_archive_writer **out, struct az_err *err)
 {
 	static const char op[] = "archive.begin";
 	struct az_archive_writer *w = calloc(1, sizeof *w);
@@ -83,8 +82,7 @@ az_archive_begin(enum az_archive_format f,
 	locale_t was = archive_locale_enter();
 
 	*out = NULL;
-	if (!w || !was || !(w->a = archive_write_new()) ||
-	    !(w->e = archive_entry_new())) {
+	if (!w || !was || !(w->a = archive_write_new()) || !(w->e = archive_entry_new())) {
 		rc = az_fail(err, was ? AZ_ENOMEM : AZ_EUNSUPPORTED, op,
 		    was ? "out of memory" : "no C.UTF-8 locale on this host");
 		goto out;
@@ -92,8 +90,7 @@ az_archive_begin(enum az_archive_format f,
 	w->sink = sink;
 	w->arg = arg;
 	if (!set_format(w->a, f)) {
-		rc = az_fail(err, AZ_EINTERNAL, op, "%s",
-		    archive_error_string(w->a));
+		rc = az_fail(err, AZ_EINTERNAL, op, "%s", archive_error_string(w->a));
 		goto out;
 	}
 	archive_write_set_bytes_per_block(w->a, 0);
@@ -111,8 +108,8 @@ out:
 }
 
 enum az_code
-az_archive_entry(struct az_archive_writer *w, struct az_str path, int64_t size,
-    unsigned mode, int64_t modified_ms, struct az_err *err)
+az_archive_entry(struct az_archive_writer *w, struct az_str path, int64_t size, unsigned mode,
+    int64_t modified_ms, struct az_err *err)
 {
 	enum az_code rc = az_path_ok(path, err);
 	locale_t was;
@@ -121,11 +118,11 @@ az_archive_entry(struct az_archive_writer *w, struct az_str path, int64_t size,
 	if (rc)
 		return rc;
 	if (w->left)
-		return az_fail(err, AZ_EINTERNAL, "archive.entry",
-		    "the entry before is short of bytes");
+		return az_fail(
+		    err, AZ_EINTERNAL, "archive.entry", "the entry before is short of bytes");
 	if (size < 0 || !(name = az_str_dup(path)))
-		return az_fail(err, size < 0 ? AZ_EINVAL : AZ_ENOMEM,
-		    "archive.entry", "no such entry");
+		return az_fail(
+		    err, size < 0 ? AZ_EINVAL : AZ_ENOMEM, "archive.entry", "no such entry");
 	was = archive_locale_enter();
 	archive_entry_clear(w->e);
 	archive_entry_set_pathname_utf8(w->e, name);
@@ -143,12 +140,10 @@ az_archive_entry(struct az_archive_writer *w, struct az_str path, int64_t size,
 }
 
 enum az_code
-az_archive_data(struct az_archive_writer *w, struct az_str bytes,
-    struct az_err *err)
+az_archive_data(struct az_archive_writer *w, struct az_str bytes, struct az_err *err)
 {
 	if ((uint64_t)bytes.n > (uint64_t)w->left)
-		return az_fail(err, AZ_EINTERNAL, "archive.data",
-		    "more bytes than the entry has");
+		return az_fail(err, AZ_EINTERNAL, "archive.data", "more bytes than the entry has");
 	while (bytes.n) {
 		la_ssize_t k = archive_write_data(w->a, bytes.p, bytes.n);
 
@@ -168,8 +163,8 @@ az_archive_finish(struct az_archive_writer *w, struct az_err *err)
 
 	if (w->left) {
 		az_archive_abort(w);
-		return az_fail(err, AZ_EINTERNAL, "archive.finish",
-		    "the last entry is short of bytes");
+		return az_fail(
+		    err, AZ_EINTERNAL, "archive.finish", "the last entry is short of bytes");
 	}
 	was = archive_locale_enter();
 	if (archive_write_close(w->a) != ARCHIVE_OK)

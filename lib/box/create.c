@@ -225,9 +225,13 @@ static enum az_code
 book(struct az_rq *rq, struct az_box_server *s, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
+	int n;
 
 	pthread_mutex_lock(&s->mu);
-	if (s->live + s->starting >= s->max)
+	n = s->starting;
+	for (const struct box *b = s->boxes; b; b = b->next)
+		n++;
+	if (n >= s->max)
 		rc = AZ_EQUOTA;
 	else
 		s->starting++;

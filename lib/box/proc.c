@@ -191,7 +191,9 @@ start_payload(struct box *b, const struct proc_start *s, struct az_buf *out,
 	size_t n = az_json_len(s->args);
 	/* counted per user namespace since Linux 5.14; with a pids group that one
 	   counts, and says so */
-	uint32_t nproc = b->srv->cg.mode == CG_NONE ? (uint32_t)b->srv->pids + 1 : 0;
+	/* a few below the cgroup's limit (the kernel counts them in the box's own user
+	   namespace), so that a box full of forks can still be told to end them */
+	uint32_t nproc = (uint32_t)(b->srv->pids > 16 ? b->srv->pids - 4 : b->srv->pids);
 	enum az_code rc;
 
 	head[0] = (unsigned char)((s->has_stdin ? AW_FLAG_STDIN : 0) |

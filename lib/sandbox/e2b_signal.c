@@ -49,15 +49,12 @@ e2b_put_down(struct run *run)
 	(void)rc;	/* it may have ended meanwhile */
 }
 
-enum az_code
-e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
+static enum az_code
+kill_listed(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
 {
-	struct az_err own = AZ_ERR_INIT;
 	enum az_code rc = AZ_OK;
 	int round;
 
-	if (!err)
-		err = &own;
 	/* again until the list is empty: a dying parent may have been starting another */
 	for (round = 0; round < 4; round++) {
 		struct az_json *j = NULL;
@@ -90,4 +87,27 @@ e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *
 	}
 	/* signals were taken; what still stands in the list is dying */
 	return AZ_OK;
+}
+
+/* What a command left behind is in no list once its leader has ended. */
+static enum az_code
+sweep(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "kill -9 -1", NULL };
+	const struct az_sb_cmd c = { .argv = argv, .timeout_s = 10 };
+	struct az_sb_result r;
+
+	return e2b_run(s, ref, &c, &r, err);
+}
+
+enum az_code
+e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
+{
+	struct az_err own = AZ_ERR_INIT;
+	enum az_code rc;
+
+	if (!err)
+		err = &own;
+	rc = kill_listed(s, ref, err);
+	return rc == AZ_OK ? sweep(s, ref, err) : rc;
 }

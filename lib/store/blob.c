@@ -11,7 +11,7 @@ struct az_blob_writer {
 	struct az_put *put;
 	struct az_sha256 *hash;
 	int64_t size;
-	bool run;		/* owner is a workflow id, else an input set */
+	bool run; /* owner is a workflow id, else an input set */
 	char owner[256];
 	size_t owner_n;
 };
@@ -34,8 +34,8 @@ release(struct az_blob_writer *w)
 }
 
 enum az_code
-az_blob_open(struct az_store *s, const struct az_bucket *b, struct az_str wid,
-    struct az_str set, struct az_blob_writer **out, struct az_err *err)
+az_blob_open(struct az_store *s, const struct az_bucket *b, struct az_str wid, struct az_str set,
+    struct az_blob_writer **out, struct az_err *err)
 {
 	static const char op[] = "blob.open";
 	struct az_str owner = wid.n ? wid : set;
@@ -80,8 +80,7 @@ out:
 }
 
 enum az_code
-az_blob_write(struct az_blob_writer *w, struct az_str chunk,
-    struct az_err *err)
+az_blob_write(struct az_blob_writer *w, struct az_str chunk, struct az_err *err)
 {
 	az_sha256_add(w->hash, chunk.p, chunk.n);
 	w->size += (int64_t)chunk.n;
@@ -90,8 +89,8 @@ az_blob_write(struct az_blob_writer *w, struct az_str chunk,
 
 /* Is the blob there already? A wrong size means a damaged one: write it again. */
 static enum az_code
-have(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    int64_t size, bool *yes, struct az_err *err)
+have(struct az_store *s, const struct az_bucket *b, struct az_str key, int64_t size, bool *yes,
+    struct az_err *err)
 {
 	struct az_obj o;
 	enum az_code rc = az_store_stat(s, b, key, &o, err);
@@ -101,8 +100,7 @@ have(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 enum az_code
-az_blob_commit(struct az_blob_writer *w, char sha256[65], int64_t *size,
-    struct az_err *err)
+az_blob_commit(struct az_blob_writer *w, char sha256[65], int64_t *size, struct az_err *err)
 {
 	unsigned char d[32];
 	struct az_buf key;
@@ -115,12 +113,10 @@ az_blob_commit(struct az_blob_writer *w, char sha256[65], int64_t *size,
 	if (size)
 		*size = w->size;
 	az_buf_init(&key, 1024);
-	key_of(&key, w->run, (struct az_str){ w->owner, w->owner_n },
-	    (struct az_str){ sha256, 64 });
+	key_of(&key, w->run, (struct az_str){w->owner, w->owner_n}, (struct az_str){sha256, 64});
 	rc = az_buf_check(&key, "blob.commit", err);
 	if (!rc)
-		rc = have(w->store, &w->bucket, az_buf_str(&key), w->size,
-		    &there, err);
+		rc = have(w->store, &w->bucket, az_buf_str(&key), w->size, &there, err);
 	if (!rc && !there) {
 		rc = az_store_put_name(w->put, az_buf_str(&key), err);
 		if (!rc) {
@@ -141,8 +137,8 @@ az_blob_abort(struct az_blob_writer *w)
 }
 
 enum az_code
-az_blob_put(struct az_store *s, const struct az_bucket *b, struct az_str wid,
-    struct az_str set, struct az_str body, char sha256[65], struct az_err *err)
+az_blob_put(struct az_store *s, const struct az_bucket *b, struct az_str wid, struct az_str set,
+    struct az_str body, char sha256[65], struct az_err *err)
 {
 	struct az_buf key;
 	enum az_code rc;
@@ -150,8 +146,7 @@ az_blob_put(struct az_store *s, const struct az_bucket *b, struct az_str wid,
 
 	az_sha256_hex(body, sha256);
 	az_buf_init(&key, 1024);
-	key_of(&key, wid.n != 0, wid.n ? wid : set,
-	    (struct az_str){ sha256, 64 });
+	key_of(&key, wid.n != 0, wid.n ? wid : set, (struct az_str){sha256, 64});
 	rc = az_buf_check(&key, "blob.put", err);
 	if (!rc)
 		rc = have(s, b, az_buf_str(&key), (int64_t)body.n, &there, err);

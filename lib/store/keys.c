@@ -10,8 +10,7 @@
 void
 az_key_blob(struct az_buf *b, struct az_str wid, struct az_str sha256_hex)
 {
-	az_buf_addf(b, "%.*s/.azlon/blobs/%.*s", AZ_FMT(wid),
-	    AZ_FMT(sha256_hex));
+	az_buf_addf(b, "%.*s/.azlon/blobs/%.*s", AZ_FMT(wid), AZ_FMT(sha256_hex));
 }
 
 void
@@ -51,11 +50,9 @@ az_key_input_manifest(struct az_buf *b, struct az_str set)
 }
 
 void
-az_key_input_blob(struct az_buf *b, struct az_str set,
-    struct az_str sha256_hex)
+az_key_input_blob(struct az_buf *b, struct az_str set, struct az_str sha256_hex)
 {
-	az_buf_addf(b, "input/%.*s/.azlon/blobs/%.*s", AZ_FMT(set),
-	    AZ_FMT(sha256_hex));
+	az_buf_addf(b, "input/%.*s/.azlon/blobs/%.*s", AZ_FMT(set), AZ_FMT(sha256_hex));
 }
 
 void
@@ -67,16 +64,15 @@ az_key_prompt(struct az_buf *b, const char *which)
 static bool
 word_char(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-	    (c >= 'A' && c <= 'Z') || c == '_';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       c == '_';
 }
 
 static bool
 base32_only(struct az_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') ||
-		    (s.p[i] >= '2' && s.p[i] <= '7')))
+		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '2' && s.p[i] <= '7')))
 			return false;
 	return true;
 }
@@ -93,12 +89,11 @@ owner(struct az_str uid, char tag[33])
 	if (plain)
 		return uid;
 	az_user_tag(uid, tag);
-	return (struct az_str){ tag, 32 };
+	return (struct az_str){tag, 32};
 }
 
 void
-az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms,
-    const char *tail26)
+az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms, const char *tail26)
 {
 	char tag[33];
 	struct az_str u = owner(uid, tag);
@@ -125,8 +120,7 @@ az_wid_parse(struct az_str wid, struct az_str *u, int64_t *ms)
 	if (dash < 0)
 		return false;
 	digits = az_str_sub(head, (size_t)dash + 1, head.n);
-	if (digits.n == 0 || digits.p[0] == '-' ||
-	    (digits.n > 1 && digits.p[0] == '0') ||
+	if (digits.n == 0 || digits.p[0] == '-' || (digits.n > 1 && digits.p[0] == '0') ||
 	    !az_str_to_i64(digits, 0, INT64_C(99999999999999), &t))
 		return false;
 	if (!az_str_starts(head, AZ_S("user-")) || dash < 6)
@@ -150,8 +144,7 @@ az_wid_owned_by(struct az_str wid, struct az_str uid)
 	char tag[33];
 	struct az_str u;
 
-	return uid.n && az_wid_parse(wid, &u, NULL) &&
-	    az_str_eq(u, owner(uid, tag));
+	return uid.n && az_wid_parse(wid, &u, NULL) && az_str_eq(u, owner(uid, tag));
 }
 
 void
@@ -164,7 +157,6 @@ az_input_id_make(struct az_buf *b)
 bool
 az_input_id_ok(struct az_str id)
 {
-	return az_str_eqc(id, "default") || (id.n == 4 + TAIL &&
-	    az_str_starts(id, AZ_S("inp_")) &&
-	    base32_only(az_str_sub(id, 4, id.n)));
+	return az_str_eqc(id, "default") || (id.n == 4 + TAIL && az_str_starts(id, AZ_S("inp_")) &&
+						base32_only(az_str_sub(id, 4, id.n)));
 }

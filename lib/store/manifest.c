@@ -38,8 +38,7 @@ az_manifest_find(const struct az_manifest *m, struct az_str path)
 {
 	size_t i = lower_bound(m, path);
 
-	return i < m->n && az_str_eq(m->files[i].path, path) ? &m->files[i] :
-	    NULL;
+	return i < m->n && az_str_eq(m->files[i].path, path) ? &m->files[i] : NULL;
 }
 
 /* Does a file stand where path needs a directory, or the reverse? */
@@ -50,14 +49,12 @@ collides(const struct az_manifest *m, struct az_str path)
 	size_t i;
 
 	for (i = 0; i < path.n; i++)
-		if (path.p[i] == '/' && az_manifest_find(m,
-		    az_str_sub(path, 0, i)))
+		if (path.p[i] == '/' && az_manifest_find(m, az_str_sub(path, 0, i)))
 			return true;
 	memcpy(dir, path.p, path.n);
 	dir[path.n] = '/';
-	i = lower_bound(m, (struct az_str){ dir, path.n + 1 });
-	return i < m->n && az_str_starts(m->files[i].path,
-	    (struct az_str){ dir, path.n + 1 });
+	i = lower_bound(m, (struct az_str){dir, path.n + 1});
+	return i < m->n && az_str_starts(m->files[i].path, (struct az_str){dir, path.n + 1});
 }
 
 static bool
@@ -69,8 +66,7 @@ hex64(const char *s)
 }
 
 enum az_code
-az_manifest_set(struct az_manifest *m, const struct az_file *f,
-    struct az_err *err)
+az_manifest_set(struct az_manifest *m, const struct az_file *f, struct az_err *err)
 {
 	static const char op[] = "manifest.set";
 	enum az_code rc = az_path_ok(f->path, err);
@@ -79,10 +75,8 @@ az_manifest_set(struct az_manifest *m, const struct az_file *f,
 
 	if (rc)
 		return rc;
-	if (memchr(f->sha256, '\0', 65) == NULL || !hex64(f->sha256) ||
-	    f->size < 0)
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file has no digest or no size");
+	if (memchr(f->sha256, '\0', 65) == NULL || !hex64(f->sha256) || f->size < 0)
+		return az_fail(err, AZ_EINVAL, op, "the file has no digest or no size");
 	i = lower_bound(m, f->path);
 	if (i < m->n && az_str_eq(m->files[i].path, f->path)) {
 		path = m->files[i].path;
@@ -91,8 +85,7 @@ az_manifest_set(struct az_manifest *m, const struct az_file *f,
 		return AZ_OK;
 	}
 	if (collides(m, f->path))
-		return az_fail(err, AZ_EINVAL, op,
-		    "\"%.*s\" is a file and a directory at once",
+		return az_fail(err, AZ_EINVAL, op, "\"%.*s\" is a file and a directory at once",
 		    AZ_FMT(f->path));
 	if (m->n == m->cap) {
 		size_t cap = m->cap ? m->cap * 2 : 32;
@@ -141,12 +134,11 @@ file_of(const struct az_json *j, struct az_file *f)
 	memcpy(f->sha256, sha.p, 64);
 	f->mode = az_str_eqc(mode, "0755") ? 0755 : 0644;
 	return az_json_i64(az_json_get(j, "size"), 0, INT64_MAX, &f->size) &&
-	    az_rfc3339_parse(az_json_gets(j, "modified"), &f->modified_ms);
+	       az_rfc3339_parse(az_json_gets(j, "modified"), &f->modified_ms);
 }
 
 enum az_code
-az_manifest_parse(struct az_manifest *m, struct az_str json,
-    struct az_err *err)
+az_manifest_parse(struct az_manifest *m, struct az_str json, struct az_err *err)
 {
 	static const char op[] = "manifest.parse";
 	const struct az_json *files;
@@ -163,8 +155,7 @@ az_manifest_parse(struct az_manifest *m, struct az_str json,
 		struct az_file f;
 
 		if (!file_of(az_json_at(files, i), &f))
-			rc = az_fail(err, AZ_EINVAL, op,
-			    "entry %zu is malformed", i);
+			rc = az_fail(err, AZ_EINVAL, op, "entry %zu is malformed", i);
 		else
 			rc = az_manifest_set(m, &f, err);
 	}
@@ -202,8 +193,8 @@ az_manifest_write(const struct az_manifest *m, struct az_buf *out)
 }
 
 enum az_code
-az_manifest_load(struct az_manifest *m, struct az_store *s,
-    const struct az_bucket *b, struct az_str key, struct az_err *err)
+az_manifest_load(struct az_manifest *m, struct az_store *s, const struct az_bucket *b,
+    struct az_str key, struct az_err *err)
 {
 	struct az_buf text;
 	enum az_code rc;
@@ -214,16 +205,15 @@ az_manifest_load(struct az_manifest *m, struct az_store *s,
 		rc = az_manifest_parse(m, az_buf_str(&text), err);
 		/* we wrote it: what is wrong with it is no fault of the caller */
 		if (rc && rc != AZ_ENOMEM)
-			rc = az_fail(err, AZ_EIO, "manifest.load",
-			    "a stored manifest is damaged");
+			rc = az_fail(err, AZ_EIO, "manifest.load", "a stored manifest is damaged");
 	}
 	az_buf_release(&text);
 	return rc;
 }
 
 enum az_code
-az_manifest_save(const struct az_manifest *m, struct az_store *s,
-    const struct az_bucket *b, struct az_str key, struct az_err *err)
+az_manifest_save(const struct az_manifest *m, struct az_store *s, const struct az_bucket *b,
+    struct az_str key, struct az_err *err)
 {
 	struct az_buf text;
 	enum az_code rc;

@@ -27,8 +27,7 @@ bucket_ok(const struct az_bucket *b, struct az_err *err)
 			goto bad;
 	return AZ_OK;
 bad:
-	return az_fail(err, AZ_EINTERNAL, "store.bucket",
-	    "not the name of a user's bucket");
+	return az_fail(err, AZ_EINTERNAL, "store.bucket", "not the name of a user's bucket");
 }
 
 static enum az_code
@@ -51,8 +50,8 @@ prefix_ok(struct az_str prefix, struct az_err *err)
 }
 
 enum az_code
-az_store_put_open(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, struct az_put **out, struct az_err *err)
+az_store_put_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
+    struct az_put **out, struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
@@ -90,8 +89,8 @@ az_store_put_abort(struct az_put *p)
 }
 
 enum az_code
-az_store_put(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_str body, struct az_err *err)
+az_store_put(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_str body,
+    struct az_err *err)
 {
 	struct az_put *p;
 	enum az_code rc = az_store_put_open(s, b, key, &p, err);
@@ -107,9 +106,8 @@ az_store_put(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 enum az_code
-az_store_put_if(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, struct az_str was, struct az_str body,
-    struct az_err *err)
+az_store_put_if(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_str was,
+    struct az_str body, struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
@@ -117,9 +115,8 @@ az_store_put_if(struct az_store *s, const struct az_bucket *b,
 }
 
 enum az_code
-az_store_get_open(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, int64_t offset, struct az_obj *obj, struct az_get **out,
-    struct az_err *err)
+az_store_get_open(struct az_store *s, const struct az_bucket *b, struct az_str key, int64_t offset,
+    struct az_obj *obj, struct az_get **out, struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
@@ -132,8 +129,7 @@ az_store_get_open(struct az_store *s, const struct az_bucket *b,
 }
 
 enum az_code
-az_store_get_read(struct az_get *g, char *p, size_t n, size_t *got,
-    struct az_err *err)
+az_store_get_read(struct az_get *g, char *p, size_t n, size_t *got, struct az_err *err)
 {
 	*got = 0;
 	return g->store->ops->get_read(g, p, n, got, err);
@@ -147,8 +143,8 @@ az_store_get_close(struct az_get *g)
 }
 
 enum az_code
-az_store_get(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_buf *out, struct az_err *err)
+az_store_get(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+    struct az_err *err)
 {
 	struct az_get *g = NULL;
 	char chunk[16384];
@@ -167,8 +163,8 @@ az_store_get(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 enum az_code
-az_store_stat(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_obj *out, struct az_err *err)
+az_store_stat(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_obj *out,
+    struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
@@ -177,8 +173,8 @@ az_store_stat(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 enum az_code
-az_store_remove(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, struct az_err *err)
+az_store_remove(
+    struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
@@ -186,9 +182,8 @@ az_store_remove(struct az_store *s, const struct az_bucket *b,
 }
 
 enum az_code
-az_store_list(struct az_store *s, const struct az_bucket *b,
-    const struct az_store_list *q, struct az_arena *a,
-    struct az_store_page *out, struct az_err *err)
+az_store_list(struct az_store *s, const struct az_bucket *b, const struct az_store_list *q,
+    struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {
 	enum az_code rc = bucket_ok(b, err);
 
@@ -198,31 +193,27 @@ az_store_list(struct az_store *s, const struct az_bucket *b,
 	if (rc)
 		return rc;
 	if (q->limit < 1 || q->limit > 1000)
-		return az_fail(err, AZ_EINVAL, "store.list",
-		    "limit is 1 to 1000");
+		return az_fail(err, AZ_EINVAL, "store.list", "limit is 1 to 1000");
 	if (q->after.n > 1025)
-		return az_fail(err, AZ_EINVAL, "store.list",
-		    "the position is too long");
+		return az_fail(err, AZ_EINVAL, "store.list", "the position is too long");
 	return s->ops->list(s, b, q, a, out, err);
 }
 
 enum az_code
-az_store_remove_prefix(struct az_store *s, const struct az_bucket *b,
-    struct az_str prefix, struct az_err *err)
+az_store_remove_prefix(
+    struct az_store *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err)
 {
 	enum az_code rc = bucket_ok(b, err);
 
 	if (!rc && (prefix.n < 2 || prefix.p[prefix.n - 1] != '/'))
-		rc = az_fail(err, AZ_EINVAL, "store.remove_prefix",
-		    "the prefix must end in '/'");
+		rc = az_fail(err, AZ_EINVAL, "store.remove_prefix", "the prefix must end in '/'");
 	if (!rc)
 		rc = prefix_ok(prefix, err);
 	return rc ? rc : s->ops->remove_prefix(s, b, prefix, err);
 }
 
 enum az_code
-az_store_remove_bucket(struct az_store *s, const struct az_bucket *b,
-    struct az_err *err)
+az_store_remove_bucket(struct az_store *s, const struct az_bucket *b, struct az_err *err)
 {
 	enum az_code rc = bucket_ok(b, err);
 
@@ -230,8 +221,8 @@ az_store_remove_bucket(struct az_store *s, const struct az_bucket *b,
 }
 
 enum az_code
-az_store_accel(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, struct az_buf *out, struct az_err *err)
+az_store_accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+    struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 

@@ -99,9 +99,8 @@ prune(int root, const char *path)
 }
 
 static enum az_code
-get_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    int64_t offset, struct az_obj *obj, struct az_get **out,
-    struct az_err *err)
+get_open(struct az_store *s, const struct az_bucket *b, struct az_str key, int64_t offset,
+    struct az_obj *obj, struct az_get **out, struct az_err *err)
 {
 	static const char op[] = "store.get";
 	enum az_code rc;
@@ -137,8 +136,7 @@ get_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
 	if (obj) {
 		memset(obj, 0, sizeof *obj);
 		obj->bytes = st.st_size;
-		obj->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 +
-		    st.st_mtim.tv_nsec / 1000000;
+		obj->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
 	}
 	*out = (struct az_get *)g;
 	return AZ_OK;
@@ -150,8 +148,7 @@ fail:
 }
 
 static enum az_code
-get_read(struct az_get *base, char *p, size_t n, size_t *got,
-    struct az_err *err)
+get_read(struct az_get *base, char *p, size_t n, size_t *got, struct az_err *err)
 {
 	struct dir_get *g = (struct dir_get *)base;
 	ssize_t k;
@@ -175,8 +172,8 @@ get_close(struct az_get *base)
 }
 
 static enum az_code
-stat_(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_obj *out, struct az_err *err)
+stat_(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_obj *out,
+    struct az_err *err)
 {
 	struct az_get *g = NULL;
 	enum az_code rc = get_open(s, b, key, 0, out, &g, err);
@@ -187,8 +184,7 @@ stat_(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 static enum az_code
-remove_(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_err *err)
+remove_(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	char path[DIR_PATH_MAX];
@@ -198,8 +194,7 @@ remove_(struct az_store *s, const struct az_bucket *b, struct az_str key,
 	dir_path(path, b, key);
 	dir = open_parent(of(s)->root, path, &base);
 	if (dir < 0)
-		return errno == ENOENT || errno == ENOTDIR ? AZ_OK :
-		    dir_fail(err, "store.remove");
+		return errno == ENOENT || errno == ENOTDIR ? AZ_OK : dir_fail(err, "store.remove");
 	if (unlinkat(dir, base, 0) < 0) {
 		if (errno != ENOENT && errno != EISDIR)
 			rc = dir_fail(err, "store.remove");
@@ -222,13 +217,12 @@ remove_at(struct store_dir *d, char *path, struct az_err *err)
 	char tmp[27];
 	const char *base;
 	struct stat st;
-	int dir = strchr(path, '/') ? open_parent(d->root, path, &base) :
-	    (base = path, az_open_beneath(d->root, ".", O_RDONLY | O_DIRECTORY,
-	    0));
+	int dir = strchr(path, '/')
+		      ? open_parent(d->root, path, &base)
+		      : (base = path, az_open_beneath(d->root, ".", O_RDONLY | O_DIRECTORY, 0));
 
 	if (dir < 0)
-		return errno == ENOENT || errno == ENOTDIR ? AZ_OK :
-		    dir_fail(err, op);
+		return errno == ENOENT || errno == ENOTDIR ? AZ_OK : dir_fail(err, op);
 	dir_tmp_name(tmp);
 	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno != ENOENT)
@@ -246,8 +240,8 @@ remove_at(struct store_dir *d, char *path, struct az_err *err)
 }
 
 static enum az_code
-remove_prefix(struct az_store *s, const struct az_bucket *b,
-    struct az_str prefix, struct az_err *err)
+remove_prefix(
+    struct az_store *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err)
 {
 	char path[DIR_PATH_MAX];
 	enum az_code rc;
@@ -261,8 +255,7 @@ remove_prefix(struct az_store *s, const struct az_bucket *b,
 }
 
 static enum az_code
-remove_bucket(struct az_store *s, const struct az_bucket *b,
-    struct az_err *err)
+remove_bucket(struct az_store *s, const struct az_bucket *b, struct az_err *err)
 {
 	char path[DIR_PATH_MAX];
 
@@ -272,8 +265,8 @@ remove_bucket(struct az_store *s, const struct az_bucket *b,
 }
 
 static enum az_code
-accel(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_buf *out, struct az_err *err)
+accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+    struct az_err *err)
 {
 	(void)s;
 	az_buf_addf(out, "/_dir/%s/", b->name);
@@ -291,8 +284,7 @@ ping(struct az_store *s, struct az_err *err)
 	if (fstat(of(s)->tmp, &st) < 0 || fstatvfs(of(s)->tmp, &v) < 0)
 		return dir_fail(err, "store.ping");
 	if (st.st_nlink == 0)
-		return az_fail(err, AZ_EUNAVAIL, "store.ping",
-		    "the store's directory is gone");
+		return az_fail(err, AZ_EUNAVAIL, "store.ping", "the store's directory is gone");
 	if (v.f_bavail == 0 || (v.f_files && v.f_favail == 0)) {
 		errno = ENOSPC;
 		return dir_fail(err, "store.ping");
@@ -311,24 +303,24 @@ close_(struct az_store *s)
 }
 
 static const struct az_store_ops ops = {
-	.name = "dir",
-	.put_open = dir_put_open,
-	.put_write = dir_put_write,
-	.put_name = dir_put_name,
-	.put_commit = dir_put_commit,
-	.put_abort = dir_put_abort,
-	.put_if = dir_put_if,
-	.get_open = get_open,
-	.get_read = get_read,
-	.get_close = get_close,
-	.stat = stat_,
-	.remove = remove_,
-	.list = dir_list,
-	.remove_prefix = remove_prefix,
-	.remove_bucket = remove_bucket,
-	.accel = accel,
-	.ping = ping,
-	.close = close_,
+    .name = "dir",
+    .put_open = dir_put_open,
+    .put_write = dir_put_write,
+    .put_name = dir_put_name,
+    .put_commit = dir_put_commit,
+    .put_abort = dir_put_abort,
+    .put_if = dir_put_if,
+    .get_open = get_open,
+    .get_read = get_read,
+    .get_close = get_close,
+    .stat = stat_,
+    .remove = remove_,
+    .list = dir_list,
+    .remove_prefix = remove_prefix,
+    .remove_bucket = remove_bucket,
+    .accel = accel,
+    .ping = ping,
+    .close = close_,
 };
 
 enum az_code
@@ -343,15 +335,13 @@ az_store_dir_open(const char *root, struct az_store **out, struct az_err *err)
 	d->base.ops = &ops;
 	d->tmp = d->tmp_all = -1;
 	if (mkdir(root, 0750) < 0 && errno != EEXIST) {
-		rc = az_fail_errno(err, AZ_EIO, "store.open", "cannot make %s",
-		    root);
+		rc = az_fail_errno(err, AZ_EIO, "store.open", "cannot make %s", root);
 		free(d);
 		return rc;
 	}
 	d->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->root < 0) {
-		rc = az_fail_errno(err, AZ_EIO, "store.open", "cannot open %s",
-		    root);
+		rc = az_fail_errno(err, AZ_EIO, "store.open", "cannot open %s", root);
 		free(d);
 		return rc;
 	}

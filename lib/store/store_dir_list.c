@@ -17,8 +17,8 @@ struct walk {
 	const struct az_store_list *q;
 	struct az_arena *a;
 	struct az_store_page *out;
-	bool more;	/* something follows the page */
-	char key[DIR_PATH_MAX];	/* where we are; "" or ends in '/' */
+	bool more;              /* something follows the page */
+	char key[DIR_PATH_MAX]; /* where we are; "" or ends in '/' */
 	size_t n;
 	int depth;
 };
@@ -28,7 +28,7 @@ struct walk {
 struct names {
 	char **v;
 	size_t n, cap;
-	bool cut;	/* larger ones were left out */
+	bool cut; /* larger ones were left out */
 };
 
 static int
@@ -70,7 +70,7 @@ wanted(const struct walk *w, const char *name)
 	struct az_str p = w->q->prefix, after = w->q->after;
 	char full[DIR_PATH_MAX];
 	size_t n = w->n + strlen(name);
-	struct az_str k = { full, n };
+	struct az_str k = {full, n};
 	bool dir;
 
 	if (n + 1 > sizeof full)
@@ -85,13 +85,12 @@ wanted(const struct walk *w, const char *name)
 		return true;
 	/* all below a directory sorts after its name: only one on the way to after can
 	   hold greater keys, and as a common prefix it was delivered already */
-	return dir && az_str_starts(after, k) &&
-	    !(w->q->one_level && n > p.n);
+	return dir && az_str_starts(after, k) && !(w->q->one_level && n > p.n);
 }
 
 static enum az_code
-read_names(const struct walk *w, int fd, const char *low, size_t keep,
-    struct names *l, struct az_err *err)
+read_names(
+    const struct walk *w, int fd, const char *low, size_t keep, struct names *l, struct az_err *err)
 {
 	int copy = az_open_beneath(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -108,8 +107,8 @@ read_names(const struct walk *w, int fd, const char *low, size_t keep,
 		size_t n = strlen(e->d_name);
 		bool dir;
 
-		if (n > 255 || strcmp(e->d_name, ".") == 0 ||
-		    strcmp(e->d_name, "..") == 0 || !is_dir(fd, e, &dir))
+		if (n > 255 || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    !is_dir(fd, e, &dir))
 			continue;
 		memcpy(name, e->d_name, n);
 		if (dir)
@@ -127,16 +126,14 @@ read_names(const struct walk *w, int fd, const char *low, size_t keep,
 				l->v = v;
 				l->cap = cap;
 			} else {
-				rc = az_fail(err, AZ_ENOMEM, "store.list",
-				    "out of memory");
+				rc = az_fail(err, AZ_ENOMEM, "store.list", "out of memory");
 				break;
 			}
 		}
 		if ((l->v[l->n] = strdup(name)))
 			l->n++;
 		else
-			rc = az_fail(err, AZ_ENOMEM, "store.list",
-			    "out of memory");
+			rc = az_fail(err, AZ_ENOMEM, "store.list", "out of memory");
 	}
 	closedir(d);
 	names_trim(l, keep);
@@ -152,8 +149,7 @@ names_release(struct names *l)
 }
 
 static enum az_code
-emit(struct walk *w, const char *name, const struct stat *st,
-    struct az_err *err)
+emit(struct walk *w, const char *name, const struct stat *st, struct az_err *err)
 {
 	struct az_obj *o;
 	size_t n = strlen(name);
@@ -164,14 +160,12 @@ emit(struct walk *w, const char *name, const struct stat *st,
 	}
 	memcpy(w->key + w->n, name, n);
 	o = &w->out->objs[w->out->n];
-	o->key = az_arena_str(w->a, (struct az_str){ w->key, w->n + n });
+	o->key = az_arena_str(w->a, (struct az_str){w->key, w->n + n});
 	if (!o->key.p)
-		return az_fail(err, AZ_ENOMEM, "store.list",
-		    "the page does not fit into memory");
+		return az_fail(err, AZ_ENOMEM, "store.list", "the page does not fit into memory");
 	if (st) {
 		o->bytes = st->st_size;
-		o->modified_ms = (int64_t)st->st_mtim.tv_sec * 1000 +
-		    st->st_mtim.tv_nsec / 1000000;
+		o->modified_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
 	} else {
 		o->dir = true;
 	}
@@ -196,15 +190,14 @@ holds_object(int fd, int depth)
 	while (!found && (e = readdir(d))) {
 		int sub;
 
-		if (strcmp(e->d_name, ".") == 0 ||
-		    strcmp(e->d_name, "..") == 0 || !is_dir(copy, e, &dir))
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    !is_dir(copy, e, &dir))
 			continue;
 		if (!dir) {
 			found = true;
 			break;
 		}
-		sub = depth < 32 ? az_open_beneath(copy, e->d_name,
-		    O_RDONLY | O_DIRECTORY, 0) : -1;
+		sub = depth < 32 ? az_open_beneath(copy, e->d_name, O_RDONLY | O_DIRECTORY, 0) : -1;
 		if (sub >= 0) {
 			found = holds_object(sub, depth + 1);
 			close(sub);
@@ -226,8 +219,7 @@ visit(struct walk *w, int fd, const char *name, struct az_err *err)
 
 	if (name[n - 1] != '/') {
 		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return errno == ENOENT ? AZ_OK :
-			    dir_fail(err, "store.list");
+			return errno == ENOENT ? AZ_OK : dir_fail(err, "store.list");
 		return S_ISREG(st.st_mode) ? emit(w, name, &st, err) : AZ_OK;
 	}
 	if (w->depth >= 32)
@@ -253,14 +245,13 @@ visit(struct walk *w, int fd, const char *name, struct az_err *err)
 static enum az_code
 walk_dir(struct walk *w, int fd, struct az_err *err)
 {
-	struct names l = { 0 };
+	struct names l = {0};
 	enum az_code rc;
 	char low[258] = "";
 	bool again;
 
 	do {
-		rc = read_names(w, fd, low[0] ? low : NULL,
-		    (size_t)w->q->limit + 1, &l, err);
+		rc = read_names(w, fd, low[0] ? low : NULL, (size_t)w->q->limit + 1, &l, err);
 		for (size_t i = 0; !rc && !w->more && l.v && i < l.n; i++)
 			rc = visit(w, fd, l.v[i], err);
 		again = !rc && !w->more && l.cut && l.v && l.n;
@@ -272,19 +263,17 @@ walk_dir(struct walk *w, int fd, struct az_err *err)
 }
 
 enum az_code
-dir_list(struct az_store *s, const struct az_bucket *b,
-    const struct az_store_list *q, struct az_arena *a,
-    struct az_store_page *out, struct az_err *err)
+dir_list(struct az_store *s, const struct az_bucket *b, const struct az_store_list *q,
+    struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {
-	struct walk w = { .q = q, .a = a, .out = out };
+	struct walk w = {.q = q, .a = a, .out = out};
 	enum az_code rc;
 	int fd;
 
 	out->objs = az_arena_alloc(a, (size_t)q->limit * sizeof *out->objs);
 	if (!out->objs)
 		return az_fail(err, AZ_ENOMEM, "store.list", "out of memory");
-	fd = az_open_beneath(((struct store_dir *)s)->root, b->name,
-	    O_RDONLY | O_DIRECTORY, 0);
+	fd = az_open_beneath(((struct store_dir *)s)->root, b->name, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return errno == ENOENT ? AZ_OK : dir_fail(err, "store.list");
 	rc = walk_dir(&w, fd, err);

@@ -27,8 +27,8 @@ of(struct az_store *s)
 	return (struct store_dir *)s;
 }
 
-/* Open the directory that holds path's last segment, making what is missing. A new directory is synced into its
-   parent before anything is put below it. */
+/* Open the directory that holds path's last segment, making what is missing. A new directory is
+   synced into its parent before anything is put below it. */
 static int
 make_parent(int root, const char *path, const char **base)
 {
@@ -54,9 +54,9 @@ make_parent(int root, const char *path, const char **base)
 		   then: a chmod by someone outside the directory's group loses
 		   the set-group-id bit, by which nginx may read below. */
 		if (made && (fstat(next, &st) < 0 ||
-		    ((st.st_mode & 0777) != 0750 &&
-		    fchmod(next, (st.st_mode & 07000) | 0750) < 0) ||
-		    fsync(at) < 0)) {
+				((st.st_mode & 0777) != 0750 &&
+				    fchmod(next, (st.st_mode & 07000) | 0750) < 0) ||
+				fsync(at) < 0)) {
 			close(next);
 			goto fail;
 		}
@@ -64,19 +64,18 @@ make_parent(int root, const char *path, const char **base)
 		at = next;
 	}
 	return at;
-fail:
-	{
-		int saved = errno;
+fail : {
+	int saved = errno;
 
-		close(at);
-		errno = saved;
-	}
+	close(at);
+	errno = saved;
+}
 	return -1;
 }
 
 enum az_code
-dir_put_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_put **out, struct az_err *err)
+dir_put_open(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_put **out,
+    struct az_err *err)
 {
 	struct dir_put *p = calloc(1, sizeof *p);
 
@@ -86,8 +85,7 @@ dir_put_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
 	p->bucket = *b;
 	dir_path(p->path, b, key);
 	dir_tmp_name(p->tmp);
-	p->fd = az_open_beneath(of(s)->tmp, p->tmp, O_WRONLY | O_CREAT | O_EXCL,
-	    0640);
+	p->fd = az_open_beneath(of(s)->tmp, p->tmp, O_WRONLY | O_CREAT | O_EXCL, 0640);
 	if (p->fd < 0 || fchmod(p->fd, 0640) < 0) {
 		enum az_code rc = dir_fail(err, "store.put");
 
@@ -200,9 +198,8 @@ dir_put_commit(struct az_put *base, struct az_err *err)
 
 	if (fsync(p->fd) < 0 || publish(of(base->store), p->tmp, p->path) < 0) {
 		rc = dir_fail(err, "store.put");
-		if (rc == AZ_ENOTFOUND)	/* the directory was pulled away */
-			rc = az_fail_errno(err, AZ_EIO, "store.put",
-			    "the store's directory");
+		if (rc == AZ_ENOTFOUND) /* the directory was pulled away */
+			rc = az_fail_errno(err, AZ_EIO, "store.put", "the store's directory");
 		dir_put_abort(base);
 		return rc;
 	}
@@ -212,8 +209,8 @@ dir_put_commit(struct az_put *base, struct az_err *err)
 }
 
 enum az_code
-dir_put_if(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_str was, struct az_str body, struct az_err *err)
+dir_put_if(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_str was,
+    struct az_str body, struct az_err *err)
 {
 	static const char op[] = "store.put_if";
 	enum az_code rc;
@@ -232,10 +229,10 @@ dir_put_if(struct az_store *s, const struct az_bucket *b, struct az_str key,
 		goto out;
 	}
 	rc = az_store_get(s, b, key, &now, err);
-	if (rc == AZ_ETOOBIG || (rc == AZ_ENOTFOUND ? was.p != NULL :
-	    !was.p || (!rc && !az_str_eq(was, az_buf_str(&now))))) {
-		rc = az_fail(err, AZ_EPRECOND, op,
-		    "the object was changed by somebody else");
+	if (rc == AZ_ETOOBIG ||
+	    (rc == AZ_ENOTFOUND ? was.p != NULL
+				: !was.p || (!rc && !az_str_eq(was, az_buf_str(&now))))) {
+		rc = az_fail(err, AZ_EPRECOND, op, "the object was changed by somebody else");
 		goto out;
 	}
 	if (rc && rc != AZ_ENOTFOUND)

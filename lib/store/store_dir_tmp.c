@@ -44,8 +44,7 @@ sweep(int tmp_all)
 
 		if (e->d_name[0] == '.')
 			continue;
-		sub = az_open_beneath(tmp_all, e->d_name,
-		    O_RDONLY | O_DIRECTORY, 0);
+		sub = az_open_beneath(tmp_all, e->d_name, O_RDONLY | O_DIRECTORY, 0);
 		if (sub < 0)
 			continue;
 		if (flock(sub, LOCK_EX | LOCK_NB) == 0)
@@ -76,8 +75,7 @@ dir_tmp_open(struct store_dir *d, struct az_err *err)
 	sweep(d->tmp_all);
 	dir_tmp_name(d->tmp_name);
 	if (mkdirat(d->tmp_all, d->tmp_name, 0700) < 0 ||
-	    (d->tmp = az_open_beneath(d->tmp_all, d->tmp_name,
-	    O_RDONLY | O_DIRECTORY, 0)) < 0 ||
+	    (d->tmp = az_open_beneath(d->tmp_all, d->tmp_name, O_RDONLY | O_DIRECTORY, 0)) < 0 ||
 	    flock(d->tmp, LOCK_EX | LOCK_NB) < 0)
 		rc = dir_fail(err, op);
 out:

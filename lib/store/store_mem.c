@@ -11,7 +11,7 @@
 #endif
 
 struct item {
-	char *name;		/* "bucket/key" */
+	char *name; /* "bucket/key" */
 	size_t name_n;
 	char *p;
 	size_t n;
@@ -59,8 +59,7 @@ lower_bound(const struct store_mem *m, struct az_str name)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (az_str_cmp(az_str_n(m->v[mid].name, m->v[mid].name_n),
-		    name) < 0)
+		if (az_str_cmp(az_str_n(m->v[mid].name, m->v[mid].name_n), name) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -73,13 +72,13 @@ find(const struct store_mem *m, struct az_str name)
 {
 	size_t i = lower_bound(m, name);
 
-	return i < m->n && az_str_eq(az_str_n(m->v[i].name, m->v[i].name_n),
-	    name) ? &m->v[i] : NULL;
+	return i < m->n && az_str_eq(az_str_n(m->v[i].name, m->v[i].name_n), name) ? &m->v[i]
+										   : NULL;
 }
 
 static enum az_code
-put_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_put **out, struct az_err *err)
+put_open(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_put **out,
+    struct az_err *err)
 {
 	struct mem_put *p = calloc(1, sizeof *p);
 
@@ -137,8 +136,7 @@ collides(const struct store_mem *m, struct az_str name)
 	az_buf_adds(&b, name);
 	az_buf_addch(&b, '/');
 	i = lower_bound(m, az_buf_str(&b));
-	hit = i < m->n && az_str_starts(az_str_n(m->v[i].name, m->v[i].name_n),
-	    az_buf_str(&b));
+	hit = i < m->n && az_str_starts(az_str_n(m->v[i].name, m->v[i].name_n), az_buf_str(&b));
 	az_buf_release(&b);
 	return hit;
 }
@@ -163,8 +161,7 @@ make_room(struct store_mem *m, size_t i)
 }
 
 static enum az_code
-insert(struct store_mem *m, struct az_str name, struct az_str body,
-    struct az_err *err)
+insert(struct store_mem *m, struct az_str name, struct az_str body, struct az_err *err)
 {
 	static const char op[] = "store.put";
 	struct item *it = find(m, name);
@@ -215,8 +212,8 @@ put_commit(struct az_put *base, struct az_err *err)
 }
 
 static enum az_code
-put_if(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_str was, struct az_str body, struct az_err *err)
+put_if(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_str was,
+    struct az_str body, struct az_err *err)
 {
 	struct store_mem *m = of(s);
 	enum az_code rc;
@@ -227,10 +224,9 @@ put_if(struct az_store *s, const struct az_bucket *b, struct az_str key,
 	name_of(&name, b, key);
 	pthread_mutex_lock(&m->lock);
 	it = find(m, az_buf_str(&name));
-	if (it ? !was.p || !az_str_eq(was, az_str_n(it->p, it->n)) :
-	    was.p != NULL)
-		rc = az_fail(err, AZ_EPRECOND, "store.put_if",
-		    "the object was changed by somebody else");
+	if (it ? !was.p || !az_str_eq(was, az_str_n(it->p, it->n)) : was.p != NULL)
+		rc = az_fail(
+		    err, AZ_EPRECOND, "store.put_if", "the object was changed by somebody else");
 	else
 		rc = insert(m, az_buf_str(&name), body, err);
 	pthread_mutex_unlock(&m->lock);
@@ -240,9 +236,8 @@ put_if(struct az_store *s, const struct az_bucket *b, struct az_str key,
 
 /* Reads a copy: what is replaced meanwhile stays whole for who reads it. */
 static enum az_code
-get_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    int64_t offset, struct az_obj *obj, struct az_get **out,
-    struct az_err *err)
+get_open(struct az_store *s, const struct az_bucket *b, struct az_str key, int64_t offset,
+    struct az_obj *obj, struct az_get **out, struct az_err *err)
 {
 	struct store_mem *m = of(s);
 	struct mem_get *g = calloc(1, sizeof *g);
@@ -285,8 +280,7 @@ out:
 }
 
 static enum az_code
-get_read(struct az_get *base, char *p, size_t n, size_t *got,
-    struct az_err *err)
+get_read(struct az_get *base, char *p, size_t n, size_t *got, struct az_err *err)
 {
 	struct mem_get *g = (struct mem_get *)base;
 
@@ -309,8 +303,8 @@ get_close(struct az_get *base)
 }
 
 static enum az_code
-stat_(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_obj *out, struct az_err *err)
+stat_(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_obj *out,
+    struct az_err *err)
 {
 	struct az_get *g = NULL;
 	enum az_code rc = get_open(s, b, key, 0, out, &g, err);
@@ -341,8 +335,8 @@ drop(struct store_mem *m, struct az_str name, bool exact)
 }
 
 static enum az_code
-remove_named(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    bool exact, struct az_err *err)
+remove_named(struct az_store *s, const struct az_bucket *b, struct az_str key, bool exact,
+    struct az_err *err)
 {
 	struct store_mem *m = of(s);
 	enum az_code rc;
@@ -361,32 +355,29 @@ remove_named(struct az_store *s, const struct az_bucket *b, struct az_str key,
 }
 
 static enum az_code
-remove_(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_err *err)
+remove_(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_err *err)
 {
 	return remove_named(s, b, key, true, err);
 }
 
 static enum az_code
-remove_prefix(struct az_store *s, const struct az_bucket *b,
-    struct az_str prefix, struct az_err *err)
+remove_prefix(
+    struct az_store *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err)
 {
 	return remove_named(s, b, prefix, false, err);
 }
 
 static enum az_code
-remove_bucket(struct az_store *s, const struct az_bucket *b,
-    struct az_err *err)
+remove_bucket(struct az_store *s, const struct az_bucket *b, struct az_err *err)
 {
 	return remove_named(s, b, AZ_S(""), false, err);
 }
 
 static enum az_code
-list_locked(struct store_mem *m, const struct az_bucket *b,
-    const struct az_store_list *q, struct az_arena *a,
-    struct az_store_page *out, struct az_err *err)
+list_locked(struct store_mem *m, const struct az_bucket *b, const struct az_store_list *q,
+    struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {
-	struct az_str last = { NULL, 0 };
+	struct az_str last = {NULL, 0};
 	struct az_buf bucket;
 	size_t i;
 
@@ -395,19 +386,16 @@ list_locked(struct store_mem *m, const struct az_bucket *b,
 	i = lower_bound(m, az_buf_str(&bucket));
 	az_buf_release(&bucket);
 	for (; i < m->n && memcmp(m->v[i].name, b->name, 38) == 0; i++) {
-		struct az_str key = az_str_n(m->v[i].name + 39,
-		    m->v[i].name_n - 39);
-		struct az_obj o = { .bytes = (int64_t)m->v[i].n,
-			.modified_ms = m->v[i].modified_ms };
+		struct az_str key = az_str_n(m->v[i].name + 39, m->v[i].name_n - 39);
+		struct az_obj o = {.bytes = (int64_t)m->v[i].n, .modified_ms = m->v[i].modified_ms};
 		ptrdiff_t cut;
 
 		if (!az_str_starts(key, q->prefix))
 			continue;
-		cut = q->one_level ?
-		    az_str_find(key, AZ_S("/"), q->prefix.n) : -1;
+		cut = q->one_level ? az_str_find(key, AZ_S("/"), q->prefix.n) : -1;
 		if (cut >= 0) {
 			key.n = (size_t)cut + 1;
-			o = (struct az_obj){ .dir = true };
+			o = (struct az_obj){.dir = true};
 			if (last.p && az_str_eq(last, key))
 				continue;
 		}
@@ -419,8 +407,7 @@ list_locked(struct store_mem *m, const struct az_bucket *b,
 		}
 		o.key = az_arena_str(a, key);
 		if (!o.key.p)
-			return az_fail(err, AZ_ENOMEM, "store.list",
-			    "out of memory");
+			return az_fail(err, AZ_ENOMEM, "store.list", "out of memory");
 		last = o.key;
 		out->objs[out->n++] = o;
 	}
@@ -428,9 +415,8 @@ list_locked(struct store_mem *m, const struct az_bucket *b,
 }
 
 static enum az_code
-list(struct az_store *s, const struct az_bucket *b,
-    const struct az_store_list *q, struct az_arena *a,
-    struct az_store_page *out, struct az_err *err)
+list(struct az_store *s, const struct az_bucket *b, const struct az_store_list *q,
+    struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {
 	struct store_mem *m = of(s);
 	enum az_code rc;
@@ -445,15 +431,14 @@ list(struct az_store *s, const struct az_bucket *b,
 }
 
 static enum az_code
-accel(struct az_store *s, const struct az_bucket *b, struct az_str key,
-    struct az_buf *out, struct az_err *err)
+accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+    struct az_err *err)
 {
 	(void)s;
 	(void)b;
 	(void)key;
 	(void)out;
-	return az_fail(err, AZ_EUNSUPPORTED, "store.accel",
-	    "memory has no address for nginx");
+	return az_fail(err, AZ_EUNSUPPORTED, "store.accel", "memory has no address for nginx");
 }
 
 static enum az_code
@@ -479,24 +464,24 @@ close_(struct az_store *s)
 }
 
 static const struct az_store_ops ops = {
-	.name = "mem",
-	.put_open = put_open,
-	.put_write = put_write,
-	.put_name = put_name,
-	.put_commit = put_commit,
-	.put_abort = put_abort,
-	.put_if = put_if,
-	.get_open = get_open,
-	.get_read = get_read,
-	.get_close = get_close,
-	.stat = stat_,
-	.remove = remove_,
-	.list = list,
-	.remove_prefix = remove_prefix,
-	.remove_bucket = remove_bucket,
-	.accel = accel,
-	.ping = ping,
-	.close = close_,
+    .name = "mem",
+    .put_open = put_open,
+    .put_write = put_write,
+    .put_name = put_name,
+    .put_commit = put_commit,
+    .put_abort = put_abort,
+    .put_if = put_if,
+    .get_open = get_open,
+    .get_read = get_read,
+    .get_close = get_close,
+    .stat = stat_,
+    .remove = remove_,
+    .list = list,
+    .remove_prefix = remove_prefix,
+    .remove_bucket = remove_bucket,
+    .accel = accel,
+    .ping = ping,
+    .close = close_,
 };
 
 enum az_code

@@ -1,10 +1,12 @@
 /* What every adapter of the store port promises, run against dir and mem. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +18,7 @@
 struct fixture {
 	struct az_store *s;
 	struct az_bucket b;
-	char root[64];		/* "" for mem */
+	char root[64]; /* "" for mem */
 	struct az_arena *a;
 };
 
@@ -101,8 +103,8 @@ get(struct fixture *f, const char *key)
 static const char *
 keys(struct fixture *f, const char *prefix, bool one_level, int limit)
 {
-	struct az_store_list q = { .prefix = az_str_c(prefix), .limit = limit,
-		.one_level = one_level };
+	struct az_store_list q = {
+	    .prefix = az_str_c(prefix), .limit = limit, .one_level = one_level};
 	struct az_buf b;
 	const char *out;
 	int pages = 0;
@@ -112,12 +114,11 @@ keys(struct fixture *f, const char *prefix, bool one_level, int limit)
 		struct az_store_page p;
 		struct az_err err;
 
-		assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err),
-		    AZ_OK);
+		assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err), AZ_OK);
 		assert_true(p.n <= (size_t)limit);
 		for (size_t i = 0; i < p.n; i++) {
-			assert_int_equal(p.objs[i].dir,
-			    p.objs[i].key.p[p.objs[i].key.n - 1] == '/');
+			assert_int_equal(
+			    p.objs[i].dir, p.objs[i].key.p[p.objs[i].key.n - 1] == '/');
 			az_buf_adds(&b, p.objs[i].key);
 			az_buf_addch(&b, ' ');
 		}
@@ -138,16 +139,15 @@ test_body_comes_back(void **state)
 	struct az_err err;
 	struct az_obj o;
 
-	assert_int_equal(az_store_put(f->s, &f->b, AZ_S("w/x y+%é.bin"),
-	    az_str_n(body, sizeof body), &err), AZ_OK);
-	az_buf_init(&b, 100);
-	assert_int_equal(az_store_get(f->s, &f->b, AZ_S("w/x y+%é.bin"), &b, &err),
+	assert_int_equal(
+	    az_store_put(f->s, &f->b, AZ_S("w/x y+%é.bin"), az_str_n(body, sizeof body), &err),
 	    AZ_OK);
+	az_buf_init(&b, 100);
+	assert_int_equal(az_store_get(f->s, &f->b, AZ_S("w/x y+%é.bin"), &b, &err), AZ_OK);
 	assert_int_equal(b.n, sizeof body);
 	assert_memory_equal(b.p, body, sizeof body);
 	az_buf_release(&b);
-	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("w/x y+%é.bin"), &o,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("w/x y+%é.bin"), &o, &err), AZ_OK);
 	assert_int_equal(o.bytes, sizeof body);
 	assert_true(o.modified_ms > INT64_C(1600000000000));
 }
@@ -172,20 +172,16 @@ test_missing(void **state)
 	struct az_err err;
 	struct az_get *g;
 
-	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("no"), &o, &err),
-	    AZ_ENOTFOUND);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("no/such"), 0, NULL,
-	    &g, &err), AZ_ENOTFOUND);
+	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("no"), &o, &err), AZ_ENOTFOUND);
+	assert_int_equal(
+	    az_store_get_open(f->s, &f->b, AZ_S("no/such"), 0, NULL, &g, &err), AZ_ENOTFOUND);
 	assert_null(g);
-	assert_int_equal(az_store_remove(f->s, &f->b, AZ_S("no/such"), &err),
-	    AZ_OK);
+	assert_int_equal(az_store_remove(f->s, &f->b, AZ_S("no/such"), &err), AZ_OK);
 	assert_string_equal(keys(f, "", false, 10), "");
 	assert_int_equal(put(f, "a/b", "x"), AZ_OK);
 	/* a prefix is no object, an object no prefix */
-	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("a"), &o, &err),
-	    AZ_ENOTFOUND);
-	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("a/b/c"), &o, &err),
-	    AZ_ENOTFOUND);
+	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("a"), &o, &err), AZ_ENOTFOUND);
+	assert_int_equal(az_store_stat(f->s, &f->b, AZ_S("a/b/c"), &o, &err), AZ_ENOTFOUND);
 	assert_int_equal(az_store_remove(f->s, &f->b, AZ_S("a"), &err), AZ_OK);
 	assert_string_equal(get(f, "a/b"), "x");
 }
@@ -200,21 +196,17 @@ test_offsets(void **state)
 	size_t got;
 
 	assert_int_equal(put(f, "k", "0123456789"), AZ_OK);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 7, NULL, &g,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 7, NULL, &g, &err), AZ_OK);
 	assert_int_equal(az_store_get_read(g, p, sizeof p, &got, &err), AZ_OK);
 	assert_int_equal(got, 3);
 	assert_memory_equal(p, "789", 3);
 	assert_int_equal(az_store_get_read(g, p, sizeof p, &got, &err), AZ_OK);
 	assert_int_equal(got, 0);
 	az_store_get_close(g);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 10, NULL, &g,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 10, NULL, &g, &err), AZ_OK);
 	az_store_get_close(g);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 11, NULL, &g,
-	    &err), AZ_ERANGE);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), -1, NULL, &g,
-	    &err), AZ_ERANGE);
+	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 11, NULL, &g, &err), AZ_ERANGE);
+	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), -1, NULL, &g, &err), AZ_ERANGE);
 }
 
 static void
@@ -225,16 +217,14 @@ test_nothing_visible_before_commit(void **state)
 	struct az_err err;
 
 	assert_int_equal(put(f, "k", "old"), AZ_OK);
-	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("k"), &p, &err),
-	    AZ_OK);
+	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("k"), &p, &err), AZ_OK);
 	assert_int_equal(az_store_put_write(p, AZ_S("new"), &err), AZ_OK);
 	assert_string_equal(get(f, "k"), "old");
 	assert_string_equal(keys(f, "", false, 10), "k ");
 	assert_int_equal(az_store_put_commit(p, &err), AZ_OK);
 	assert_string_equal(get(f, "k"), "new");
 
-	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("gone"), &p, &err),
-	    AZ_OK);
+	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("gone"), &p, &err), AZ_OK);
 	assert_int_equal(az_store_put_write(p, AZ_S("new"), &err), AZ_OK);
 	az_store_put_abort(p);
 	assert_null(get(f, "gone"));
@@ -251,8 +241,7 @@ test_reader_keeps_its_version(void **state)
 	size_t got;
 
 	assert_int_equal(put(f, "k", "old"), AZ_OK);
-	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 0, NULL, &g,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_get_open(f->s, &f->b, AZ_S("k"), 0, NULL, &g, &err), AZ_OK);
 	assert_int_equal(put(f, "k", "newer"), AZ_OK);
 	assert_int_equal(az_store_get_read(g, p, sizeof p, &got, &err), AZ_OK);
 	assert_int_equal(got, 3);
@@ -267,8 +256,7 @@ test_named_at_the_end(void **state)
 	struct az_put *p;
 	struct az_err err;
 
-	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("w/tmp-1"), &p,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("w/tmp-1"), &p, &err), AZ_OK);
 	assert_int_equal(az_store_put_write(p, AZ_S("body"), &err), AZ_OK);
 	assert_int_equal(az_store_put_name(p, AZ_S("../x"), &err), AZ_EINVAL);
 	assert_int_equal(az_store_put_name(p, AZ_S("w/final"), &err), AZ_OK);
@@ -293,9 +281,8 @@ static void
 test_bad_keys(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const bad[] = { "", "/a", "a/", "a//b", "..", "a/../b",
-		".", "a/./b", "a\\b", "a\nb", "a\x7f", "\xff", "c:/x",
-		"a/.git/x" };
+	static const char *const bad[] = {"", "/a", "a/", "a//b", "..", "a/../b", ".", "a/./b",
+	    "a\\b", "a\nb", "a\x7f", "\xff", "c:/x", "a/.git/x"};
 	char longer[1200];
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -310,19 +297,18 @@ static void
 test_foreign_bucket_name(void **state)
 {
 	struct fixture *f = *state;
-	struct az_bucket bad = { "../../etc" };
+	struct az_bucket bad = {"../../etc"};
 	struct az_err err;
 
-	assert_int_equal(az_store_put(f->s, &bad, AZ_S("k"), AZ_S("x"), &err),
-	    AZ_EINTERNAL);
+	assert_int_equal(az_store_put(f->s, &bad, AZ_S("k"), AZ_S("x"), &err), AZ_EINTERNAL);
 }
 
 static void
 test_list_is_bytewise_over_whole_keys(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const in[] = { "a/b", "a.b", "a0", "a-/x", "a/a/z",
-		"a/a.txt", "b", "a/a0", "A" };
+	static const char *const in[] = {
+	    "a/b", "a.b", "a0", "a-/x", "a/a/z", "a/a.txt", "b", "a/a0", "A"};
 	const char *want = "A a-/x a.b a/a.txt a/a/z a/a0 a/b a0 b ";
 
 	for (size_t i = 0; i < sizeof in / sizeof *in; i++)
@@ -340,8 +326,7 @@ static void
 test_list_one_level(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const in[] = { "a/b", "a.b", "a/c/d", "a/c/e", "b",
-		"c/x/y" };
+	static const char *const in[] = {"a/b", "a.b", "a/c/d", "a/c/e", "b", "c/x/y"};
 
 	for (size_t i = 0; i < sizeof in / sizeof *in; i++)
 		assert_int_equal(put(f, in[i], "x"), AZ_OK);
@@ -375,7 +360,7 @@ static void
 test_list_after(void **state)
 {
 	struct fixture *f = *state;
-	struct az_store_list q = { .after = AZ_S("a/b"), .limit = 10 };
+	struct az_store_list q = {.after = AZ_S("a/b"), .limit = 10};
 	struct az_store_page p;
 	struct az_err err;
 
@@ -390,11 +375,9 @@ test_list_after(void **state)
 	assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err), AZ_OK);
 	assert_int_equal(p.n, 1);
 	q.limit = 0;
-	assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err),
-	    AZ_EINVAL);
-	q = (struct az_store_list){ .prefix = AZ_S("../"), .limit = 1 };
-	assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err),
-	    AZ_EINVAL);
+	assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err), AZ_EINVAL);
+	q = (struct az_store_list){.prefix = AZ_S("../"), .limit = 1};
+	assert_int_equal(az_store_list(f->s, &f->b, &q, f->a, &p, &err), AZ_EINVAL);
 }
 
 static void
@@ -405,8 +388,7 @@ test_remove(void **state)
 
 	put(f, "w/a/b/c", "x");
 	put(f, "w/a/d", "x");
-	assert_int_equal(az_store_remove(f->s, &f->b, AZ_S("w/a/b/c"), &err),
-	    AZ_OK);
+	assert_int_equal(az_store_remove(f->s, &f->b, AZ_S("w/a/b/c"), &err), AZ_OK);
 	assert_string_equal(keys(f, "", false, 10), "w/a/d ");
 	/* the parent that became empty does not occupy its name */
 	assert_int_equal(put(f, "w/a/b", "file now"), AZ_OK);
@@ -425,16 +407,12 @@ test_remove_prefix(void **state)
 	put(f, "user-1/a/b", "x");
 	put(f, "user-1/c", "x");
 	put(f, "user-12/c", "x");
-	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1"),
-	    &err), AZ_EINVAL);
-	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1/"),
-	    &err), AZ_OK);
+	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1"), &err), AZ_EINVAL);
+	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1/"), &err), AZ_OK);
 	assert_string_equal(keys(f, "", false, 10), "user-12/c ");
-	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1/"),
-	    &err), AZ_OK);
+	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-1/"), &err), AZ_OK);
 	/* an object of that name is not below the prefix */
-	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-12/c/"),
-	    &err), AZ_OK);
+	assert_int_equal(az_store_remove_prefix(f->s, &f->b, AZ_S("user-12/c/"), &err), AZ_OK);
 	assert_string_equal(keys(f, "", false, 10), "user-12/c ");
 }
 
@@ -447,14 +425,11 @@ test_buckets_are_apart(void **state)
 	struct az_err err;
 
 	put(f, "k", "alice's");
-	assert_int_equal(az_store_stat(f->s, &bob, AZ_S("k"), &o, &err),
-	    AZ_ENOTFOUND);
-	assert_int_equal(az_store_put(f->s, &bob, AZ_S("k"), AZ_S("bob's"), &err),
-	    AZ_OK);
+	assert_int_equal(az_store_stat(f->s, &bob, AZ_S("k"), &o, &err), AZ_ENOTFOUND);
+	assert_int_equal(az_store_put(f->s, &bob, AZ_S("k"), AZ_S("bob's"), &err), AZ_OK);
 	assert_int_equal(az_store_remove_bucket(f->s, &bob, &err), AZ_OK);
 	assert_int_equal(az_store_remove_bucket(f->s, &bob, &err), AZ_OK);
-	assert_int_equal(az_store_stat(f->s, &bob, AZ_S("k"), &o, &err),
-	    AZ_ENOTFOUND);
+	assert_int_equal(az_store_stat(f->s, &bob, AZ_S("k"), &o, &err), AZ_ENOTFOUND);
 	assert_string_equal(get(f, "k"), "alice's");
 }
 
@@ -462,24 +437,23 @@ static void
 test_put_if(void **state)
 {
 	struct fixture *f = *state;
-	struct az_str none = { NULL, 0 };
+	struct az_str none = {NULL, 0};
 	struct az_err err;
 
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v0"),
-	    AZ_S("v1"), &err), AZ_EPRECOND);
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), none,
-	    AZ_S("v1"), &err), AZ_OK);
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), none,
-	    AZ_S("v2"), &err), AZ_EPRECOND);
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v0"),
-	    AZ_S("v2"), &err), AZ_EPRECOND);
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v"),
-	    AZ_S("v2"), &err), AZ_EPRECOND);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v0"), AZ_S("v1"), &err), AZ_EPRECOND);
+	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), none, AZ_S("v1"), &err), AZ_OK);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), none, AZ_S("v2"), &err), AZ_EPRECOND);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v0"), AZ_S("v2"), &err), AZ_EPRECOND);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v"), AZ_S("v2"), &err), AZ_EPRECOND);
 	assert_string_equal(get(f, "m"), "v1");
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v1"),
-	    AZ_S(""), &err), AZ_OK);
-	assert_int_equal(az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S(""),
-	    AZ_S("v3"), &err), AZ_OK);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S("v1"), AZ_S(""), &err), AZ_OK);
+	assert_int_equal(
+	    az_store_put_if(f->s, &f->b, AZ_S("m"), AZ_S(""), AZ_S("v3"), &err), AZ_OK);
 	assert_string_equal(get(f, "m"), "v3");
 }
 
@@ -500,8 +474,8 @@ racer(void *arg)
 		there = az_store_get(f->s, &f->b, AZ_S("m"), &now, &err) == AZ_OK;
 		memset(next, 'x', sizeof next);
 		rc = az_store_put_if(f->s, &f->b, AZ_S("m"),
-		    there ? az_str_n(now.p ? now.p : "", now.n) :
-		    (struct az_str){ NULL, 0 }, az_str_n(next, now.n + 1), &err);
+		    there ? az_str_n(now.p ? now.p : "", now.n) : (struct az_str){NULL, 0},
+		    az_str_n(next, now.n + 1), &err);
 		if (rc == AZ_OK)
 			done++;
 		else if (rc != AZ_EPRECOND)
@@ -563,10 +537,8 @@ test_dir_links_lead_nowhere(void **state)
 	assert_int_equal(symlink("/etc/passwd", p), 0);
 	snprintf(p, sizeof p, "%s/%s/etc", f->root, f->b.name);
 	assert_int_equal(symlink("/etc", p), 0);
-	assert_int_not_equal(az_store_stat(f->s, &f->b, AZ_S("w/link"), &o, &err),
-	    AZ_OK);
-	assert_int_not_equal(az_store_stat(f->s, &f->b, AZ_S("etc/passwd"), &o,
-	    &err), AZ_OK);
+	assert_int_not_equal(az_store_stat(f->s, &f->b, AZ_S("w/link"), &o, &err), AZ_OK);
+	assert_int_not_equal(az_store_stat(f->s, &f->b, AZ_S("etc/passwd"), &o, &err), AZ_OK);
 	assert_int_not_equal(put(f, "etc/azlon-test", "x"), AZ_OK);
 	assert_string_equal(keys(f, "", false, 10), "w/a ");
 }
@@ -596,8 +568,7 @@ test_dir_accel(void **state)
 
 	az_buf_init(&b, 4096);
 	az_buf_init(&want, 4096);
-	assert_int_equal(az_store_accel(f->s, &f->b, AZ_S("w/a b?c%/é"), &b,
-	    &err), AZ_OK);
+	assert_int_equal(az_store_accel(f->s, &f->b, AZ_S("w/a b?c%/é"), &b, &err), AZ_OK);
 	az_buf_addf(&want, "/_dir/%s/w/a%%20b%%3Fc%%25/%%C3%%A9", f->b.name);
 	assert_string_equal(b.p, want.p);
 	az_buf_release(&b);
@@ -633,8 +604,8 @@ test_dir_leftovers_are_swept(void **state)
 			if (n <= 0)
 				continue;
 			in[n] = '\0';
-			if (strstr(in, "/.tmp/") && strlen(strstr(in, "/.tmp/")) >
-			    6 + 26 + 1 && write(fd[1], in, (size_t)n) == n)
+			if (strstr(in, "/.tmp/") && strlen(strstr(in, "/.tmp/")) > 6 + 26 + 1 &&
+			    write(fd[1], in, (size_t)n) == n)
 				_exit(0);
 		}
 		_exit(2);
@@ -646,13 +617,79 @@ test_dir_leftovers_are_swept(void **state)
 	close(fd[1]);
 	assert_int_equal(access(dir, F_OK), 0);
 	/* an upload of a living process stays */
-	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("mine"), &p, &err),
-	    AZ_OK);
+	assert_int_equal(az_store_put_open(f->s, &f->b, AZ_S("mine"), &p, &err), AZ_OK);
 	assert_int_equal(az_store_dir_open(f->root, &again, &err), AZ_OK);
 	assert_int_equal(access(dir, F_OK), -1);
 	az_store_close(again);
 	assert_int_equal(az_store_put_commit(p, &err), AZ_OK);
 	assert_string_equal(get(f, "mine"), "");
+}
+
+static bool
+write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && az_write_all(fd, text, strlen(text)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* Namespaces of our own in which this user may mount. */
+static bool
+may_mount(void)
+{
+	char uid[32], gid[32];
+
+	snprintf(uid, sizeof uid, "0 %d 1", (int)geteuid());
+	snprintf(gid, sizeof gid, "0 %d 1", (int)getegid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+	       write_text("/proc/self/setgroups", "deny") &&
+	       write_text("/proc/self/uid_map", uid) && write_text("/proc/self/gid_map", gid);
+}
+
+/* In a mount namespace of its own, on a file system of 64 KiB; its exit status. */
+static int
+fill_small_disk(const struct fixture *f)
+{
+	static char big[256 << 10];
+	struct az_store *s;
+	struct az_err err;
+	struct az_buf b;
+
+	if (!may_mount() || mount("none", f->root, "tmpfs", 0, "size=64k") < 0)
+		return 77;
+	if (az_store_dir_open(f->root, &s, &err) ||
+	    az_store_put(s, &f->b, AZ_S("k"), AZ_S("old"), &err))
+		return 1;
+	if (az_store_put(s, &f->b, AZ_S("k"), az_str_n(big, sizeof big), &err) != AZ_EUNAVAIL ||
+	    strcmp(err.reason, "store_full") != 0)
+		return 2;
+	/* the failed upload gave its room back, and nothing is lost */
+	az_buf_init(&b, 100);
+	if (az_store_get(s, &f->b, AZ_S("k"), &b, &err) || !az_str_eqc(az_buf_str(&b), "old") ||
+	    az_store_put(s, &f->b, AZ_S("k"), az_str_n(big, 16 << 10), &err))
+		return 3;
+	az_buf_release(&b);
+	az_store_close(s);
+	return 0;
+}
+
+static void
+test_dir_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(fill_small_disk(f));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* no namespaces on this host */
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void
@@ -667,30 +704,46 @@ test_dir_ping_notices_loss(void **state)
 	assert_int_equal(mkdir(f->root, 0700), 0);
 }
 
-#define BOTH(t) { "dir: " #t, t, setup_dir, teardown, NULL }, \
-	{ "mem: " #t, t, setup_mem, teardown, NULL }
-#define DIR_ONLY(t) { #t, t, setup_dir, teardown, NULL }
+#define BOTH(t)                                                                                    \
+	{"dir: " #t, t, setup_dir, teardown, NULL},                                                \
+	{                                                                                          \
+		"mem: " #t, t, setup_mem, teardown, NULL                                           \
+	}
+#define DIR_ONLY(t)                                                                                \
+	{                                                                                          \
+#t, t, setup_dir, teardown, NULL                                                   \
+	}
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_body_comes_back), BOTH(test_replace_and_empty),
-		BOTH(test_missing), BOTH(test_offsets),
-		BOTH(test_nothing_visible_before_commit),
-		BOTH(test_reader_keeps_its_version), BOTH(test_named_at_the_end),
-		BOTH(test_file_or_directory), BOTH(test_bad_keys),
-		BOTH(test_foreign_bucket_name),
-		BOTH(test_list_is_bytewise_over_whole_keys),
-		BOTH(test_list_one_level), BOTH(test_list_many_in_one_directory),
-		BOTH(test_list_after), BOTH(test_remove),
-		BOTH(test_remove_prefix), BOTH(test_buckets_are_apart),
-		BOTH(test_put_if), BOTH(test_put_if_loses_no_writer),
-		DIR_ONLY(test_dir_files_are_readable_by_group),
-		DIR_ONLY(test_dir_links_lead_nowhere),
-		DIR_ONLY(test_dir_hollow_directories_do_not_count),
-		DIR_ONLY(test_dir_accel), DIR_ONLY(test_dir_leftovers_are_swept),
-		DIR_ONLY(test_dir_ping_notices_loss),
+	    BOTH(test_body_comes_back),
+	    BOTH(test_replace_and_empty),
+	    BOTH(test_missing),
+	    BOTH(test_offsets),
+	    BOTH(test_nothing_visible_before_commit),
+	    BOTH(test_reader_keeps_its_version),
+	    BOTH(test_named_at_the_end),
+	    BOTH(test_file_or_directory),
+	    BOTH(test_bad_keys),
+	    BOTH(test_foreign_bucket_name),
+	    BOTH(test_list_is_bytewise_over_whole_keys),
+	    BOTH(test_list_one_level),
+	    BOTH(test_list_many_in_one_directory),
+	    BOTH(test_list_after),
+	    BOTH(test_remove),
+	    BOTH(test_remove_prefix),
+	    BOTH(test_buckets_are_apart),
+	    BOTH(test_put_if),
+	    BOTH(test_put_if_loses_no_writer),
+	    DIR_ONLY(test_dir_files_are_readable_by_group),
+	    DIR_ONLY(test_dir_links_lead_nowhere),
+	    DIR_ONLY(test_dir_hollow_directories_do_not_count),
+	    DIR_ONLY(test_dir_accel),
+	    DIR_ONLY(test_dir_leftovers_are_swept),
+	    DIR_ONLY(test_dir_full_disk),
+	    DIR_ONLY(test_dir_ping_notices_loss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

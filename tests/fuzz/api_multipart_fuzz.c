@@ -8,8 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define CHECK(x) do { if (!(x)) { \
-	fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
 
 struct log {
 	struct az_buf b;
@@ -59,7 +64,7 @@ on_end(void *arg, struct az_err *err)
 static enum az_code
 run(struct az_str type, struct az_str body, uint32_t seed, struct log *l)
 {
-	struct multipart_sink sink = { on_begin, on_data, on_end, l };
+	struct multipart_sink sink = {on_begin, on_data, on_end, l};
 	struct multipart m;
 	enum az_code rc = multipart_init(&m, type, &sink, NULL);
 
@@ -85,7 +90,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct az_str rest = az_str_n(data, n), type;
-	struct log a = { .open = false };
+	struct log a = {.open = false};
 	enum az_code whole;
 
 	if (!az_str_cut(&rest, '\n', &type))
@@ -93,7 +98,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	az_buf_init(&a.b, 4 << 20);
 	whole = run(type, rest, 0, &a);
 	for (uint32_t seed = 1; seed < 4; seed++) {
-		struct log b = { .open = false };
+		struct log b = {.open = false};
 
 		az_buf_init(&b.b, 4 << 20);
 		CHECK(run(type, rest, seed * (uint32_t)(n + 1), &b) == whole);

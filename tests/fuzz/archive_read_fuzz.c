@@ -11,11 +11,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define CHECK(x) do { if (!(x)) { \
-	fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
 
 struct seen {
-	struct az_buf names;	/* "\n" + path + "\n" each */
+	struct az_buf names; /* "\n" + path + "\n" each */
 	int64_t bytes;
 	bool open;
 };
@@ -70,9 +75,9 @@ on_end(void *arg, struct az_err *err)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct az_archive_limits lim = { 50, 2 << 20, 4 << 20, 100 };
-	struct seen s = { .bytes = 0 };
-	struct az_archive_in in = { on_entry, on_data, on_end, &s };
+	static const struct az_archive_limits lim = {50, 2 << 20, 4 << 20, 100};
+	struct seen s = {.bytes = 0};
+	struct az_archive_in in = {on_entry, on_data, on_end, &s};
 	struct az_err err = AZ_ERR_INIT;
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	enum az_code rc;

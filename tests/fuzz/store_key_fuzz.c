@@ -13,8 +13,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define CHECK(x) do { if (!(x)) { \
-	fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
 
 /* A directory of /tmp and what is in it. */
 static int
@@ -28,8 +33,7 @@ remove_tmp(const char *path)
 }
 
 static void
-put_all(struct az_store *s, const struct az_bucket *b, struct az_str text,
-    enum az_code *codes)
+put_all(struct az_store *s, const struct az_bucket *b, struct az_str text, enum az_code *codes)
 {
 	struct az_str key;
 	size_t i = 0;
@@ -46,9 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct az_str text = az_str_n(data, n), rest, key;
 	struct az_store *s[2];
 	struct az_arena *a = az_arena_new(AZ_MIB(4));
-	enum az_code codes[2][64] = { { AZ_OK } };
-	struct az_store_list q = { .limit = 1 + (int)(n % 5),
-		.one_level = n % 2 };
+	enum az_code codes[2][64] = {{AZ_OK}};
+	struct az_store_list q = {.limit = 1 + (int)(n % 5), .one_level = n % 2};
 	struct stat st;
 	size_t i = 0;
 
@@ -76,14 +79,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		struct az_store_page p[2];
 
 		for (int k = 0; k < 2; k++)
-			CHECK(az_store_list(s[k], &b, &q, a, &p[k], NULL) ==
-			    AZ_OK);
+			CHECK(az_store_list(s[k], &b, &q, a, &p[k], NULL) == AZ_OK);
 		CHECK(p[0].n == p[1].n && az_str_eq(p[0].next, p[1].next));
 		for (size_t j = 0; j < p[0].n; j++) {
 			CHECK(az_str_eq(p[0].objs[j].key, p[1].objs[j].key));
 			CHECK(p[0].objs[j].dir == p[1].objs[j].dir);
-			CHECK(j == 0 || az_str_cmp(p[0].objs[j - 1].key,
-			    p[0].objs[j].key) < 0);
+			CHECK(j == 0 || az_str_cmp(p[0].objs[j - 1].key, p[0].objs[j].key) < 0);
 		}
 		q.after = p[0].next;
 		if (!q.after.n)

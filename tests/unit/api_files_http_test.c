@@ -29,8 +29,8 @@
 static bool engine_away;
 
 static enum az_code
-describe(struct az_engine *e, struct az_str id, struct az_arena *a,
-    struct az_run_info *out, struct az_err *err)
+describe(struct az_engine *e, struct az_str id, struct az_arena *a, struct az_run_info *out,
+    struct az_err *err)
 {
 	(void)e;
 	(void)a;
@@ -63,9 +63,9 @@ ping(struct az_engine *e, struct az_err *err)
 	return engine_away ? az_fail(err, AZ_EUNAVAIL, "test", "away") : AZ_OK;
 }
 
-static const struct az_engine_ops engine_ops = { .name = "test",
-	.describe = describe, .list = list, .ping = ping };
-static struct az_engine engine = { &engine_ops };
+static const struct az_engine_ops engine_ops = {
+    .name = "test", .describe = describe, .list = list, .ping = ping};
+static struct az_engine engine = {&engine_ops};
 
 /* ---- the stack ---- */
 struct fixture {
@@ -90,13 +90,12 @@ setup(void **state, bool dir)
 	if (dir) {
 		strcpy(f->root, "/tmp/azlon-files-XXXXXX");
 		assert_non_null(mkdtemp(f->root));
-		assert_int_equal(az_store_dir_open(f->root, &f->api.store, &err),
-		    AZ_OK);
+		assert_int_equal(az_store_dir_open(f->root, &f->api.store, &err), AZ_OK);
 	} else {
 		assert_int_equal(az_store_mem_open(&f->api.store, &err), AZ_OK);
 	}
-	assert_int_equal(az_auth_open(&(struct az_auth_opts){ .identity = "dev" },
-	    &f->api.auth, &err), AZ_OK);
+	assert_int_equal(
+	    az_auth_open(&(struct az_auth_opts){.identity = "dev"}, &f->api.auth, &err), AZ_OK);
 	f->api.engine = &engine;
 	f->api.upload_bytes = 3 << 20;
 	f->web.w.threads = 24;
@@ -140,14 +139,20 @@ teardown(void **state)
 
 /* head: one header as a parameter, or NULL. The answer is in f->r. */
 static int
-call(struct fixture *f, const char *user, const char *method, const char *path,
-    const char *query, const char *head, const char *type, struct az_str body)
+call(struct fixture *f, const char *user, const char *method, const char *path, const char *query,
+    const char *head, const char *type, struct az_str body)
 {
 	char uid[64], ct[128];
-	const char *params[8] = { "HTTP_HOST=localhost", uid, ct };
-	struct fcgi_req q = { .method = method, .path = path, .query = query,
-		.params = params, .body = body.p, .body_n = body.n,
-		.content_length = body.n ? 0 : strcmp(method, "PUT") ? -1 : 0 };
+	const char *params[8] = {"HTTP_HOST=localhost", uid, ct};
+	struct fcgi_req q = {.method = method,
+	    .path = path,
+	    .query = query,
+	    .params = params,
+	    .body = body.p,
+	    .body_n = body.n,
+	    .content_length = body.n                  ? 0
+			      : strcmp(method, "PUT") ? -1
+						      : 0};
 
 	snprintf(uid, sizeof uid, "HTTP_X_USER_ID=%s", user);
 	snprintf(ct, sizeof ct, "CONTENT_TYPE=%s", type ? type : "");
@@ -178,8 +183,7 @@ json(struct fixture *f)
 	const struct az_json *j = NULL;
 	struct az_err err;
 
-	if (az_json_parse_in(f->a, az_str_n(f->r.body, f->r.body_n),
-	    &az_json_own_limits, &j, &err))
+	if (az_json_parse_in(f->a, az_str_n(f->r.body, f->r.body_n), &az_json_own_limits, &j, &err))
 		fail_msg("%s: %s", err.text, f->r.body);
 	return j;
 }
@@ -204,12 +208,13 @@ tree(struct fixture *f, const char *wid, int n, const char *const *paths)
 
 	az_manifest_init(&m, f->a);
 	for (; *paths; paths++) {
-		struct az_file x = { .path = az_str_c(*paths), .mode = 0644,
-			.modified_ms = 1790000000000 };
+		struct az_file x = {
+		    .path = az_str_c(*paths), .mode = 0644, .modified_ms = 1790000000000};
 		struct az_str body = az_str_c(*paths);
 
-		assert_int_equal(az_blob_put(f->api.store, &f->b, az_str_c(wid),
-		    AZ_S(""), body, x.sha256, &err), AZ_OK);
+		assert_int_equal(
+		    az_blob_put(f->api.store, &f->b, az_str_c(wid), AZ_S(""), body, x.sha256, &err),
+		    AZ_OK);
 		x.size = (int64_t)body.n;
 		assert_int_equal(az_manifest_set(&m, &x, &err), AZ_OK);
 	}
@@ -218,12 +223,11 @@ tree(struct fixture *f, const char *wid, int n, const char *const *paths)
 		az_key_meta(&key, az_str_c(wid), "manifest");
 	else
 		az_key_iter(&key, az_str_c(wid), n, "manifest");
-	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b,
-	    az_buf_str(&key), &err), AZ_OK);
+	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b, az_buf_str(&key), &err), AZ_OK);
 	az_buf_release(&key);
 }
 
-#define PATHS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define PATHS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* ---- runs ---- */
 
@@ -238,10 +242,9 @@ test_list_of_current_and_of_an_iteration(void **state)
 	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
 	files = az_json_get(json(f), "files");
 	assert_int_equal(az_json_len(files), 2);
-	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"),
-	    "d/three.csv"));
-	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "mime"),
-	    "text/csv; charset=utf-8"));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"), "d/three.csv"));
+	assert_true(
+	    az_str_eqc(az_json_gets(az_json_at(files, 0), "mime"), "text/csv; charset=utf-8"));
 	assert_int_equal(get(f, "/files/" DONE, "iteration=1", NULL), 200);
 	assert_non_null(strstr(f->r.body, "\"one\""));
 	assert_int_equal(get(f, "/files/" DONE, "iteration=3", NULL), 404);
@@ -249,8 +252,7 @@ test_list_of_current_and_of_an_iteration(void **state)
 	tree(f, DONE, -1, PATHS("final"));
 	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
 	assert_non_null(strstr(f->r.body, "\"final\""));
-	assert_int_equal(get(f, "/files/" DONE, NULL, "HTTP_ACCEPT=text/plain"),
-	    200);
+	assert_int_equal(get(f, "/files/" DONE, NULL, "HTTP_ACCEPT=text/plain"), 200);
 	assert_non_null(strstr(f->r.body, "└── final (5 bytes)"));
 	assert_int_equal(get(f, "/files/" DONE, "view=tree", NULL), 200);
 	assert_int_equal(get(f, "/files/" DONE, "view=legacy", NULL), 200);
@@ -276,30 +278,27 @@ test_run_without_files_yet(void **state)
 static void
 test_others_runs_do_not_exist(void **state)
 {
-	static const char *const queries[] = { NULL, "format=zip", "view=tree" };
+	static const char *const queries[] = {NULL, "format=zip", "view=tree"};
 	struct fixture *f = *state;
 
 	tree(f, DONE, -1, PATHS("a"));
 	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(call(f, "bob", "GET", "/files/" DONE, queries[i],
-		    NULL, NULL, AZ_S("")), 404);
+		assert_int_equal(
+		    call(f, "bob", "GET", "/files/" DONE, queries[i], NULL, NULL, AZ_S("")), 404);
 		assert_int_equal(get(f, "/files/" BOBS, queries[i], NULL), 404);
 	}
-	assert_int_equal(call(f, "bob", "GET", "/files/" DONE "/a", NULL, NULL,
-	    NULL, AZ_S("")), 404);
-	assert_int_equal(call(f, "bob", "DELETE", "/files/" DONE, NULL, NULL, NULL,
-	    AZ_S("")), 404);
-	assert_int_equal(call(f, "bob", "DELETE", "/files/" DONE "/a", NULL, NULL,
-	    NULL, AZ_S("")), 404);
+	assert_int_equal(
+	    call(f, "bob", "GET", "/files/" DONE "/a", NULL, NULL, NULL, AZ_S("")), 404);
+	assert_int_equal(call(f, "bob", "DELETE", "/files/" DONE, NULL, NULL, NULL, AZ_S("")), 404);
+	assert_int_equal(
+	    call(f, "bob", "DELETE", "/files/" DONE "/a", NULL, NULL, NULL, AZ_S("")), 404);
 	/* alice's prefix is nobody's */
-	assert_int_equal(call(f, "alic", "GET", "/files/" DONE, NULL, NULL, NULL,
-	    AZ_S("")), 404);
+	assert_int_equal(call(f, "alic", "GET", "/files/" DONE, NULL, NULL, NULL, AZ_S("")), 404);
 	/* a legacy route names its user: only to be compared */
 	assert_int_equal(get(f, "/files/" DONE, "legacy_user=bob", NULL), 404);
-	assert_int_equal(get(f, "/files/" DONE "/a", "legacy_user=alice", NULL),
-	    200);
-	assert_int_equal(get(f, "/files/" DONE "/a",
-	    "legacy_user=bob&legacy_user=alice", NULL), 404);
+	assert_int_equal(get(f, "/files/" DONE "/a", "legacy_user=alice", NULL), 200);
+	assert_int_equal(
+	    get(f, "/files/" DONE "/a", "legacy_user=bob&legacy_user=alice", NULL), 404);
 	assert_int_equal(get(f, "/files/../etc/passwd", NULL, NULL), 400);
 	assert_int_equal(get(f, "/files/nonsense", NULL, NULL), 404);
 }
@@ -311,38 +310,35 @@ test_bytes_are_streamed_with_ranges(void **state)
 	char etag[80], head[200];
 
 	tree(f, DONE, -1, PATHS("d/0123456789.txt"));
-	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, NULL),
-	    200);
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, NULL), 200);
 	assert_string_equal(f->r.body, "d/0123456789.txt");
 	strcpy(etag, header(f, "ETag"));
 	assert_int_equal(strlen(etag), 66);
 	assert_string_equal(header(f, "Content-Type"), "text/plain; charset=utf-8");
 	assert_string_equal(header(f, "Content-Length"), "16");
-	assert_string_equal(header(f, "Content-Disposition"),
-	    "inline; filename=\"0123456789.txt\"");
+	assert_string_equal(
+	    header(f, "Content-Disposition"), "inline; filename=\"0123456789.txt\"");
 	snprintf(head, sizeof head, "HTTP_IF_NONE_MATCH=\"x\", %s", etag);
-	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, head),
-	    304);
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL, head), 304);
 	assert_int_equal(f->r.body_n, 0);
 	assert_string_equal(header(f, "ETag"), etag);
-	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL,
-	    "HTTP_RANGE=bytes=2-4"), 206);
+	assert_int_equal(
+	    get(f, "/files/" DONE "/d/0123456789.txt", NULL, "HTTP_RANGE=bytes=2-4"), 206);
 	assert_string_equal(f->r.body, "012");
 	assert_string_equal(header(f, "Content-Range"), "bytes 2-4/16");
-	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", NULL,
-	    "HTTP_RANGE=bytes=16-"), 416);
+	assert_int_equal(
+	    get(f, "/files/" DONE "/d/0123456789.txt", NULL, "HTTP_RANGE=bytes=16-"), 416);
 	assert_string_equal(header(f, "Content-Range"), "bytes */16");
-	assert_int_equal(call(f, "alice", "HEAD", "/files/" DONE
-	    "/d/0123456789.txt", NULL, NULL, NULL, AZ_S("")), 200);
+	assert_int_equal(call(f, "alice", "HEAD", "/files/" DONE "/d/0123456789.txt", NULL, NULL,
+			     NULL, AZ_S("")),
+	    200);
 	assert_int_equal(f->r.body_n, 0);
 	assert_string_equal(header(f, "Content-Length"), "16");
-	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", "download=1",
-	    NULL), 200);
-	assert_string_equal(header(f, "Content-Disposition"),
-	    "attachment; filename=\"0123456789.txt\"");
+	assert_int_equal(get(f, "/files/" DONE "/d/0123456789.txt", "download=1", NULL), 200);
+	assert_string_equal(
+	    header(f, "Content-Disposition"), "attachment; filename=\"0123456789.txt\"");
 	assert_int_equal(get(f, "/files/" DONE "/d", NULL, NULL), 404);
-	assert_int_equal(get(f, "/files/" DONE "/.azlon/manifest", NULL, NULL),
-	    400);
+	assert_int_equal(get(f, "/files/" DONE "/.azlon/manifest", NULL, NULL), 400);
 	assert_int_equal(get(f, "/files/" DONE "/d//x", NULL, NULL), 400);
 }
 
@@ -352,14 +348,12 @@ test_active_files_are_attachments(void **state)
 	struct fixture *f = *state;
 
 	tree(f, DONE, -1, PATHS("a.html", "a.svg", "a.js", "a.xml", "a.png"));
-	for (const char *const *p = PATHS("a.html", "a.svg", "a.js", "a.xml"); *p;
-	    p++) {
+	for (const char *const *p = PATHS("a.html", "a.svg", "a.js", "a.xml"); *p; p++) {
 		char path[200];
 
 		snprintf(path, sizeof path, "/files/" DONE "/%s", *p);
 		assert_int_equal(get(f, path, NULL, NULL), 200);
-		assert_non_null(strstr(header(f, "Content-Disposition"),
-		    "attachment"));
+		assert_non_null(strstr(header(f, "Content-Disposition"), "attachment"));
 	}
 	assert_int_equal(get(f, "/files/" DONE "/a.png", NULL, NULL), 200);
 	assert_non_null(strstr(header(f, "Content-Disposition"), "inline"));
@@ -375,8 +369,7 @@ test_nginx_is_pointed_at_the_bytes(void **state)
 	assert_int_equal(get(f, "/files/" DONE "/a b.txt", NULL, NULL), 200);
 	assert_int_equal(f->r.body_n, 0);
 	az_sha256_hex(AZ_S("a b.txt"), sha);
-	snprintf(want, sizeof want, "/_dir/%s/" DONE "/.azlon/blobs/%s", f->b.name,
-	    sha);
+	snprintf(want, sizeof want, "/_dir/%s/" DONE "/.azlon/blobs/%s", f->b.name, sha);
 	assert_string_equal(header(f, "X-Accel-Redirect"), want);
 	snprintf(want, sizeof want, "\"%s\"", sha);
 	assert_string_equal(header(f, "X-Azlon-ETag"), want);
@@ -414,10 +407,10 @@ on_end(void *arg, struct az_err *err)
 static const char *
 unpack(struct fixture *f)
 {
-	static const struct az_archive_limits lim = { 100, 1 << 20, 1 << 20, 100 };
+	static const struct az_archive_limits lim = {100, 1 << 20, 1 << 20, 100};
 	int fd = memfd_create("a", MFD_CLOEXEC);
 	struct az_buf b;
-	struct az_archive_in in = { on_entry, on_data, on_end, &b };
+	struct az_archive_in in = {on_entry, on_data, on_end, &b};
 	struct az_err err;
 	const char *out;
 
@@ -440,11 +433,10 @@ test_archives(void **state)
 	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 200);
 	assert_string_equal(header(f, "Content-Type"), "application/zip");
 	assert_string_equal(unpack(f), "a=a d/b=d/b d/c=d/c ");
-	assert_int_equal(get(f, "/files/" DONE, "format=tar.gz&prefix=d/", NULL),
-	    200);
+	assert_int_equal(get(f, "/files/" DONE, "format=tar.gz&prefix=d/", NULL), 200);
 	assert_string_equal(unpack(f), "d/b=d/b d/c=d/c ");
-	assert_int_equal(call(f, "alice", "HEAD", "/files/" DONE, "format=zip",
-	    NULL, NULL, AZ_S("")), 200);
+	assert_int_equal(
+	    call(f, "alice", "HEAD", "/files/" DONE, "format=zip", NULL, NULL, AZ_S("")), 200);
 	assert_int_equal(f->r.body_n, 0);
 	assert_int_equal(get(f, "/files/" DONE, "format=rar", NULL), 400);
 	assert_int_equal(get(f, "/files/" OPEN, "format=zip", NULL), 200);
@@ -463,8 +455,7 @@ test_broken_object_breaks_the_archive(void **state)
 	az_sha256_hex(AZ_S("b"), sha);
 	az_buf_init(&key, 1000);
 	az_key_blob(&key, AZ_S(DONE), az_str_c(sha));
-	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key),
-	    &err), AZ_OK);
+	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key), &err), AZ_OK);
 	(void)get(f, "/files/" DONE, "format=zip", NULL);
 	/* what came is no answer that ended well */
 	assert_true(!f->r.ended || f->r.junk);
@@ -472,8 +463,7 @@ test_broken_object_breaks_the_archive(void **state)
 	az_sha256_hex(AZ_S("a"), sha);
 	az_buf_reset(&key);
 	az_key_blob(&key, AZ_S(DONE), az_str_c(sha));
-	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key),
-	    &err), AZ_OK);
+	assert_int_equal(az_store_remove(f->api.store, &f->b, az_buf_str(&key), &err), AZ_OK);
 	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 503);
 	check_problem(f, "store", "store");
 	assert_string_equal(header(f, "Content-Disposition"), "");
@@ -483,29 +473,27 @@ test_broken_object_breaks_the_archive(void **state)
 static void
 test_archives_are_capped(void **state)
 {
-	static const char *const params[] = { "HTTP_HOST=localhost",
-		"HTTP_X_USER_ID=alice", NULL };
-	struct fcgi_req q = { .path = "/files/" DONE, .query = "format=zip",
-		.params = params };
+	static const char *const params[] = {"HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", NULL};
+	struct fcgi_req q = {.path = "/files/" DONE, .query = "format=zip", .params = params};
 	struct fixture *f = *state;
 	size_t n = 8 << 20;
 	char *body = calloc(1, n);
-	struct az_file x = { .path = AZ_S("big"), .size = (int64_t)n };
+	struct az_file x = {.path = AZ_S("big"), .size = (int64_t)n};
 	struct az_manifest m;
 	struct fcgi_resp r[16];
 	struct az_buf key;
 	struct az_err err;
 	int fd[16];
 
-	assert_int_equal(az_blob_put(f->api.store, &f->b, AZ_S(DONE), AZ_S(""),
-	    az_str_n(body, n), x.sha256, &err), AZ_OK);
+	assert_int_equal(az_blob_put(f->api.store, &f->b, AZ_S(DONE), AZ_S(""), az_str_n(body, n),
+			     x.sha256, &err),
+	    AZ_OK);
 	free(body);
 	az_manifest_init(&m, f->a);
 	assert_int_equal(az_manifest_set(&m, &x, &err), AZ_OK);
 	az_buf_init(&key, 1000);
 	az_key_meta(&key, AZ_S(DONE), "manifest");
-	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b,
-	    az_buf_str(&key), &err), AZ_OK);
+	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b, az_buf_str(&key), &err), AZ_OK);
 	az_buf_release(&key);
 	/* clients that stop reading once it began */
 	for (int i = 0; i < 16; i++) {
@@ -531,32 +519,30 @@ static void
 test_removal(void **state)
 {
 	struct fixture *f = *state;
-	struct az_store_list q = { .limit = 100 };
+	struct az_store_list q = {.limit = 100};
 	struct az_store_page p;
 	struct az_err err;
 
 	tree(f, DONE, 1, PATHS("a", "b"));
 	tree(f, DONE, -1, PATHS("a", "b", "c"));
-	assert_int_equal(call(f, "alice", "DELETE", "/files/" OPEN, NULL, NULL,
-	    NULL, AZ_S("")), 409);
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/" OPEN, NULL, NULL, NULL, AZ_S("")), 409);
 	check_problem(f, "not_finished", "cancel");
-	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL,
-	    NULL, AZ_S("")), 204);
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL, NULL, AZ_S("")), 204);
 	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 404);
 	assert_int_equal(get(f, "/files/" DONE "/a", "iteration=1", NULL), 404);
 	assert_int_equal(get(f, "/files/" DONE "/b", "iteration=1", NULL), 200);
-	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL,
-	    NULL, AZ_S("")), 404);
-	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
-	    AZ_OK);
-	assert_int_equal(p.n, 4);	/* two manifests, two blobs */
-	assert_int_equal(call(f, "alice", "DELETE", "/files/" DONE, NULL, NULL,
-	    NULL, AZ_S("")), 204);
-	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
-	    AZ_OK);
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/" DONE "/a", NULL, NULL, NULL, AZ_S("")), 404);
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err), AZ_OK);
+	assert_int_equal(p.n, 4); /* two manifests, two blobs */
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/" DONE, NULL, NULL, NULL, AZ_S("")), 204);
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err), AZ_OK);
 	assert_int_equal(p.n, 0);
-	assert_int_equal(call(f, "alice", "DELETE", "/files/" NONE, NULL, NULL,
-	    NULL, AZ_S("")), 404);
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/" NONE, NULL, NULL, NULL, AZ_S("")), 404);
 }
 
 static void
@@ -566,14 +552,11 @@ test_removal_of_everything(void **state)
 
 	tree(f, DONE, -1, PATHS("a"));
 	any_open = true;
-	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL,
-	    AZ_S("")), 409);
+	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL, AZ_S("")), 409);
 	any_open = false;
-	assert_int_equal(call(f, "bob", "DELETE", "/files", NULL, NULL, NULL,
-	    AZ_S("")), 204);
+	assert_int_equal(call(f, "bob", "DELETE", "/files", NULL, NULL, NULL, AZ_S("")), 204);
 	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 200);
-	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL,
-	    AZ_S("")), 204);
+	assert_int_equal(call(f, "alice", "DELETE", "/files", NULL, NULL, NULL, AZ_S("")), 204);
 	assert_int_equal(get(f, "/files/" DONE "/a", NULL, NULL), 404);
 }
 
@@ -582,20 +565,20 @@ test_removal_of_everything(void **state)
 #define FORM "multipart/form-data; boundary=XX"
 
 static const char form[] =
-"--XX\r\nContent-Disposition: form-data; name=\"user_id\"\r\n\r\nbob\r\n"
-"--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"x.csv\"\r\n\r\n1,2\r\n"
-"--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"caf\xc3\xa9.txt\"\r\n\r\n\r\n"
-"--XX--\r\n";
+    "--XX\r\nContent-Disposition: form-data; name=\"user_id\"\r\n\r\nbob\r\n"
+    "--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"x.csv\"\r\n\r\n1,2\r\n"
+    "--XX\r\nContent-Disposition: form-data; name=\"files\"; "
+    "filename=\"caf\xc3\xa9.txt\"\r\n\r\n\r\n"
+    "--XX--\r\n";
 
 static size_t
 objects(struct fixture *f)
 {
-	struct az_store_list q = { .limit = 1000 };
+	struct az_store_list q = {.limit = 1000};
 	struct az_store_page p;
 	struct az_err err;
 
-	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err),
-	    AZ_OK);
+	assert_int_equal(az_store_list(f->api.store, &f->b, &q, f->a, &p, &err), AZ_OK);
 	return p.n;
 }
 
@@ -607,8 +590,8 @@ test_form_makes_a_set(void **state)
 	char path[128];
 	struct az_str id;
 
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM,
-	    az_str_c(form)), 201);
+	assert_int_equal(
+	    call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM, az_str_c(form)), 201);
 	j = json(f);
 	id = az_json_gets(j, "input_id");
 	assert_true(az_input_id_ok(id));
@@ -618,22 +601,17 @@ test_form_makes_a_set(void **state)
 	assert_int_equal(get(f, path, NULL, NULL), 200);
 	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 2);
 	assert_true(az_str_eq(az_json_gets(json(f), "input_id"), id));
-	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")),
-	    404);
+	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")), 404);
 	strcat(path, "/x.csv");
 	assert_int_equal(get(f, path, NULL, NULL), 200);
 	assert_string_equal(f->r.body, "1,2");
-	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")),
-	    404);
-	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
-	    AZ_S("")), 204);
+	assert_int_equal(call(f, "bob", "GET", path, NULL, NULL, NULL, AZ_S("")), 404);
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL, AZ_S("")), 204);
 	assert_int_equal(get(f, path, NULL, NULL), 404);
 	path[strlen(path) - 6] = '\0';
-	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
-	    AZ_S("")), 204);
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL, AZ_S("")), 204);
 	assert_int_equal(get(f, path, NULL, NULL), 404);
-	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL,
-	    AZ_S("")), 404);
+	assert_int_equal(call(f, "alice", "DELETE", path, NULL, NULL, NULL, AZ_S("")), 404);
 	assert_int_equal(objects(f), 0);
 }
 
@@ -643,12 +621,15 @@ test_legacy_upload_adds_to_the_default_set(void **state)
 	struct fixture *f = *state;
 	const struct az_json *j, *file;
 
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/old.txt",
-	    NULL, NULL, NULL, AZ_S("old")), 201);
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
-	    "view=legacy&legacy_user=bob", NULL, FORM, az_str_c(form)), 404);
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
-	    "view=legacy&legacy_user=alice", NULL, FORM, az_str_c(form)), 200);
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/default/old.txt", NULL, NULL, NULL, AZ_S("old")),
+	    201);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", "view=legacy&legacy_user=bob",
+			     NULL, FORM, az_str_c(form)),
+	    404);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", "view=legacy&legacy_user=alice",
+			     NULL, FORM, az_str_c(form)),
+	    200);
 	j = json(f);
 	assert_true(az_json_is_str(az_json_get(j, "message")));
 	file = az_json_at(az_json_get(j, "files"), 1);
@@ -679,10 +660,9 @@ zip_of(struct fixture *f, const char *const *names, size_t bytes)
 	az_buf_init(&b, 16 << 20);
 	assert_int_equal(az_archive_begin(AZ_ZIP, to_buf, &b, &w, &err), AZ_OK);
 	for (; *names; names++) {
-		assert_int_equal(az_archive_entry(w, az_str_c(*names),
-		    (int64_t)bytes, 0755, 0, &err), AZ_OK);
-		assert_int_equal(az_archive_data(w, az_str_n(body, bytes), &err),
-		    AZ_OK);
+		assert_int_equal(
+		    az_archive_entry(w, az_str_c(*names), (int64_t)bytes, 0755, 0, &err), AZ_OK);
+		assert_int_equal(az_archive_data(w, az_str_n(body, bytes), &err), AZ_OK);
 	}
 	assert_int_equal(az_archive_finish(w, &err), AZ_OK);
 	out = az_arena_str(f->a, az_buf_str(&b));
@@ -698,18 +678,18 @@ test_zip_is_expanded_or_kept(void **state)
 	struct az_str zip = zip_of(f, PATHS("a", "d/b"), 5);
 	const struct az_json *files;
 
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL,
-	    "application/zip", zip), 201);
+	assert_int_equal(
+	    call(f, "alice", "POST", "/files/inputs", NULL, NULL, "application/zip", zip), 201);
 	files = az_json_get(json(f), "files");
 	assert_int_equal(az_json_len(files), 2);
 	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 1), "path"), "d/b"));
 	assert_true(az_json_getb(az_json_at(files, 1), "executable", false));
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs",
-	    "expand=0&name=keep.zip", NULL, "application/zip", zip), 201);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", "expand=0&name=keep.zip", NULL,
+			     "application/zip", zip),
+	    201);
 	files = az_json_get(json(f), "files");
 	assert_int_equal(az_json_len(files), 1);
-	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"),
-	    "keep.zip"));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(files, 0), "path"), "keep.zip"));
 	assert_int_equal(az_json_geti(az_json_at(files, 0), "size", 0), zip.n);
 }
 
@@ -721,12 +701,12 @@ test_archive_inside_a_form_is_expanded(void **state)
 
 	az_buf_init(&b, 1 << 20);
 	az_buf_addc(&b, "--XX\r\nContent-Disposition: form-data; name=a; "
-	    "filename=\"p.zip\"\r\n\r\n");
+			"filename=\"p.zip\"\r\n\r\n");
 	az_buf_adds(&b, zip_of(f, PATHS("in/zip"), 3));
 	az_buf_addc(&b, "\r\n--XX\r\nContent-Disposition: form-data; name=b; "
-	    "filename=\"q\"\r\n\r\nq\r\n--XX--");
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM,
-	    az_buf_str(&b)), 201);
+			"filename=\"q\"\r\n\r\nq\r\n--XX--");
+	assert_int_equal(
+	    call(f, "alice", "POST", "/files/inputs", NULL, NULL, FORM, az_buf_str(&b)), 201);
 	assert_non_null(strstr(f->r.body, "\"in/zip\""));
 	assert_non_null(strstr(f->r.body, "\"q\""));
 	az_buf_release(&b);
@@ -735,42 +715,51 @@ test_archive_inside_a_form_is_expanded(void **state)
 static void
 test_bad_uploads_leave_nothing(void **state)
 {
-	static const struct { const char *type, *body; int status; const char *says; } t[] = {
-		{ "application/zip", "PK\3\4garbage", 400, "zip" },
-		{ "application/zip", "hello", 400, "neither" },
-		{ "text/csv", "1,2", 415, "" },
-		{ "", "1,2", 415, "" },
-		{ FORM, "--XX\r\n", 400, "malformed" },
-		{ FORM, "--XX--", 400, "no file" },
-		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
-		    "--XX\r\nContent-Disposition: form-data; name=a; filename=..\r\n\r\n1\r\n--XX--",
-		    400, ".." },
-		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
-		    "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n2\r\n--XX--",
-		    400, "two files" },
-		/* cut in the middle of the second file */
-		{ FORM, "--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
-		    "--XX\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n2", 400,
-		    "closing boundary" },
+	static const struct {
+		const char *type, *body;
+		int status;
+		const char *says;
+	} t[] = {
+	    {"application/zip", "PK\3\4garbage", 400, "zip"},
+	    {"application/zip", "hello", 400, "neither"},
+	    {"text/csv", "1,2", 415, ""},
+	    {"", "1,2", 415, ""},
+	    {FORM, "--XX\r\n", 400, "malformed"},
+	    {FORM, "--XX--", 400, "no file"},
+	    {FORM,
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=..\r\n\r\n1\r\n--XX--",
+		400, ".."},
+	    {FORM,
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n2\r\n--XX--",
+		400, "two files"},
+	    /* cut in the middle of the second file */
+	    {FORM,
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=ok\r\n\r\n1\r\n"
+		"--XX\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n2",
+		400, "closing boundary"},
 	};
 	struct fixture *f = *state;
-	const char *big[] = { "a", "b", NULL };
+	const char *big[] = {"a", "b", NULL};
 
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		int got = call(f, "alice", "POST", "/files/inputs", NULL, NULL,
-		    t[i].type, az_str_c(t[i].body));
+		int got = call(f, "alice", "POST", "/files/inputs", NULL, NULL, t[i].type,
+		    az_str_c(t[i].body));
 
 		if (got != t[i].status || !strstr(f->r.body, t[i].says))
 			fail_msg("%s: %d %s", t[i].body, got, f->r.body);
 		assert_int_equal(objects(f), 0);
 	}
 	/* past the limit of 3 MiB, as one and in total; a bomb */
-	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL,
-	    "application/zip", zip_of(f, big, 2 << 20)), 413);
+	assert_int_equal(call(f, "alice", "POST", "/files/inputs", NULL, NULL, "application/zip",
+			     zip_of(f, big, 2 << 20)),
+	    413);
 	check_problem(f, "too_large", "3145728");
 	assert_int_equal(objects(f), 0);
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/big", NULL,
-	    NULL, NULL, zip_of(f, PATHS("a"), 4 << 20)), 413);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/big", NULL, NULL, NULL,
+			     zip_of(f, PATHS("a"), 4 << 20)),
+	    413);
 	assert_int_equal(objects(f), 0);
 }
 
@@ -780,33 +769,38 @@ test_put_replaces_and_reads_back(void **state)
 	struct fixture *f = *state;
 	char etag[80];
 
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d/a.txt",
-	    NULL, NULL, NULL, AZ_S("one")), 201);
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/default/d/a.txt", NULL, NULL, NULL, AZ_S("one")),
+	    201);
 	strcpy(etag, header(f, "ETag"));
 	assert_int_equal(get(f, "/files/inputs/default/d/a.txt", NULL, NULL), 200);
 	assert_string_equal(f->r.body, "one");
 	assert_string_equal(header(f, "ETag"), etag);
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d/a.txt",
-	    NULL, NULL, NULL, AZ_S("two!")), 201);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d/a.txt", NULL, NULL, NULL,
+			     AZ_S("two!")),
+	    201);
 	assert_int_equal(get(f, "/files/inputs/default/d/a.txt", NULL, NULL), 200);
 	assert_string_equal(f->r.body, "two!");
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/empty",
-	    NULL, NULL, NULL, AZ_S("")), 201);
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/default/empty", NULL, NULL, NULL, AZ_S("")),
+	    201);
 	/* a directory is not a file; bad names; sets that are none */
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/d", NULL,
-	    NULL, NULL, AZ_S("x")), 400);
-	assert_int_equal(call(f, "alice", "PUT",
-	    "/files/inputs/default/.azlon/manifest", NULL, NULL, NULL, AZ_S("x")),
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/default/d", NULL, NULL, NULL, AZ_S("x")), 400);
+	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/.azlon/manifest", NULL,
+			     NULL, NULL, AZ_S("x")),
 	    400);
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/other/x", NULL,
-	    NULL, NULL, AZ_S("x")), 404);
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/other/x", NULL, NULL, NULL, AZ_S("x")), 404);
 	assert_int_equal(get(f, "/files/inputs/default", NULL, NULL), 200);
 	assert_int_equal(az_json_len(az_json_get(json(f), "files")), 2);
 	/* equal contents share a blob; removing one keeps the other */
-	assert_int_equal(call(f, "alice", "PUT", "/files/inputs/default/twin", NULL,
-	    NULL, NULL, AZ_S("two!")), 201);
-	assert_int_equal(call(f, "alice", "DELETE", "/files/inputs/default/d/a.txt",
-	    NULL, NULL, NULL, AZ_S("")), 204);
+	assert_int_equal(
+	    call(f, "alice", "PUT", "/files/inputs/default/twin", NULL, NULL, NULL, AZ_S("two!")),
+	    201);
+	assert_int_equal(
+	    call(f, "alice", "DELETE", "/files/inputs/default/d/a.txt", NULL, NULL, NULL, AZ_S("")),
+	    204);
 	assert_int_equal(get(f, "/files/inputs/default/twin", NULL, NULL), 200);
 	assert_string_equal(f->r.body, "two!");
 }
@@ -823,11 +817,10 @@ put_many(void *arg)
 
 	for (int k = 0; k < 8; k++) {
 		char path[64];
-		const char *params[] = { "HTTP_HOST=localhost",
-			"HTTP_X_USER_ID=alice", NULL };
-		struct fcgi_req q = { .method = "PUT", .path = path,
-			.params = params, .body = "x", .body_n = 1 };
-		struct fcgi_resp r = { 0 };
+		const char *params[] = {"HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", NULL};
+		struct fcgi_req q = {
+		    .method = "PUT", .path = path, .params = params, .body = "x", .body_n = 1};
+		struct fcgi_resp r = {0};
 
 		snprintf(path, sizeof path, "/files/inputs/default/%d-%d", p->i, k);
 		if (!fcgi_peer_call(p->f->web.path, &q, &r) || r.status != 201)
@@ -845,7 +838,7 @@ test_puts_at_once_all_arrive(void **state)
 	pthread_t t[4];
 
 	for (int i = 0; i < 4; i++) {
-		p[i] = (struct putter){ f, i, 0 };
+		p[i] = (struct putter){f, i, 0};
 		assert_int_equal(pthread_create(&t[i], NULL, put_many, &p[i]), 0);
 	}
 	for (int i = 0; i < 4; i++) {
@@ -867,8 +860,8 @@ test_health(void **state)
 	assert_int_equal(get(f, "/files/health/ready", NULL, NULL), 503);
 	assert_non_null(strstr(f->r.body, "\"engine\":\"down\""));
 	assert_int_equal(get(f, "/files/health/live", NULL, NULL), 200);
-	assert_int_equal(call(f, "alice", "PATCH", "/files/" DONE, NULL, NULL, NULL,
-	    AZ_S("")), 405);
+	assert_int_equal(
+	    call(f, "alice", "PATCH", "/files/" DONE, NULL, NULL, NULL, AZ_S("")), 405);
 }
 
 #define MEM(t) cmocka_unit_test_setup_teardown(t, setup_mem, teardown)
@@ -878,26 +871,28 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		MEM(test_list_of_current_and_of_an_iteration),
-		MEM(test_run_without_files_yet),
-		MEM(test_others_runs_do_not_exist),
-		MEM(test_bytes_are_streamed_with_ranges),
-		MEM(test_active_files_are_attachments),
-		DIR(test_nginx_is_pointed_at_the_bytes),
-		MEM(test_archives), DIR(test_archives),
-		MEM(test_broken_object_breaks_the_archive),
-		MEM(test_archives_are_capped),
-		MEM(test_removal), DIR(test_removal),
-		MEM(test_removal_of_everything),
-		MEM(test_form_makes_a_set),
-		MEM(test_legacy_upload_adds_to_the_default_set),
-		MEM(test_zip_is_expanded_or_kept),
-		MEM(test_archive_inside_a_form_is_expanded),
-		MEM(test_bad_uploads_leave_nothing),
-		DIR(test_bad_uploads_leave_nothing),
-		MEM(test_put_replaces_and_reads_back),
-		DIR(test_puts_at_once_all_arrive),
-		MEM(test_health),
+	    MEM(test_list_of_current_and_of_an_iteration),
+	    MEM(test_run_without_files_yet),
+	    MEM(test_others_runs_do_not_exist),
+	    MEM(test_bytes_are_streamed_with_ranges),
+	    MEM(test_active_files_are_attachments),
+	    DIR(test_nginx_is_pointed_at_the_bytes),
+	    MEM(test_archives),
+	    DIR(test_archives),
+	    MEM(test_broken_object_breaks_the_archive),
+	    MEM(test_archives_are_capped),
+	    MEM(test_removal),
+	    DIR(test_removal),
+	    MEM(test_removal_of_everything),
+	    MEM(test_form_makes_a_set),
+	    MEM(test_legacy_upload_adds_to_the_default_set),
+	    MEM(test_zip_is_expanded_or_kept),
+	    MEM(test_archive_inside_a_form_is_expanded),
+	    MEM(test_bad_uploads_leave_nothing),
+	    DIR(test_bad_uploads_leave_nothing),
+	    MEM(test_put_replaces_and_reads_back),
+	    DIR(test_puts_at_once_all_arrive),
+	    MEM(test_health),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

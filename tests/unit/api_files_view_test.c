@@ -13,8 +13,8 @@ static struct az_manifest m;
 static void
 add(const char *path, int64_t size)
 {
-	struct az_file f = { .path = az_str_c(path), .size = size, .mode = 0644,
-		.modified_ms = 1790000000000 };
+	struct az_file f = {
+	    .path = az_str_c(path), .size = size, .mode = 0644, .modified_ms = 1790000000000};
 	struct az_err err;
 
 	az_sha256_hex(az_str_c(path), f.sha256);
@@ -50,21 +50,19 @@ test_drawn_tree(void **state)
 	(void)state;
 	az_buf_init(&b, 4096);
 	files_view_drawn(&m, AZ_S(""), AZ_S("run"), &b);
-	assert_string_equal(b.p,
-	    "run\n"
-	    "├── a.b (3 bytes)\n"
-	    "├── a/\n"
-	    "│   ├── b.txt (1 bytes)\n"
-	    "│   └── c/\n"
-	    "│       └── d.txt (2 bytes)\n"
-	    "└── main.py (4 bytes)\n");
+	assert_string_equal(b.p, "run\n"
+				 "├── a.b (3 bytes)\n"
+				 "├── a/\n"
+				 "│   ├── b.txt (1 bytes)\n"
+				 "│   └── c/\n"
+				 "│       └── d.txt (2 bytes)\n"
+				 "└── main.py (4 bytes)\n");
 	az_buf_reset(&b);
 	files_view_drawn(&m, AZ_S("a/c/"), AZ_S("run"), &b);
-	assert_string_equal(b.p,
-	    "run\n"
-	    "└── a/\n"
-	    "    └── c/\n"
-	    "        └── d.txt (2 bytes)\n");
+	assert_string_equal(b.p, "run\n"
+				 "└── a/\n"
+				 "    └── c/\n"
+				 "        └── d.txt (2 bytes)\n");
 	az_buf_reset(&b);
 	files_view_drawn(&m, AZ_S("nothing"), AZ_S("run"), &b);
 	assert_string_equal(b.p, "run\n");
@@ -81,8 +79,8 @@ test_json_tree(void **state)
 	(void)state;
 	az_buf_init(&b, 1 << 16);
 	files_view_tree(&m, AZ_S(""), &b);
-	assert_int_equal(az_json_parse_in(arena, az_buf_str(&b),
-	    &az_json_own_limits, &j, &err), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_buf_str(&b), &az_json_own_limits, &j, &err), AZ_OK);
 	tree = az_json_get(j, "tree");
 	assert_int_equal(az_json_len(tree), 3);
 	assert_true(az_str_eqc(az_json_gets(az_json_at(tree, 0), "name"), "a.b"));
@@ -109,7 +107,8 @@ test_deepest_tree_is_valid_json(void **state)
 	az_buf_init(&b, 1 << 16);
 	files_view_tree(&m, AZ_S("1/"), &b);
 	assert_int_equal(az_json_parse_in(arena, az_buf_str(&b),
-	    &(struct az_json_limits){ 1 << 16, 64, 10000 }, &j, &err), AZ_OK);
+			     &(struct az_json_limits){1 << 16, 64, 10000}, &j, &err),
+	    AZ_OK);
 	az_buf_release(&b);
 }
 
@@ -122,7 +121,7 @@ test_legacy_view(void **state)
 	az_buf_init(&b, 1 << 16);
 	files_view_legacy(&m, &b);
 	assert_non_null(strstr(b.p, "{\"name\":\"d.txt\",\"path\":\"a/c/d.txt\","
-	    "\"extension\":\".txt\",\"size\":2}"));
+				    "\"extension\":\".txt\",\"size\":2}"));
 	assert_int_equal(b.p[0], '[');
 	az_buf_release(&b);
 }
@@ -144,16 +143,18 @@ test_pages(void **state)
 			const struct az_json *j, *f;
 
 			az_buf_init(&b, 1 << 16);
-			assert_int_equal(files_view_page(&m, "input_id", AZ_S("x"),
-			    AZ_S(""), limit, cursor, &b, &err), AZ_OK);
-			assert_int_equal(az_json_parse_in(arena, az_buf_str(&b),
-			    &az_json_own_limits, &j, &err), AZ_OK);
+			assert_int_equal(files_view_page(&m, "input_id", AZ_S("x"), AZ_S(""), limit,
+					     cursor, &b, &err),
+			    AZ_OK);
+			assert_int_equal(
+			    az_json_parse_in(arena, az_buf_str(&b), &az_json_own_limits, &j, &err),
+			    AZ_OK);
 			assert_true(az_str_eqc(az_json_gets(j, "input_id"), "x"));
 			f = az_json_get(j, "files");
 			assert_true(az_json_len(f) <= limit);
 			for (size_t i = 0; i < az_json_len(f); i++)
-				az_buf_addf(&seen, "%.*s ", AZ_FMT(az_json_gets(
-				    az_json_at(f, i), "path")));
+				az_buf_addf(
+				    &seen, "%.*s ", AZ_FMT(az_json_gets(az_json_at(f, i), "path")));
 			cursor = az_json_gets(j, "next_cursor");
 			az_buf_release(&b);
 			assert_true(++pages < 10);
@@ -162,27 +163,29 @@ test_pages(void **state)
 		az_buf_release(&seen);
 	}
 	az_buf_init(&b, 1 << 16);
-	assert_int_equal(files_view_page(&m, NULL, AZ_S(""), AZ_S(""), 1,
-	    AZ_S("!!"), &b, &err), AZ_EINVAL);
-	assert_int_equal(files_view_page(&m, NULL, AZ_S(""), AZ_S(""), 1,
-	    AZ_S("YWJj"), &b, &err), AZ_EINVAL);
+	assert_int_equal(
+	    files_view_page(&m, NULL, AZ_S(""), AZ_S(""), 1, AZ_S("!!"), &b, &err), AZ_EINVAL);
+	assert_int_equal(
+	    files_view_page(&m, NULL, AZ_S(""), AZ_S(""), 1, AZ_S("YWJj"), &b, &err), AZ_EINVAL);
 	az_buf_release(&b);
 }
 
 static void
 test_disposition(void **state)
 {
-	static const struct { const char *name, *want; } t[] = {
-		{ "a b.csv", "attachment; filename=\"a b.csv\"" },
-		{ "a\"b\\c.txt", "attachment; filename=\"a_b_c.txt\"; "
-		    "filename*=UTF-8''a%22b%5Cc.txt" },
-		{ "caf\xc3\xa9.txt", "attachment; filename=\"caf_.txt\"; "
-		    "filename*=UTF-8''caf%C3%A9.txt" },
-		{ "x\r\nSet-Cookie: a", "attachment; filename=\"x__Set-Cookie: a\"; "
-		    "filename*=UTF-8''x%0D%0ASet-Cookie%3A%20a" },
-		{ "50%.txt", "attachment; filename=\"50_.txt\"; "
-		    "filename*=UTF-8''50%25.txt" },
-		{ "it's.txt", "attachment; filename=\"it's.txt\"" },
+	static const struct {
+		const char *name, *want;
+	} t[] = {
+	    {"a b.csv", "attachment; filename=\"a b.csv\""},
+	    {"a\"b\\c.txt", "attachment; filename=\"a_b_c.txt\"; "
+			    "filename*=UTF-8''a%22b%5Cc.txt"},
+	    {"caf\xc3\xa9.txt", "attachment; filename=\"caf_.txt\"; "
+				"filename*=UTF-8''caf%C3%A9.txt"},
+	    {"x\r\nSet-Cookie: a", "attachment; filename=\"x__Set-Cookie: a\"; "
+				   "filename*=UTF-8''x%0D%0ASet-Cookie%3A%20a"},
+	    {"50%.txt", "attachment; filename=\"50_.txt\"; "
+			"filename*=UTF-8''50%25.txt"},
+	    {"it's.txt", "attachment; filename=\"it's.txt\""},
 	};
 	struct az_buf b;
 
@@ -214,32 +217,32 @@ test_range(void **state)
 		enum files_range want;
 		int64_t from, n;
 	} t[] = {
-		{ "bytes=0-0", 10, FILES_PART, 0, 1 },
-		{ "bytes=2-5", 10, FILES_PART, 2, 4 },
-		{ "bytes=5-", 10, FILES_PART, 5, 5 },
-		{ "bytes=5-99", 10, FILES_PART, 5, 5 },
-		{ "bytes=-3", 10, FILES_PART, 7, 3 },
-		{ "bytes=-99", 10, FILES_PART, 0, 10 },
-		{ "bytes=10-", 10, FILES_NOT_THERE, 0, 10 },
-		{ "bytes=-0", 10, FILES_NOT_THERE, 0, 10 },
-		{ "bytes=0-", 0, FILES_NOT_THERE, 0, 0 },
-		{ "bytes=-5", 0, FILES_NOT_THERE, 0, 0 },
-		{ "bytes=5-2", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=0-1,4-5", 10, FILES_WHOLE, 0, 10 },
-		{ "lines=0-1", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=--1", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=a-b", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=9223372036854775808-", 10, FILES_WHOLE, 0, 10 },
-		{ "bytes=0-9223372036854775807", 10, FILES_PART, 0, 10 },
+	    {"bytes=0-0", 10, FILES_PART, 0, 1},
+	    {"bytes=2-5", 10, FILES_PART, 2, 4},
+	    {"bytes=5-", 10, FILES_PART, 5, 5},
+	    {"bytes=5-99", 10, FILES_PART, 5, 5},
+	    {"bytes=-3", 10, FILES_PART, 7, 3},
+	    {"bytes=-99", 10, FILES_PART, 0, 10},
+	    {"bytes=10-", 10, FILES_NOT_THERE, 0, 10},
+	    {"bytes=-0", 10, FILES_NOT_THERE, 0, 10},
+	    {"bytes=0-", 0, FILES_NOT_THERE, 0, 0},
+	    {"bytes=-5", 0, FILES_NOT_THERE, 0, 0},
+	    {"bytes=5-2", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=0-1,4-5", 10, FILES_WHOLE, 0, 10},
+	    {"lines=0-1", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=--1", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=a-b", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=9223372036854775808-", 10, FILES_WHOLE, 0, 10},
+	    {"bytes=0-9223372036854775807", 10, FILES_PART, 0, 10},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
 		int64_t from, n;
 
-		assert_int_equal(files_range(az_str_c(t[i].header), t[i].size,
-		    &from, &n), t[i].want);
+		assert_int_equal(
+		    files_range(az_str_c(t[i].header), t[i].size, &from, &n), t[i].want);
 		if (t[i].want != FILES_NOT_THERE) {
 			assert_int_equal(from, t[i].from);
 			assert_int_equal(n, t[i].n);
@@ -265,9 +268,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_drawn_tree), T(test_json_tree),
-		T(test_deepest_tree_is_valid_json), T(test_legacy_view),
-		T(test_pages), T(test_disposition), T(test_range), T(test_etag),
+	    T(test_drawn_tree),
+	    T(test_json_tree),
+	    T(test_deepest_tree_is_valid_json),
+	    T(test_legacy_view),
+	    T(test_pages),
+	    T(test_disposition),
+	    T(test_range),
+	    T(test_etag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,10 +37,9 @@ on_end(void *arg, struct az_err *err)
 
 /* In pieces of step bytes. */
 static enum az_code
-parse(const char *type, struct az_str body, size_t step, struct az_buf *out,
-    struct az_err *err)
+parse(const char *type, struct az_str body, size_t step, struct az_buf *out, struct az_err *err)
 {
-	struct multipart_sink sink = { on_begin, on_data, on_end, out };
+	struct multipart_sink sink = {on_begin, on_data, on_end, out};
 	struct multipart m;
 	enum az_code rc = multipart_init(&m, az_str_c(type), &sink, err);
 
@@ -65,40 +64,43 @@ parse(const char *type, struct az_str body, size_t step, struct az_buf *out,
 static void
 test_good_forms(void **state)
 {
-	static const struct { const char *type, *body, *want; } t[] = {
-		{ TYPE, "--XX\r\n" CD "name=\"a\"\r\n\r\nv\r\n--XX--\r\n", "[a]v[/]" },
-		{ TYPE, "--XX\r\n" CD "name=\"f\"; filename=\"x.csv\"\r\n"
-		    "Content-Type: text/csv\r\n\r\n1,2\r\n3\r\n\r\n--XX\r\n"
-		    CD "name=b\r\n\r\n\r\n--XX--", "[f|x.csv|text/csv]1,2\r\n3\r\n[/][b][/]" },
-		/* no parts; an empty part whose boundary follows at once */
-		{ TYPE, "--XX--", "" },
-		{ TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\n--XX--", "[a][/]" },
-		/* preamble, epilogue, blanks behind a boundary */
-		{ TYPE, "hello\r\n--XX  \t\r\n" CD "name=a\r\n\r\nv\r\n--XX--\r\nbye --XX",
-		    "[a]v[/]" },
-		/* what only looks like the boundary is data */
-		{ TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\r\n\r\n-\r\n--\r\n--X\r\n--Y--XX\r\n--XX--",
-		    "[a]\r\r\n\r\n-\r\n--\r\n--X\r\n--Y--XX[/]" },
-		{ TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\r\n--XX--", "[a]\r[/]" },
-		/* names */
-		{ TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"C:\\dir\\x.txt\"\r\n\r\n\r\n--XX--",
-		    "[a|x.txt][/]" },
-		{ TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"d/e/x.txt\"\r\n\r\n\r\n--XX--",
-		    "[a|x.txt][/]" },
-		{ TYPE, "--XX\r\n" CD "name=\"a%22b%0D%0Ac%41\"\r\n\r\n\r\n--XX--",
-		    "[a\"b\r\nc%41][/]" },
-		{ TYPE, "--XX\r\n" CD "name=\"a\\\"b\"; filename=\"q;\\\".txt\"\r\n\r\n\r\n--XX--",
-		    "[a\"b|q;\".txt][/]" },
-		{ TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"\"\r\n\r\n\r\n--XX--", "[a|][/]" },
-		{ TYPE, "--XX\r\n" CD "name=a; filename=\"x\"; filename*=UTF-8''evil\r\n\r\n\r\n--XX--",
-		    "[a|x][/]" },
-		{ TYPE, "--XX\r\ncontent-disposition:form-data;NAME=a\r\nX-Other: 1\r\n\r\nv\r\n--XX--",
-		    "[a]v[/]" },
-		/* boundaries */
-		{ "Multipart/Form-Data; charset=x; boundary=\"a b\"",
-		    "--a b\r\n" CD "name=a\r\n\r\nv\r\n--a b--", "[a]v[/]" },
-		{ "multipart/form-data; boundary=----012345678901234567890123456789012345678901234567890123456789012345",
-		    "------012345678901234567890123456789012345678901234567890123456789012345--", "" },
+	static const struct {
+		const char *type, *body, *want;
+	} t[] = {
+	    {TYPE, "--XX\r\n" CD "name=\"a\"\r\n\r\nv\r\n--XX--\r\n", "[a]v[/]"},
+	    {TYPE,
+		"--XX\r\n" CD "name=\"f\"; filename=\"x.csv\"\r\n"
+		"Content-Type: text/csv\r\n\r\n1,2\r\n3\r\n\r\n--XX\r\n" CD
+		"name=b\r\n\r\n\r\n--XX--",
+		"[f|x.csv|text/csv]1,2\r\n3\r\n[/][b][/]"},
+	    /* no parts; an empty part whose boundary follows at once */
+	    {TYPE, "--XX--", ""},
+	    {TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\n--XX--", "[a][/]"},
+	    /* preamble, epilogue, blanks behind a boundary */
+	    {TYPE, "hello\r\n--XX  \t\r\n" CD "name=a\r\n\r\nv\r\n--XX--\r\nbye --XX", "[a]v[/]"},
+	    /* what only looks like the boundary is data */
+	    {TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\r\n\r\n-\r\n--\r\n--X\r\n--Y--XX\r\n--XX--",
+		"[a]\r\r\n\r\n-\r\n--\r\n--X\r\n--Y--XX[/]"},
+	    {TYPE, "--XX\r\n" CD "name=a\r\n\r\n\r\r\n--XX--", "[a]\r[/]"},
+	    /* names */
+	    {TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"C:\\dir\\x.txt\"\r\n\r\n\r\n--XX--",
+		"[a|x.txt][/]"},
+	    {TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"d/e/x.txt\"\r\n\r\n\r\n--XX--",
+		"[a|x.txt][/]"},
+	    {TYPE, "--XX\r\n" CD "name=\"a%22b%0D%0Ac%41\"\r\n\r\n\r\n--XX--", "[a\"b\r\nc%41][/]"},
+	    {TYPE, "--XX\r\n" CD "name=\"a\\\"b\"; filename=\"q;\\\".txt\"\r\n\r\n\r\n--XX--",
+		"[a\"b|q;\".txt][/]"},
+	    {TYPE, "--XX\r\n" CD "name=\"a\"; filename=\"\"\r\n\r\n\r\n--XX--", "[a|][/]"},
+	    {TYPE, "--XX\r\n" CD "name=a; filename=\"x\"; filename*=UTF-8''evil\r\n\r\n\r\n--XX--",
+		"[a|x][/]"},
+	    {TYPE, "--XX\r\ncontent-disposition:form-data;NAME=a\r\nX-Other: 1\r\n\r\nv\r\n--XX--",
+		"[a]v[/]"},
+	    /* boundaries */
+	    {"Multipart/Form-Data; charset=x; boundary=\"a b\"",
+		"--a b\r\n" CD "name=a\r\n\r\nv\r\n--a b--", "[a]v[/]"},
+	    {"multipart/form-data; "
+	     "boundary=----012345678901234567890123456789012345678901234567890123456789012345",
+		"------012345678901234567890123456789012345678901234567890123456789012345--", ""},
 	};
 
 	(void)state;
@@ -118,30 +120,34 @@ test_good_forms(void **state)
 static void
 test_bad_forms(void **state)
 {
-	static const struct { const char *type, *body; enum az_code want; } t[] = {
-		{ "text/plain", "", AZ_ETYPE },
-		{ "", "", AZ_ETYPE },
-		{ "multipart/mixed; boundary=XX", "", AZ_ETYPE },
-		{ "multipart/form-data", "", AZ_EINVAL },
-		{ "multipart/form-data; boundary=", "", AZ_EINVAL },
-		{ "multipart/form-data; boundary=\"XX", "", AZ_EINVAL },
-		{ "multipart/form-data; boundary=\"X\rX\"", "", AZ_EINVAL },
-		{ "multipart/form-data; boundary=\"X \"", "", AZ_EINVAL },
-		{ "multipart/form-data; boundary=01234567890123456789012345678901234567890123456789012345678901234567890",
-		    "", AZ_EINVAL },
-		{ TYPE, "", AZ_EINVAL },
-		{ TYPE, "no boundary at all", AZ_EINVAL },
-		{ TYPE, "--XX", AZ_EINVAL },
-		{ TYPE, "--XX-", AZ_EINVAL },
-		{ TYPE, "--XX\r\n" CD "name=a\r\n\r\nv", AZ_EINVAL },
-		{ TYPE, "--XX\r\n" CD "name=a\r\n\r\nv\r\n--XX\r\n", AZ_EINVAL },
-		{ TYPE, "--XXY\r\n" CD "name=a\r\n\r\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\n\r\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\n" CD "filename=x\r\n\r\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\nContent-Disposition: attachment; name=a\r\n\r\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\n" CD "name=a\n\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\n" CD "name=a\rX: y\r\n\r\nv\r\n--XX--", AZ_EINVAL },
-		{ TYPE, "--XX\r\nnonsense\r\n\r\nv\r\n--XX--", AZ_EINVAL },
+	static const struct {
+		const char *type, *body;
+		enum az_code want;
+	} t[] = {
+	    {"text/plain", "", AZ_ETYPE},
+	    {"", "", AZ_ETYPE},
+	    {"multipart/mixed; boundary=XX", "", AZ_ETYPE},
+	    {"multipart/form-data", "", AZ_EINVAL},
+	    {"multipart/form-data; boundary=", "", AZ_EINVAL},
+	    {"multipart/form-data; boundary=\"XX", "", AZ_EINVAL},
+	    {"multipart/form-data; boundary=\"X\rX\"", "", AZ_EINVAL},
+	    {"multipart/form-data; boundary=\"X \"", "", AZ_EINVAL},
+	    {"multipart/form-data; "
+	     "boundary=01234567890123456789012345678901234567890123456789012345678901234567890",
+		"", AZ_EINVAL},
+	    {TYPE, "", AZ_EINVAL},
+	    {TYPE, "no boundary at all", AZ_EINVAL},
+	    {TYPE, "--XX", AZ_EINVAL},
+	    {TYPE, "--XX-", AZ_EINVAL},
+	    {TYPE, "--XX\r\n" CD "name=a\r\n\r\nv", AZ_EINVAL},
+	    {TYPE, "--XX\r\n" CD "name=a\r\n\r\nv\r\n--XX\r\n", AZ_EINVAL},
+	    {TYPE, "--XXY\r\n" CD "name=a\r\n\r\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\n\r\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\n" CD "filename=x\r\n\r\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\nContent-Disposition: attachment; name=a\r\n\r\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\n" CD "name=a\n\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\n" CD "name=a\rX: y\r\n\r\nv\r\n--XX--", AZ_EINVAL},
+	    {TYPE, "--XX\r\nnonsense\r\n\r\nv\r\n--XX--", AZ_EINVAL},
 	};
 
 	(void)state;
@@ -154,8 +160,7 @@ test_bad_forms(void **state)
 			az_buf_init(&out, 4096);
 			rc = parse(t[i].type, az_str_c(t[i].body), step, &out, &err);
 			if (rc != t[i].want)
-				fail_msg("%s | %s: %s", t[i].type, t[i].body,
-				    az_code_name(rc));
+				fail_msg("%s | %s: %s", t[i].type, t[i].body, az_code_name(rc));
 			az_buf_release(&out);
 		}
 }
@@ -214,9 +219,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good_forms),
-		cmocka_unit_test(test_bad_forms),
-		cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_good_forms),
+	    cmocka_unit_test(test_bad_forms),
+	    cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

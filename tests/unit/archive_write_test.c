@@ -36,8 +36,8 @@ to_fd(void *arg, struct az_str b, struct az_err *err)
 {
 	int *to = arg;
 
-	return az_write_all(*to, b.p, b.n) < 0 ?
-	    az_fail_errno(err, AZ_EIO, "test", "write") : AZ_OK;
+	return az_write_all(*to, b.p, b.n) < 0 ? az_fail_errno(err, AZ_EIO, "test", "write")
+					       : AZ_OK;
 }
 
 static int
@@ -60,13 +60,11 @@ add(struct az_archive_writer *w, const char *name, const char *body, unsigned mo
 	struct az_err err;
 	struct az_str b = az_str_c(body);
 
-	assert_int_equal(az_archive_entry(w, az_str_c(name), (int64_t)b.n, mode,
-	    1600000000000, &err), AZ_OK);
+	assert_int_equal(
+	    az_archive_entry(w, az_str_c(name), (int64_t)b.n, mode, 1600000000000, &err), AZ_OK);
 	/* in two pieces */
-	assert_int_equal(az_archive_data(w, az_str_sub(b, 0, b.n / 2), &err),
-	    AZ_OK);
-	assert_int_equal(az_archive_data(w, az_str_sub(b, b.n / 2, b.n), &err),
-	    AZ_OK);
+	assert_int_equal(az_archive_data(w, az_str_sub(b, 0, b.n / 2), &err), AZ_OK);
+	assert_int_equal(az_archive_data(w, az_str_sub(b, b.n / 2, b.n), &err), AZ_OK);
 }
 
 static void
@@ -88,13 +86,15 @@ test_python_reads_zip(void **state)
 	(void)state;
 	write_three(AZ_ZIP);
 	assert_int_equal(python("import sys, zipfile\n"
-	    "z = zipfile.ZipFile(sys.argv[1])\n"
-	    "assert z.testzip() is None\n"
-	    "assert z.namelist() == ['b/main.py', 'b/\\u00e9 \\u6f22.txt', 'empty'], z.namelist()\n"
-	    "assert z.read('b/main.py') == b'print(1)\\n'\n"
-	    "assert z.read('empty') == b''\n"
-	    "assert z.infolist()[0].external_attr >> 16 & 0o777 == 0o755\n"
-	    "assert all(i.compress_type == 0 for i in z.infolist())\n"), 0);
+				"z = zipfile.ZipFile(sys.argv[1])\n"
+				"assert z.testzip() is None\n"
+				"assert z.namelist() == ['b/main.py', 'b/\\u00e9 \\u6f22.txt', "
+				"'empty'], z.namelist()\n"
+				"assert z.read('b/main.py') == b'print(1)\\n'\n"
+				"assert z.read('empty') == b''\n"
+				"assert z.infolist()[0].external_attr >> 16 & 0o777 == 0o755\n"
+				"assert all(i.compress_type == 0 for i in z.infolist())\n"),
+	    0);
 }
 
 static void
@@ -103,12 +103,14 @@ test_python_reads_tar(void **state)
 	(void)state;
 	write_three(AZ_TAR_GZ);
 	assert_int_equal(python("import sys, tarfile\n"
-	    "t = tarfile.open(sys.argv[1], 'r:gz')\n"
-	    "assert t.getnames() == ['b/main.py', 'b/\\u00e9 \\u6f22.txt', 'empty'], t.getnames()\n"
-	    "m = t.getmember('b/main.py')\n"
-	    "assert m.mode == 0o755 and m.mtime == 1600000000 and m.isreg()\n"
-	    "assert t.extractfile('b/\\u00e9 \\u6f22.txt').read() == b'text'\n"
-	    "assert m.uid == 0 and m.uname == ''\n"), 0);
+				"t = tarfile.open(sys.argv[1], 'r:gz')\n"
+				"assert t.getnames() == ['b/main.py', 'b/\\u00e9 \\u6f22.txt', "
+				"'empty'], t.getnames()\n"
+				"m = t.getmember('b/main.py')\n"
+				"assert m.mode == 0o755 and m.mtime == 1600000000 and m.isreg()\n"
+				"assert t.extractfile('b/\\u00e9 \\u6f22.txt').read() == b'text'\n"
+				"assert m.uid == 0 and m.uname == ''\n"),
+	    0);
 }
 
 static enum az_code
@@ -138,9 +140,9 @@ on_end(void *arg, struct az_err *err)
 static void
 test_we_read_what_we_wrote(void **state)
 {
-	static const struct az_archive_limits lim = { 10, 100, 100, 100 };
+	static const struct az_archive_limits lim = {10, 100, 100, 100};
 	struct az_buf text;
-	struct az_archive_in in = { on_entry, on_data, on_end, &text };
+	struct az_archive_in in = {on_entry, on_data, on_end, &text};
 	struct az_err err;
 
 	(void)state;
@@ -151,7 +153,7 @@ test_we_read_what_we_wrote(void **state)
 		write_three((enum az_archive_format)f);
 		assert_int_equal(az_archive_read(fd, &lim, &in, &err), AZ_OK);
 		assert_string_equal(text.p, "b/main.py:755:print(1)\n "
-		    "b/\xc3\xa9 \xe6\xbc\xa2.txt:644:text empty:644: ");
+					    "b/\xc3\xa9 \xe6\xbc\xa2.txt:644:text empty:644: ");
 		az_buf_release(&text);
 	}
 }
@@ -163,15 +165,14 @@ test_equal_trees_make_equal_bytes(void **state)
 
 	(void)state;
 	for (int f = AZ_ZIP; f <= AZ_TAR_GZ; f++) {
-		struct az_buf *to[2] = { &a, &b };
+		struct az_buf *to[2] = {&a, &b};
 
 		for (int i = 0; i < 2; i++) {
 			az_buf_init(to[i], 1 << 20);
 			assert_int_equal(ftruncate(fd, 0), 0);
 			lseek(fd, 0, SEEK_SET);
 			write_three((enum az_archive_format)f);
-			assert_int_equal(az_read_file(path, 1 << 20, to[i], NULL),
-			    AZ_OK);
+			assert_int_equal(az_read_file(path, 1 << 20, to[i], NULL), AZ_OK);
 		}
 		assert_true(az_str_eq(az_buf_str(&a), az_buf_str(&b)));
 		az_buf_release(&a);
@@ -190,12 +191,12 @@ test_short_entries_never_look_whole(void **state)
 	assert_int_equal(az_archive_entry(w, AZ_S("a"), 5, 0644, 0, &err), AZ_OK);
 	assert_int_equal(az_archive_data(w, AZ_S("123456"), &err), AZ_EINTERNAL);
 	assert_int_equal(az_archive_data(w, AZ_S("12"), &err), AZ_OK);
-	assert_int_equal(az_archive_entry(w, AZ_S("b"), 0, 0644, 0, &err),
-	    AZ_EINTERNAL);
+	assert_int_equal(az_archive_entry(w, AZ_S("b"), 0, 0644, 0, &err), AZ_EINTERNAL);
 	assert_int_equal(az_archive_finish(w, &err), AZ_EINTERNAL);
 	assert_int_not_equal(python("import sys, zipfile, os\n"
-	    "sys.stderr = open(os.devnull, 'w')\n"
-	    "zipfile.ZipFile(sys.argv[1])"), 0);
+				    "sys.stderr = open(os.devnull, 'w')\n"
+				    "zipfile.ZipFile(sys.argv[1])"),
+	    0);
 }
 
 static void
@@ -208,15 +209,17 @@ test_abort_writes_no_end(void **state)
 	for (int f = AZ_ZIP; f <= AZ_TAR_GZ; f++) {
 		assert_int_equal(ftruncate(fd, 0), 0);
 		lseek(fd, 0, SEEK_SET);
-		assert_int_equal(az_archive_begin((enum az_archive_format)f,
-		    to_fd, &fd, &w, &err), AZ_OK);
+		assert_int_equal(
+		    az_archive_begin((enum az_archive_format)f, to_fd, &fd, &w, &err), AZ_OK);
 		add(w, "a", "body", 0644);
 		az_archive_abort(w);
-		assert_int_not_equal(python("import sys, zipfile, tarfile, os\n"
-		    "sys.stderr = open(os.devnull, 'w')\n"
-		    "p = sys.argv[1]\n"
-		    "(zipfile.ZipFile if open(p, 'rb').read(2) == b'PK' else "
-		    "lambda p: tarfile.open(p).getmembers())(p)"), 0);
+		assert_int_not_equal(
+		    python("import sys, zipfile, tarfile, os\n"
+			   "sys.stderr = open(os.devnull, 'w')\n"
+			   "p = sys.argv[1]\n"
+			   "(zipfile.ZipFile if open(p, 'rb').read(2) == b'PK' else "
+			   "lambda p: tarfile.open(p).getmembers())(p)"),
+		    0);
 	}
 	az_archive_abort(NULL);
 }
@@ -227,8 +230,7 @@ no_more(void *arg, struct az_str b, struct az_err *err)
 	int *left = arg;
 
 	if (--*left < 0)
-		return az_fail(err, AZ_ECANCELLED, "test", "client left (%zu)",
-		    b.n);
+		return az_fail(err, AZ_ECANCELLED, "test", "client left (%zu)", b.n);
 	return AZ_OK;
 }
 
@@ -247,11 +249,11 @@ test_sinks_failure_passes_through(void **state)
 		enum az_code rc = AZ_OK;
 		int left = 3;
 
-		assert_int_equal(az_archive_begin((enum az_archive_format)f,
-		    no_more, &left, &w, &err), AZ_OK);
+		assert_int_equal(
+		    az_archive_begin((enum az_archive_format)f, no_more, &left, &w, &err), AZ_OK);
 		/* huge: aborting must not pad it with zeros first */
-		assert_int_equal(az_archive_entry(w, AZ_S("a"), INT64_C(1) << 40,
-		    0644, 0, &err), AZ_OK);
+		assert_int_equal(
+		    az_archive_entry(w, AZ_S("a"), INT64_C(1) << 40, 0644, 0, &err), AZ_OK);
 		for (int i = 0; i < 1 << 10 && !rc; i++)
 			rc = az_archive_data(w, az_str_n(big, sizeof big), &err);
 		assert_int_equal(rc, AZ_ECANCELLED);
@@ -267,8 +269,7 @@ test_bad_names_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(az_archive_begin(AZ_ZIP, to_fd, &fd, &w, &err), AZ_OK);
-	assert_int_equal(az_archive_entry(w, AZ_S("../x"), 0, 0644, 0, &err),
-	    AZ_EINVAL);
+	assert_int_equal(az_archive_entry(w, AZ_S("../x"), 0, 0644, 0, &err), AZ_EINVAL);
 	assert_int_equal(az_archive_finish(w, &err), AZ_OK);
 }
 
@@ -312,11 +313,9 @@ test_memory_does_not_grow_with_bytes(void **state)
 
 	(void)state;
 	assert_int_equal(az_archive_begin(AZ_ZIP, count, &out, &w, &err), AZ_OK);
-	assert_int_equal(az_archive_entry(w, AZ_S("a"), size, 0644, 0, &err),
-	    AZ_OK);
+	assert_int_equal(az_archive_entry(w, AZ_S("a"), size, 0644, 0, &err), AZ_OK);
 	for (int64_t i = 0; i < size; i += (int64_t)sizeof big)
-		assert_int_equal(az_archive_data(w, az_str_n(big, sizeof big),
-		    &err), AZ_OK);
+		assert_int_equal(az_archive_data(w, az_str_n(big, sizeof big), &err), AZ_OK);
 	assert_int_equal(az_archive_finish(w, &err), AZ_OK);
 	assert_true(out > size && out < size + 1000);
 	assert_true(rss_kib() - before < 4096);
@@ -328,13 +327,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_python_reads_zip), T(test_python_reads_tar),
-		T(test_we_read_what_we_wrote),
-		T(test_equal_trees_make_equal_bytes),
-		T(test_short_entries_never_look_whole),
-		T(test_abort_writes_no_end), T(test_sinks_failure_passes_through),
-		T(test_bad_names_are_refused),
-		T(test_memory_does_not_grow_with_bytes),
+	    T(test_python_reads_zip),
+	    T(test_python_reads_tar),
+	    T(test_we_read_what_we_wrote),
+	    T(test_equal_trees_make_equal_bytes),
+	    T(test_short_entries_never_look_whole),
+	    T(test_abort_writes_no_end),
+	    T(test_sinks_failure_passes_through),
+	    T(test_bad_names_are_refused),
+	    T(test_memory_does_not_grow_with_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

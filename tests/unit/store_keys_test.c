@@ -32,9 +32,9 @@ test_layout(void **state)
 	az_buf_addch(&b, ' ');
 	az_key_input_blob(&b, AZ_S("default"), AZ_S("ab"));
 	assert_string_equal(b.p, "w/.azlon/blobs/ab "
-	    "w/.azlon/iterations/0007/manifest w/.azlon/request w/ w/a/b.c "
-	    "input/default/x.csv input/default/.azlon/manifest "
-	    "input/default/.azlon/blobs/ab");
+				 "w/.azlon/iterations/0007/manifest w/.azlon/request w/ w/a/b.c "
+				 "input/default/x.csv input/default/.azlon/manifest "
+				 "input/default/.azlon/blobs/ab");
 	az_buf_release(&b);
 }
 
@@ -49,7 +49,7 @@ test_id_of_plain_user(void **state)
 	az_buf_init(&b, 200);
 	az_wid_make(&b, AZ_S("alice"), 1790000000000, tail);
 	assert_string_equal(b.p, "user-alice-1790000000000-"
-	    "k3v2qk3v2qabcdefghabcdefgh");
+				 "k3v2qk3v2qabcdefghabcdefgh");
 	assert_true(az_wid_parse(az_buf_str(&b), &u, &ms));
 	assert_true(az_str_eqc(u, "alice"));
 	assert_int_equal(ms, 1790000000000);
@@ -64,9 +64,9 @@ test_id_of_plain_user(void **state)
 static void
 test_id_of_other_users_carries_the_tag(void **state)
 {
-	static const char *const uids[] = { "a-b", "a/../b", "é", "a b",
-		"abcdefghabcdefghabcdefghabcdefgh", /* looks like a tag */
-		"../../etc/passwd" };
+	static const char *const uids[] = {"a-b", "a/../b", "é", "a b",
+	    "abcdefghabcdefghabcdefghabcdefgh", /* looks like a tag */
+	    "../../etc/passwd"};
 	struct az_buf b;
 	char tag[33];
 
@@ -89,21 +89,15 @@ test_id_of_other_users_carries_the_tag(void **state)
 static void
 test_malformed_ids(void **state)
 {
-	static const char *const bad[] = { "", "user-", "user-alice",
-		"user-alice-1-", "user-alice--k3v2qk3v2qabcdefghabcdefgh",
-		"user--1-k3v2qk3v2qabcdefghabcdefgh",
-		"alice-1-k3v2qk3v2qabcdefghabcdefgh",
-		"user-alice-1-k3v2qk3v2qabcdefghabcdefg",
-		"user-alice-1-k3v2qk3v2qabcdefghabcdefg1",
-		"user-alice-1-K3v2qk3v2qabcdefghabcdefgh",
-		"user-alice-01-k3v2qk3v2qabcdefghabcdefgh",
-		"user-alice-x-k3v2qk3v2qabcdefghabcdefgh",
-		"user-al/ice-1-k3v2qk3v2qabcdefghabcdefgh",
-		"user-al.ice-1-k3v2qk3v2qabcdefghabcdefgh",
-		"user-al-ice-1-k3v2qk3v2qabcdefghabcdefgh",
-		"user-../x-1-k3v2qk3v2qabcdefghabcdefgh",
-		"user-alice-123456789012345678-k3v2qk3v2qabcdefghabcdefgh",
-		"user-a23456789012345678901234567890123-1-aaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const bad[] = {"", "user-", "user-alice", "user-alice-1-",
+	    "user-alice--k3v2qk3v2qabcdefghabcdefgh", "user--1-k3v2qk3v2qabcdefghabcdefgh",
+	    "alice-1-k3v2qk3v2qabcdefghabcdefgh", "user-alice-1-k3v2qk3v2qabcdefghabcdefg",
+	    "user-alice-1-k3v2qk3v2qabcdefghabcdefg1", "user-alice-1-K3v2qk3v2qabcdefghabcdefgh",
+	    "user-alice-01-k3v2qk3v2qabcdefghabcdefgh", "user-alice-x-k3v2qk3v2qabcdefghabcdefgh",
+	    "user-al/ice-1-k3v2qk3v2qabcdefghabcdefgh", "user-al.ice-1-k3v2qk3v2qabcdefghabcdefgh",
+	    "user-al-ice-1-k3v2qk3v2qabcdefghabcdefgh", "user-../x-1-k3v2qk3v2qabcdefghabcdefgh",
+	    "user-alice-123456789012345678-k3v2qk3v2qabcdefghabcdefgh",
+	    "user-a23456789012345678901234567890123-1-aaaaaaaaaaaaaaaaaaaaaaaaaa"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -151,12 +145,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_id_of_plain_user),
-		cmocka_unit_test(test_id_of_other_users_carries_the_tag),
-		cmocka_unit_test(test_malformed_ids),
-		cmocka_unit_test(test_input_ids),
-		cmocka_unit_test(test_bucket),
+	    cmocka_unit_test(test_layout),
+	    cmocka_unit_test(test_id_of_plain_user),
+	    cmocka_unit_test(test_id_of_other_users_carries_the_tag),
+	    cmocka_unit_test(test_malformed_ids),
+	    cmocka_unit_test(test_input_ids),
+	    cmocka_unit_test(test_bucket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
