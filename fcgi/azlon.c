@@ -33,37 +33,52 @@ static const struct command {
 	const char *name;
 	int (*run)(struct cl *cl, const struct cl_opt *o);
 } commands[] = {
-	{ "schedule", cl_schedule },
-	{ "watch", cl_watch },
-	{ "status", cl_status },
-	{ "list", cl_list },
-	{ "get", cl_get },
-	{ "zip", cl_zip },
-	{ "upload", cl_upload },
-	{ "cancel", cl_cancel },
+    {"schedule", cl_schedule},
+    {"watch", cl_watch},
+    {"status", cl_status},
+    {"list", cl_list},
+    {"get", cl_get},
+    {"zip", cl_zip},
+    {"upload", cl_upload},
+    {"cancel", cl_cancel},
 };
 
-enum { O_PROMPT = 256, O_TEST, O_CHECKS, O_REQUEST, O_INPUT, O_MODEL, O_ITER, O_KEY,
-	O_ASYNC, O_WAIT, O_NOW, O_JSON, O_URL, O_USER, O_CA };
+enum {
+	O_PROMPT = 256,
+	O_TEST,
+	O_CHECKS,
+	O_REQUEST,
+	O_INPUT,
+	O_MODEL,
+	O_ITER,
+	O_KEY,
+	O_ASYNC,
+	O_WAIT,
+	O_NOW,
+	O_JSON,
+	O_URL,
+	O_USER,
+	O_CA
+};
 
 static const struct option options[] = {
-	{ "prompt", required_argument, NULL, O_PROMPT },
-	{ "test", required_argument, NULL, O_TEST },
-	{ "checks", required_argument, NULL, O_CHECKS },
-	{ "request", required_argument, NULL, O_REQUEST },
-	{ "input", required_argument, NULL, O_INPUT },
-	{ "model", required_argument, NULL, O_MODEL },
-	{ "iterations", required_argument, NULL, O_ITER },
-	{ "idempotency-key", required_argument, NULL, O_KEY },
-	{ "async", no_argument, NULL, O_ASYNC },
-	{ "wait", no_argument, NULL, O_WAIT },
-	{ "now", no_argument, NULL, O_NOW },
-	{ "json", no_argument, NULL, O_JSON },
-	{ "url", required_argument, NULL, O_URL },
-	{ "user", required_argument, NULL, O_USER },
-	{ "cacert", required_argument, NULL, O_CA },
-	{ "output", required_argument, NULL, 'o' },
-	{ NULL, 0, NULL, 0 },
+    {"prompt", required_argument, NULL, O_PROMPT},
+    {"test", required_argument, NULL, O_TEST},
+    {"checks", required_argument, NULL, O_CHECKS},
+    {"request", required_argument, NULL, O_REQUEST},
+    {"input", required_argument, NULL, O_INPUT},
+    {"model", required_argument, NULL, O_MODEL},
+    {"iterations", required_argument, NULL, O_ITER},
+    {"idempotency-key", required_argument, NULL, O_KEY},
+    {"async", no_argument, NULL, O_ASYNC},
+    {"wait", no_argument, NULL, O_WAIT},
+    {"now", no_argument, NULL, O_NOW},
+    {"json", no_argument, NULL, O_JSON},
+    {"url", required_argument, NULL, O_URL},
+    {"user", required_argument, NULL, O_USER},
+    {"cacert", required_argument, NULL, O_CA},
+    {"output", required_argument, NULL, 'o'},
+    {NULL, 0, NULL, 0},
 };
 
 static int
@@ -121,10 +136,10 @@ parse(int argc, char **argv, struct cl *cl, struct cl_opt *o)
 			o->inputs[o->ninputs++] = optarg;
 			break;
 		case O_ITER:
-			if (!az_str_to_i64(az_str_c(optarg), 1, AZ_LIM_ITERATIONS_MAX,
-			    &o->iterations))
-				return cl_usage("--iterations takes 1 to %d",
-				    AZ_LIM_ITERATIONS_MAX);
+			if (!az_str_to_i64(
+				az_str_c(optarg), 1, AZ_LIM_ITERATIONS_MAX, &o->iterations))
+				return cl_usage(
+				    "--iterations takes 1 to %d", AZ_LIM_ITERATIONS_MAX);
 			break;
 		default:
 			return CL_USAGE; /* getopt has said why */
@@ -148,7 +163,7 @@ static int
 config(char *program, const char *command)
 {
 	char check[] = "--check-config", print[] = "--print-config";
-	char *argv[] = { program, strcmp(command, "check-config") ? print : check, NULL };
+	char *argv[] = {program, strcmp(command, "check-config") ? print : check, NULL};
 	struct az_conf c;
 
 	return az_conf_main(2, argv, "", &c);
@@ -157,11 +172,13 @@ config(char *program, const char *command)
 int
 main(int argc, char **argv)
 {
-	struct cl cl = { .url = env("AZLON_URL"), .user = env("AZLON_USER"),
-		.token = env("AZLON_TOKEN"), .ca = env("AZLON_CA") };
+	struct cl cl = {.url = env("AZLON_URL"),
+	    .user = env("AZLON_USER"),
+	    .token = env("AZLON_TOKEN"),
+	    .ca = env("AZLON_CA")};
 	const char *term = env("TERM"), *name = argc > 1 ? argv[1] : NULL;
 	const struct command *cmd = NULL;
-	struct cl_opt o = { 0 };
+	struct cl_opt o = {0};
 	struct az_err err = AZ_ERR_INIT;
 	char *url;
 	int rc;
@@ -186,8 +203,7 @@ main(int argc, char **argv)
 	cl.tty = !cl.json && isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
 	cl.color = !cl.json && isatty(STDOUT_FILENO) && !env("NO_COLOR");
 	cl.a = az_arena_new(AZ_MIB(64));
-	url = cl.a ? az_arena_printf(cl.a, "%s", cl.url ? cl.url : "http://localhost:8000") :
-	    NULL;
+	url = cl.a ? az_arena_printf(cl.a, "%s", cl.url ? cl.url : "http://localhost:8000") : NULL;
 	if (!url || az_http_new(&cl.http, &err)) {
 		fprintf(stderr, "azlon: %s\n", url ? err.text : "no memory");
 		rc = CL_FAILED;

@@ -16,8 +16,10 @@ enum { EX_CONFIG_ = 78, THREADS = 16 };
 static enum az_level
 level_of(const char *name)
 {
-	return !strcmp(name, "debug") ? AZ_DEBUG : !strcmp(name, "warn") ? AZ_WARN :
-	    !strcmp(name, "error") ? AZ_ERROR : AZ_INFO;
+	return !strcmp(name, "debug")   ? AZ_DEBUG
+	       : !strcmp(name, "warn")  ? AZ_WARN
+	       : !strcmp(name, "error") ? AZ_ERROR
+					: AZ_INFO;
 }
 
 int
@@ -42,18 +44,23 @@ main(int argc, char **argv)
 		fprintf(stderr, "replay: AZLON_RECORDINGS names no directory\n");
 		goto out;
 	}
-	if (az_replay_open(&(struct az_replay_opts){ .dir = c.recordings,
-	    .key = c.replay_key, .record = record && record[0] ? record : NULL,
-	    .port = (int)c.local_port, .faults = faults && !strcmp(faults, "1") }, &r, &err)) {
+	if (az_replay_open(&(struct az_replay_opts){.dir = c.recordings,
+			       .key = c.replay_key,
+			       .record = record && record[0] ? record : NULL,
+			       .port = (int)c.local_port,
+			       .faults = faults && !strcmp(faults, "1")},
+		&r, &err)) {
 		fprintf(stderr, "replay: %s\n", err.text);
 		goto out;
 	}
 	az_log(AZ_INFO, "replay.start", AZ_KC("recordings", c.recordings),
 	    AZ_KC("record", record && record[0] ? record : "off"));
-	if (az_web_run(&(struct az_web){ .routes = az_replay_routes, .app = r,
-	    .threads = c.threads < THREADS ? (int)c.threads : THREADS,
-	    .arena_bytes = (size_t)64 * 1024 * 1024,
-	    .problem = az_replay_problem }, &err)) {
+	if (az_web_run(&(struct az_web){.routes = az_replay_routes,
+			   .app = r,
+			   .threads = c.threads < THREADS ? (int)c.threads : THREADS,
+			   .arena_bytes = (size_t)64 * 1024 * 1024,
+			   .problem = az_replay_problem},
+		&err)) {
 		az_log(AZ_ERROR, "replay.end", AZ_KE(&err));
 		status = 1;
 		goto out;

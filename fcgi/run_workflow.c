@@ -26,8 +26,10 @@ struct ports {
 static enum az_level
 level_of(const char *name)
 {
-	return !strcmp(name, "debug") ? AZ_DEBUG : !strcmp(name, "warn") ? AZ_WARN :
-	    !strcmp(name, "error") ? AZ_ERROR : AZ_INFO;
+	return !strcmp(name, "debug")   ? AZ_DEBUG
+	       : !strcmp(name, "warn")  ? AZ_WARN
+	       : !strcmp(name, "error") ? AZ_ERROR
+					: AZ_INFO;
 }
 
 /* -1: neither role is named. */
@@ -50,8 +52,8 @@ waits(int argc, char **argv)
 static enum az_code
 open_llm(const struct az_conf *c, struct ports *p, struct az_err *err)
 {
-	struct az_llm_openai_opts o = { .http = p->http, .key = c->replay_key,
-		.provenance = "recording" };
+	struct az_llm_openai_opts o = {
+	    .http = p->http, .key = c->replay_key, .provenance = "recording"};
 	struct az_llm *replay = NULL, *real = NULL;
 	char url[64];
 	enum az_code rc;
@@ -61,8 +63,10 @@ open_llm(const struct az_conf *c, struct ports *p, struct az_err *err)
 	if ((rc = az_llm_openai_open(&o, &replay, err)) != AZ_OK)
 		return rc;
 	if (!strcmp(c->llm, "openai")) {
-		o = (struct az_llm_openai_opts){ .http = p->http, .key = c->openai_api_key,
-			.base_url = c->openai_base_url, .provenance = "hosted" };
+		o = (struct az_llm_openai_opts){.http = p->http,
+		    .key = c->openai_api_key,
+		    .base_url = c->openai_base_url,
+		    .provenance = "hosted"};
 		if ((rc = az_llm_openai_open(&o, &real, err)) != AZ_OK) {
 			az_llm_close(replay);
 			return rc;
@@ -78,19 +82,23 @@ open_all(const struct az_conf *c, struct ports *p, struct az_api *api, struct az
 	enum az_code rc;
 
 	if ((rc = az_secret_load(c->secret_file, api->secret, err)) != AZ_OK ||
-	    (rc = az_auth_open(&(struct az_auth_opts){ .identity = c->identity,
-	    .external_url = c->external_backend_url }, &api->auth, err)) != AZ_OK)
+	    (rc = az_auth_open(&(struct az_auth_opts){.identity = c->identity,
+				   .external_url = c->external_backend_url},
+		 &api->auth, err)) != AZ_OK)
 		return rc;
 	snprintf(dir, sizeof dir, "%s/journal", c->var);
-	if ((rc = az_engine_local_open(&(struct az_engine_local_opts){ .dir = dir },
-	    &api->engine, err)) != AZ_OK)
+	if ((rc = az_engine_local_open(
+		 &(struct az_engine_local_opts){.dir = dir}, &api->engine, err)) != AZ_OK)
 		return rc;
 	snprintf(dir, sizeof dir, "%s/store", c->var);
 	if ((rc = az_store_dir_open(dir, &api->store, err)) != AZ_OK ||
 	    (rc = az_http_new(&p->http, err)) != AZ_OK ||
-	    (rc = az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){ .http = p->http,
-	    .api_url = c->e2b_api_url, .sandbox_url = c->e2b_sandbox_url,
-	    .domain = c->e2b_domain, .key = NO_KEY }, &api->sandbox, err)) != AZ_OK ||
+	    (rc = az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){.http = p->http,
+					  .api_url = c->e2b_api_url,
+					  .sandbox_url = c->e2b_sandbox_url,
+					  .domain = c->e2b_domain,
+					  .key = NO_KEY},
+		 &api->sandbox, err)) != AZ_OK ||
 	    (rc = open_llm(c, p, err)) != AZ_OK)
 		return rc;
 	api->llm = p->llm;
@@ -108,7 +116,7 @@ open_all(const struct az_conf *c, struct ports *p, struct az_api *api, struct az
 int
 main(int argc, char **argv)
 {
-	struct ports p = { NULL, NULL };
+	struct ports p = {NULL, NULL};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_api api;
 	struct az_conf c;
@@ -120,8 +128,7 @@ main(int argc, char **argv)
 		return status;
 	memset(&api, 0, sizeof api);
 	status = EX_CONFIG_;
-	az_log_open(wait > 0 ? "run_workflow-wait" : "run_workflow", c.log,
-	    level_of(c.log_level));
+	az_log_open(wait > 0 ? "run_workflow-wait" : "run_workflow", c.log, level_of(c.log_level));
 	if (wait < 0) {
 		fprintf(stderr, "run_workflow: --role knows only wait\n");
 		goto out;
@@ -134,10 +141,12 @@ main(int argc, char **argv)
 	az_log(AZ_INFO, "run_workflow.start", AZ_KC("role", wait ? "wait" : "default"),
 	    AZ_KC("engine", c.engine), AZ_KC("store", c.store), AZ_KC("sandbox", c.sandbox),
 	    AZ_KC("llm", c.llm), AZ_KC("identity", c.identity), AZ_KC("var", c.var));
-	rc = az_web_run(&(struct az_web){
-	    .routes = wait ? az_api_wait_routes : az_api_run_routes, .app = &api,
-	    .threads = (int)c.threads, .arena_bytes = AZ_MIB(64) }, &err);
-	if (rc == AZ_ETIMEOUT) {	/* a thread still uses what would be closed */
+	rc = az_web_run(&(struct az_web){.routes = wait ? az_api_wait_routes : az_api_run_routes,
+			    .app = &api,
+			    .threads = (int)c.threads,
+			    .arena_bytes = AZ_MIB(64)},
+	    &err);
+	if (rc == AZ_ETIMEOUT) { /* a thread still uses what would be closed */
 		az_log(AZ_WARN, "run_workflow.end", AZ_KE(&err));
 		_exit(1);
 	}

@@ -16,8 +16,10 @@ enum { EX_CONFIG_ = 78, THREADS = 256 };
 static enum az_level
 level_of(const char *name)
 {
-	return !strcmp(name, "debug") ? AZ_DEBUG : !strcmp(name, "warn") ? AZ_WARN :
-	    !strcmp(name, "error") ? AZ_ERROR : AZ_INFO;
+	return !strcmp(name, "debug")   ? AZ_DEBUG
+	       : !strcmp(name, "warn")  ? AZ_WARN
+	       : !strcmp(name, "error") ? AZ_ERROR
+					: AZ_INFO;
 }
 
 /* bubblewrap needs absolute names: they are looked up from another root. */
@@ -44,33 +46,40 @@ main(int argc, char **argv)
 	status = EX_CONFIG_;
 	az_log_open("sandbox", c.log, level_of(c.log_level));
 	if (strcmp(c.sandbox, "local")) {
-		fprintf(stderr, "sandbox: AZLON_SANDBOX is %s: nothing to serve here\n",
-		    c.sandbox);
+		fprintf(stderr, "sandbox: AZLON_SANDBOX is %s: nothing to serve here\n", c.sandbox);
 		goto out;
 	}
 	if (!c.e2b_api_key || !c.e2b_api_key[0]) {
 		fprintf(stderr, "sandbox: %s/secret/e2b.key is missing\n", c.var);
 		goto out;
 	}
-	if (!absolute(c.var, "AZLON_VAR", var) ||
-	    !absolute(c.agent, "AZLON_AGENT", agent))
+	if (!absolute(c.var, "AZLON_VAR", var) || !absolute(c.agent, "AZLON_AGENT", agent))
 		goto out;
 	snprintf(dir, sizeof dir, "%s/box", var);
-	if (az_box_open(&(struct az_box_opts){ .dir = dir, .agent = agent,
-	    .bwrap = c.bwrap, .key = c.e2b_api_key, .port = (int)c.local_port,
-	    .memory_bytes = c.box_memory_mb << 20, .disk_bytes = c.box_disk_mb << 20,
-	    .pids = (int)c.box_pids, .cpu_pct = (int)c.box_cpus_pct,
-	    .max = (int)c.box_max, .cgroup = c.cgroup }, &s, &err)) {
+	if (az_box_open(&(struct az_box_opts){.dir = dir,
+			    .agent = agent,
+			    .bwrap = c.bwrap,
+			    .key = c.e2b_api_key,
+			    .port = (int)c.local_port,
+			    .memory_bytes = c.box_memory_mb << 20,
+			    .disk_bytes = c.box_disk_mb << 20,
+			    .pids = (int)c.box_pids,
+			    .cpu_pct = (int)c.box_cpus_pct,
+			    .max = (int)c.box_max,
+			    .cgroup = c.cgroup},
+		&s, &err)) {
 		fprintf(stderr, "sandbox: %s\n", err.text);
 		az_log(AZ_ERROR, "sandbox.refused", AZ_KE(&err));
 		goto out;
 	}
-	az_log(AZ_INFO, "sandbox.start", AZ_KC("dir", dir),
-	    AZ_KN("max", c.box_max));
+	az_log(AZ_INFO, "sandbox.start", AZ_KC("dir", dir), AZ_KN("max", c.box_max));
 	/* a stream holds a thread for as long as its program runs */
-	if (az_web_run(&(struct az_web){ .routes = az_box_routes, .app = s,
-	    .threads = THREADS, .arena_bytes = (size_t)64 * 1024 * 1024,
-	    .problem = az_box_problem }, &err)) {
+	if (az_web_run(&(struct az_web){.routes = az_box_routes,
+			   .app = s,
+			   .threads = THREADS,
+			   .arena_bytes = (size_t)64 * 1024 * 1024,
+			   .problem = az_box_problem},
+		&err)) {
 		az_log(AZ_ERROR, "sandbox.end", AZ_KE(&err));
 		status = 1;
 		goto out;

@@ -22,7 +22,7 @@ cl_interrupted(void *arg)
 
 	(void)arg;
 	if (!armed) {
-		struct sigaction sa = { .sa_handler = on_int, .sa_flags = (int)SA_RESETHAND };
+		struct sigaction sa = {.sa_handler = on_int, .sa_flags = (int)SA_RESETHAND};
 
 		sigaction(SIGINT, &sa, NULL); /* a second Ctrl-C ends at once */
 		armed = true;
@@ -36,7 +36,7 @@ cl_pause_ms(int64_t ms)
 	int64_t end = az_boot_ms() + ms;
 
 	while (!interrupted && (ms = end - az_boot_ms()) > 0) {
-		struct timespec t = { ms / 1000, (ms % 1000) * 1000000 };
+		struct timespec t = {ms / 1000, (ms % 1000) * 1000000};
 
 		nanosleep(&t, NULL);
 	}
@@ -56,8 +56,7 @@ cl_enc(struct cl *cl, const char *s, const char *keep)
 }
 
 enum az_code
-cl_http(struct cl *cl, const struct cl_call *c, struct az_http_resp *r,
-    struct az_err *err)
+cl_http(struct cl *cl, const struct cl_call *c, struct az_http_resp *r, struct az_err *err)
 {
 	struct az_http_req q = c->more;
 	const char *h[12];
@@ -104,7 +103,9 @@ cl_explain(const struct az_http_resp *r, const struct az_err *err)
 		cl_put(stderr, az_str_c(err->text), 400);
 		fprintf(stderr, "\n");
 		return err->code == AZ_EUNAVAIL || err->code == AZ_ETIMEOUT ||
-		    err->code == AZ_EUPSTREAM ? CL_UNREACHED : CL_FAILED;
+			       err->code == AZ_EUPSTREAM
+			   ? CL_UNREACHED
+			   : CL_FAILED;
 	}
 	/* what a proxy answers for a server that is away */
 	if (r->status == 502 || r->status == 503 || r->status == 504)
@@ -146,7 +147,7 @@ cl_explain(const struct az_http_resp *r, const struct az_err *err)
 int
 cl_json(struct cl *cl, const struct cl_call *c, const struct az_json **out)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	struct az_err err = AZ_ERR_INIT;
 	int rc = CL_OK;
 
@@ -155,10 +156,8 @@ cl_json(struct cl *cl, const struct cl_call *c, const struct az_json **out)
 		rc = cl_explain(&r, &err);
 	else if (r.status < 200 || r.status > 299)
 		rc = cl_explain(&r, NULL);
-	else if (az_json_parse_in(cl->a, az_buf_str(&r.body), &az_json_own_limits, out,
-	    &err)) {
-		fprintf(stderr, "azlon: the answer is not the JSON it should be (%s)\n",
-		    err.text);
+	else if (az_json_parse_in(cl->a, az_buf_str(&r.body), &az_json_own_limits, out, &err)) {
+		fprintf(stderr, "azlon: the answer is not the JSON it should be (%s)\n", err.text);
 		rc = CL_FAILED;
 	}
 	az_http_resp_release(&r);

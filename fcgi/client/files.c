@@ -34,10 +34,11 @@ stop(void *arg)
 static int
 download(struct cl *cl, const char *path, int fd)
 {
-	struct sink s = { .fd = fd };
-	struct cl_call c = { .method = "GET", .path = path,
-		.more = { .data = to_fd, .arg = &s, .cancelled = stop, .idle_ms = 120000 } };
-	struct az_http_resp r = { 0 };
+	struct sink s = {.fd = fd};
+	struct cl_call c = {.method = "GET",
+	    .path = path,
+	    .more = {.data = to_fd, .arg = &s, .cancelled = stop, .idle_ms = 120000}};
+	struct az_http_resp r = {0};
 	struct az_err err = AZ_ERR_INIT;
 	int rc = CL_OK;
 
@@ -80,8 +81,9 @@ save_as(struct cl *cl, const char *url, const char *path)
 {
 	struct az_str p = az_str_c(path);
 	ptrdiff_t slash = az_str_rchr(p, '/');
-	const char *dir = slash < 0 ? "." : slash == 0 ? "/" :
-	    az_arena_cstr(cl->a, az_str_sub(p, 0, (size_t)slash));
+	const char *dir = slash < 0    ? "."
+			  : slash == 0 ? "/"
+				       : az_arena_cstr(cl->a, az_str_sub(p, 0, (size_t)slash));
 	const char *name = az_arena_cstr(cl->a, az_path_base(p));
 	int root, rc;
 
@@ -99,7 +101,7 @@ save_as(struct cl *cl, const char *url, const char *path)
 int
 cl_files(struct cl *cl, const char *id, const struct az_json **out)
 {
-	struct cl_call c = { .method = "GET" };
+	struct cl_call c = {.method = "GET"};
 
 	c.path = az_arena_printf(cl->a, "/files/%s?limit=1000", cl_enc(cl, id, NULL));
 	return c.path ? cl_json(cl, &c, out) : CL_FAILED;
@@ -107,18 +109,18 @@ cl_files(struct cl *cl, const char *id, const struct az_json **out)
 
 /* fn on every file of a run, page by page. */
 static int
-each_file(struct cl *cl, const char *id, int (*fn)(struct cl *cl, const char *id,
-    const struct az_json *file, void *arg), void *arg)
+each_file(struct cl *cl, const char *id,
+    int (*fn)(struct cl *cl, const char *id, const struct az_json *file, void *arg), void *arg)
 {
 	const char *cursor = "";
 	int rc;
 
 	do {
-		struct cl_call c = { .method = "GET" };
+		struct cl_call c = {.method = "GET"};
 		const struct az_json *page = NULL, *files;
 
-		c.path = az_arena_printf(cl->a, "/files/%s?limit=1000%s%s",
-		    cl_enc(cl, id, NULL), *cursor ? "&cursor=" : "", cursor);
+		c.path = az_arena_printf(cl->a, "/files/%s?limit=1000%s%s", cl_enc(cl, id, NULL),
+		    *cursor ? "&cursor=" : "", cursor);
 		if (!c.path)
 			return CL_FAILED;
 		if ((rc = cl_json(cl, &c, &page)))
@@ -151,8 +153,7 @@ show_file(struct cl *cl, const char *id, const struct az_json *file, void *arg)
 static const char *
 file_url(struct cl *cl, const char *id, const char *path)
 {
-	return az_arena_printf(cl->a, "/files/%s/%s", cl_enc(cl, id, NULL),
-	    cl_enc(cl, path, "/"));
+	return az_arena_printf(cl->a, "/files/%s/%s", cl_enc(cl, id, NULL), cl_enc(cl, path, "/"));
 }
 
 /* The server's names are checked as if a stranger had sent them: one did. */

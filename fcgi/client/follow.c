@@ -11,12 +11,12 @@ struct follow {
 	struct cl *cl;
 	const char *id;
 	struct cl_view v;
-	struct az_buf line;	/* of the stream, not yet ended */
-	struct az_buf data;	/* of the event, so far */
+	struct az_buf line; /* of the stream, not yet ended */
+	struct az_buf data; /* of the event, so far */
 	char type[32], last_id[32];
 	char event_id[32];
 	int64_t drawn_ms;
-	bool news;		/* this connection brought something */
+	bool news; /* this connection brought something */
 };
 
 /* The blank line: an event is whole. */
@@ -52,7 +52,7 @@ static void
 field(struct follow *f, struct az_str l)
 {
 	ptrdiff_t colon = az_str_chr(l, ':');
-	struct az_str name = l, value = { NULL, 0 };
+	struct az_str name = l, value = {NULL, 0};
 
 	if (l.n == 0) {
 		dispatch(f);
@@ -114,9 +114,9 @@ on_tick(void *arg)
 static enum az_code
 stream(struct follow *f, int *status, struct az_http_resp *r, struct az_err *err)
 {
-	struct cl_call c = { .method = "GET", .header = { "Accept: text/event-stream" },
-		.more = { .data = on_data, .cancelled = on_tick, .arg = f,
-		    .idle_ms = STREAM_IDLE_MS } };
+	struct cl_call c = {.method = "GET",
+	    .header = {"Accept: text/event-stream"},
+	    .more = {.data = on_data, .cancelled = on_tick, .arg = f, .idle_ms = STREAM_IDLE_MS}};
 	enum az_code rc;
 
 	c.path = az_arena_printf(f->cl->a, "/run_workflow/%s/events", f->id);
@@ -137,11 +137,11 @@ stream(struct follow *f, int *status, struct az_http_resp *r, struct az_err *err
 static int
 fetch(struct follow *f, int wait, const struct az_json **run)
 {
-	struct cl_call c = { .method = "GET", .more = { .cancelled = on_tick, .arg = f,
-	    .idle_ms = (wait + 30) * 1000 } };
+	struct cl_call c = {.method = "GET",
+	    .more = {.cancelled = on_tick, .arg = f, .idle_ms = (wait + 30) * 1000}};
 
-	c.path = wait ? az_arena_printf(f->cl->a, "/run_workflow/%s?wait=%d", f->id, wait) :
-	    az_arena_printf(f->cl->a, "/run_workflow/%s", f->id);
+	c.path = wait ? az_arena_printf(f->cl->a, "/run_workflow/%s?wait=%d", f->id, wait)
+		      : az_arena_printf(f->cl->a, "/run_workflow/%s", f->id);
 	return c.path ? cl_json(f->cl, &c, run) : CL_FAILED;
 }
 
@@ -169,10 +169,10 @@ static int
 stream_to_end(struct follow *f)
 {
 	int64_t last_ok = az_boot_ms();
-	int barren = 0, tries = 0, status, rc;
+	int barren = 0, tries = 0, status = 0, rc;
 
 	while (!f->v.ended) {
-		struct az_http_resp r = { 0 };
+		struct az_http_resp r = {0};
 		struct az_err err = AZ_ERR_INIT;
 		enum az_code code = stream(f, &status, &r, &err);
 
@@ -202,7 +202,7 @@ stream_to_end(struct follow *f)
 int
 cl_follow(struct cl *cl, const char *id)
 {
-	struct follow f = { .cl = cl, .id = cl_enc(cl, id, NULL) };
+	struct follow f = {.cl = cl, .id = cl_enc(cl, id, NULL)};
 	const struct az_json *run = NULL, *files = NULL;
 	int rc;
 

@@ -4,8 +4,7 @@
 
 /* A JSON file, checked here so that its errors name the file. */
 static int
-json_file(struct cl *cl, const char *path, struct az_str *text,
-    const struct az_json **out)
+json_file(struct cl *cl, const char *path, struct az_str *text, const struct az_json **out)
 {
 	struct az_err err = AZ_ERR_INIT;
 	struct az_buf b;
@@ -96,8 +95,10 @@ int
 cl_schedule(struct cl *cl, const struct cl_opt *o)
 {
 	/* asked to answer at once even when the request says sync: the events tell more */
-	struct cl_call c = { .method = "POST", .path = "/run_workflow",
-		.type = "application/json", .header = { "Prefer: respond-async" } };
+	struct cl_call c = {.method = "POST",
+	    .path = "/run_workflow",
+	    .type = "application/json",
+	    .header = {"Prefer: respond-async"}};
 	const struct az_json *run = NULL;
 	struct az_buf body;
 	char *id;
@@ -144,7 +145,7 @@ out:
 int
 cl_status(struct cl *cl, const struct cl_opt *o)
 {
-	struct cl_call c = { .method = "GET" };
+	struct cl_call c = {.method = "GET"};
 	const struct az_json *run = NULL;
 	struct az_str status;
 	int rc;
@@ -174,10 +175,10 @@ cl_list(struct cl *cl, const struct cl_opt *o)
 	if (o->narg)
 		return cl_usage("list takes no arguments");
 	do {
-		struct cl_call c = { .method = "GET" };
+		struct cl_call c = {.method = "GET"};
 
-		c.path = az_arena_printf(cl->a, "/run_workflow?limit=100%s%s",
-		    *cursor ? "&cursor=" : "", cursor);
+		c.path = az_arena_printf(
+		    cl->a, "/run_workflow?limit=100%s%s", *cursor ? "&cursor=" : "", cursor);
 		if (!c.path)
 			return CL_FAILED;
 		if ((rc = cl_json(cl, &c, &page)))
@@ -207,15 +208,15 @@ cl_list(struct cl *cl, const struct cl_opt *o)
 int
 cl_cancel(struct cl *cl, const struct cl_opt *o)
 {
-	struct cl_call c = { .method = "POST", .type = "application/json",
-		.body = o->now ? AZ_S("{\"mode\":\"now\"}") : AZ_S("{\"mode\":\"graceful\"}") };
+	struct cl_call c = {.method = "POST",
+	    .type = "application/json",
+	    .body = o->now ? AZ_S("{\"mode\":\"now\"}") : AZ_S("{\"mode\":\"graceful\"}")};
 	const struct az_json *run = NULL;
 	int rc;
 
 	if (o->narg != 1)
 		return cl_usage("cancel takes one run id");
-	c.path = az_arena_printf(cl->a, "/run_workflow/%s/cancel",
-	    cl_enc(cl, o->arg[0], NULL));
+	c.path = az_arena_printf(cl->a, "/run_workflow/%s/cancel", cl_enc(cl, o->arg[0], NULL));
 	if (!c.path)
 		return CL_FAILED;
 	if ((rc = cl_json(cl, &c, &run)))

@@ -75,8 +75,7 @@ cl_print_json(const struct az_json *j)
 bool
 cl_over(struct az_str status)
 {
-	static const char *const over[] = { "succeeded", "failed", "cancelled",
-		"timed_out" };
+	static const char *const over[] = {"succeeded", "failed", "cancelled", "timed_out"};
 
 	for (size_t i = 0; i < sizeof over / sizeof *over; i++)
 		if (az_str_eqc(status, over[i]))
@@ -95,7 +94,7 @@ copy(char *to, size_t size, struct az_str s)
 static void
 take_tail(struct cl_view *v, struct az_str text)
 {
-	struct az_str rest = text, line, last = { NULL, 0 };
+	struct az_str rest = text, line, last = {NULL, 0};
 
 	while (az_str_line(&rest, &line))
 		if (az_str_trim(line).n)
@@ -129,8 +128,8 @@ cl_view_draw(struct cl *cl, struct cl_view *v)
 	fputc('[', stderr);
 	for (int i = 0; i < BAR; i++)
 		fputc(i < full ? '#' : '-', stderr);
-	fprintf(stderr, "] %3lld%%  %lld:%02lld  ", (long long)v->percent,
-	    (long long)(s / 60), (long long)(s % 60));
+	fprintf(stderr, "] %3lld%%  %lld:%02lld  ", (long long)v->percent, (long long)(s / 60),
+	    (long long)(s % 60));
 	if (v->iteration)
 		fprintf(stderr, "iteration %lld/%lld  ", (long long)v->iteration,
 		    (long long)v->max_iterations);
@@ -144,15 +143,14 @@ cl_view_draw(struct cl *cl, struct cl_view *v)
 
 /* One line that stays, above the bar. */
 static void
-line(struct cl *cl, struct cl_view *v, const char *what, struct az_str a,
-    struct az_str b)
+line(struct cl *cl, struct cl_view *v, const char *what, struct az_str a, struct az_str b)
 {
 	if (cl->json)
 		return;
 	cl_view_clear(cl, v);
 	if (v->iteration)
-		fprintf(stderr, "[%lld/%lld] ", (long long)v->iteration,
-		    (long long)v->max_iterations);
+		fprintf(
+		    stderr, "[%lld/%lld] ", (long long)v->iteration, (long long)v->max_iterations);
 	fprintf(stderr, "%s", what);
 	if (a.n) {
 		fputc(' ', stderr);
@@ -173,7 +171,7 @@ cl_view_run(struct cl *cl, struct cl_view *v, const struct az_json *run)
 	struct az_str status = az_json_gets(run, "status"), phase = az_json_gets(run, "phase");
 	int64_t it = az_json_geti(p, "iteration", v->iteration);
 	bool news = !az_str_eqc(status, v->status) || it != v->iteration ||
-	    (phase.n && !az_str_eqc(phase, v->phase));
+		    (phase.n && !az_str_eqc(phase, v->phase));
 
 	copy(v->status, sizeof v->status, status);
 	copy(v->phase, sizeof v->phase, phase);
@@ -216,10 +214,9 @@ check_line(struct cl *cl, struct cl_view *v, const struct az_json *d)
 }
 
 void
-cl_view_event(struct cl *cl, struct cl_view *v, const char *type,
-    const struct az_json *d)
+cl_view_event(struct cl *cl, struct cl_view *v, const char *type, const struct az_json *d)
 {
-	struct az_str none = { NULL, 0 };
+	struct az_str none = {NULL, 0};
 
 	if (strcmp(type, "run.finished") != 0)
 		v->iteration = az_json_geti(d, "iteration", v->iteration);
@@ -338,7 +335,7 @@ cl_report(struct cl *cl, const struct az_json *run, const struct az_json *files)
 	if (u) {
 		row("usage");
 		printf("iteration %lld, %lld model calls, %lld + %lld tokens, %lld s in the "
-		    "sandbox\n",
+		       "sandbox\n",
 		    (long long)az_json_geti(az_json_get(run, "progress"), "iteration", 0),
 		    (long long)az_json_geti(u, "llm_calls", 0),
 		    (long long)az_json_geti(u, "tokens_in", 0),

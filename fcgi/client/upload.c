@@ -11,16 +11,16 @@ enum { FILES_MAX = 1000 };
 
 struct part {
 	const char *path;
-	struct az_str head;	/* boundary line and headers */
+	struct az_str head; /* boundary line and headers */
 	int64_t size;
 };
 
 struct upload {
 	struct part *part;
-	size_t n, i;		/* parts, and the one we are in */
-	struct az_str tail;	/* the closing boundary */
-	size_t off;		/* into head or tail */
-	int fd;			/* open while a file is being read, else -1 */
+	size_t n, i;        /* parts, and the one we are in */
+	struct az_str tail; /* the closing boundary */
+	size_t off;         /* into head or tail */
+	int fd;             /* open while a file is being read, else -1 */
 	int64_t left;
 };
 
@@ -47,8 +47,8 @@ read_file(struct upload *u, char *p, size_t n, size_t *got, struct az_err *err)
 		r = read(u->fd, p, n);
 	while (r < 0 && errno == EINTR);
 	if (r <= 0)
-		return az_fail(err, AZ_EIO, "client.upload", "%s became shorter meanwhile",
-		    t->path);
+		return az_fail(
+		    err, AZ_EIO, "client.upload", "%s became shorter meanwhile", t->path);
 	u->left -= r;
 	*got = (size_t)r;
 	return AZ_OK;
@@ -87,15 +87,16 @@ next_bytes(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
 
 /* The part's headers; a name may hold anything but what would end the header. */
 static bool
-head_of(struct cl *cl, const char *boundary, bool first, const char *path,
-    struct az_str *out)
+head_of(struct cl *cl, const char *boundary, bool first, const char *path, struct az_str *out)
 {
 	struct az_str base = az_path_base(az_str_c(path));
 	struct az_buf b;
 
 	az_buf_init(&b, 4096);
-	az_buf_addf(&b, "%s--%s\r\nContent-Disposition: form-data; name=\"files\"; "
-	    "filename=\"", first ? "" : "\r\n", boundary);
+	az_buf_addf(&b,
+	    "%s--%s\r\nContent-Disposition: form-data; name=\"files\"; "
+	    "filename=\"",
+	    first ? "" : "\r\n", boundary);
 	for (size_t i = 0; i < base.n; i++) {
 		if (base.p[i] == '"')
 			az_buf_addc(&b, "%22");
@@ -111,8 +112,8 @@ head_of(struct cl *cl, const char *boundary, bool first, const char *path,
 }
 
 static int
-prepare(struct cl *cl, const struct cl_opt *o, const char *boundary, struct upload *u,
-    int64_t *total)
+prepare(
+    struct cl *cl, const struct cl_opt *o, const char *boundary, struct upload *u, int64_t *total)
 {
 	struct stat st;
 	char *tail = az_arena_printf(cl->a, "\r\n--%s--\r\n", boundary);
@@ -142,8 +143,8 @@ prepare(struct cl *cl, const struct cl_opt *o, const char *boundary, struct uplo
 int
 cl_upload(struct cl *cl, const struct cl_opt *o)
 {
-	struct upload u = { .fd = -1 };
-	struct cl_call c = { .method = "POST", .path = "/files/inputs" };
+	struct upload u = {.fd = -1};
+	struct cl_call c = {.method = "POST", .path = "/files/inputs"};
 	const struct az_json *set = NULL, *files;
 	char boundary[48];
 	unsigned char salt[16];

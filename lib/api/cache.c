@@ -5,7 +5,7 @@
 #define WAYS 4
 
 struct slot {
-	char *id;		/* malloc'ed with the JSON behind it */
+	char *id; /* malloc'ed with the JSON behind it */
 	size_t id_n;
 	int64_t version;
 	uint64_t used;
@@ -26,8 +26,7 @@ az_api_cache_new(size_t entries)
 	size_t sets = entries / WAYS + 1;
 	struct az_api_cache *c;
 
-	if (entries > 1000000 ||
-	    !(c = calloc(1, sizeof *c + sets * WAYS * sizeof c->slot[0])))
+	if (entries > 1000000 || !(c = calloc(1, sizeof *c + sets * WAYS * sizeof c->slot[0])))
 		return NULL;
 	c->sets = sets;
 	pthread_mutex_init(&c->mu, NULL);
@@ -108,8 +107,12 @@ cache_put(struct az_api_cache *c, struct az_str id, int64_t version, bool worker
 			to = &set[i];
 	}
 	old = to->id;
-	*to = (struct slot){ .id = p, .id_n = id.n, .version = version,
-		.worker = worker, .used = ++c->tick, .it = *it };
+	*to = (struct slot){.id = p,
+	    .id_n = id.n,
+	    .version = version,
+	    .worker = worker,
+	    .used = ++c->tick,
+	    .it = *it};
 	to->it.json = az_str_n(p + id.n, it->json.n);
 	pthread_mutex_unlock(&c->mu);
 	free(old);

@@ -6,13 +6,13 @@ enum az_code
 api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
     struct az_caller *out, struct az_err *err)
 {
-	static const char *const proxies[] = { "X-Forwarded-For", "X-Forwarded-Host",
-		"X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via" };
+	static const char *const proxies[] = {"X-Forwarded-For", "X-Forwarded-Host",
+	    "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"};
 	struct az_auth_in in = {
-		.authorization = az_rq_header(rq, "Authorization"),
-		.x_user_id = az_rq_header(rq, "X-User-ID"),
-		.host = az_rq_header(rq, "Host"),
-		.body_user = body_user,
+	    .authorization = az_rq_header(rq, "Authorization"),
+	    .x_user_id = az_rq_header(rq, "X-User-ID"),
+	    .host = az_rq_header(rq, "Host"),
+	    .body_user = body_user,
 	};
 
 	for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
@@ -21,8 +21,8 @@ api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
 }
 
 enum az_code
-api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out,
-    struct az_str *id, struct az_err *err)
+api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out, struct az_str *id,
+    struct az_err *err)
 {
 	struct az_str legacy = az_rq_query(rq, "legacy_user");
 	enum az_code rc = api_caller(rq, api, AZ_S(""), out, err);
@@ -30,8 +30,7 @@ api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out
 	if (rc != AZ_OK)
 		return rc;
 	*id = az_rq_param(rq, "id");
-	if (!az_wid_owned_by(*id, out->uid) ||
-	    (legacy.p && !az_str_eq(legacy, out->uid)))
+	if (!az_wid_owned_by(*id, out->uid) || (legacy.p && !az_str_eq(legacy, out->uid)))
 		return az_fail(err, AZ_ENOTFOUND, "api.run", "no such run");
 	az_log_context(az_rq_id(rq), *id);
 	return AZ_OK;
@@ -40,7 +39,7 @@ api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out
 enum az_code
 api_json_type(struct az_rq *rq, struct az_err *err)
 {
-	struct az_str rest = az_rq_header(rq, "Content-Type"), type = { "", 0 };
+	struct az_str rest = az_rq_header(rq, "Content-Type"), type = {"", 0};
 
 	if (az_str_cut(&rest, ';', &type))
 		type = az_str_trim(type);

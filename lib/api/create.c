@@ -10,13 +10,13 @@
 /* What the Prefer header asks (RFC 7240). */
 struct prefer {
 	bool async;
-	int64_t wait_s;		/* -1 = not said */
+	int64_t wait_s; /* -1 = not said */
 };
 
 static struct prefer
 prefer_of(struct az_rq *rq)
 {
-	struct prefer p = { .wait_s = -1 };
+	struct prefer p = {.wait_s = -1};
 	struct az_str rest = az_rq_header(rq, "Prefer"), part;
 
 	while (az_str_cut(&rest, ',', &part)) {
@@ -24,8 +24,7 @@ prefer_of(struct az_rq *rq)
 		if (az_str_ieq(part, AZ_S("respond-async")))
 			p.async = true;
 		else if (part.n > 5 && az_str_ieq(az_str_sub(part, 0, 5), AZ_S("wait=")) &&
-		    !az_str_to_i64(az_str_sub(part, 5, part.n), 0, RUN_WAIT_MAX_S,
-		    &p.wait_s))
+			 !az_str_to_i64(az_str_sub(part, 5, part.n), 0, RUN_WAIT_MAX_S, &p.wait_s))
 			p.wait_s = -1;
 	}
 	return p;
@@ -41,22 +40,22 @@ choose_model(struct create *c, const struct az_api *api, struct az_err *err)
 		c->model = az_str_c(api->default_model);
 		return AZ_OK;
 	}
-	az_fail(err, AZ_ECONFLICT, "api.create", "No model is configured. Set OPENAI_API_KEY "
+	az_fail(err, AZ_ECONFLICT, "api.create",
+	    "No model is configured. Set OPENAI_API_KEY "
 	    "(or OPENAI_BASE_URL) and AZLON_MODEL, or name a recording (\"model\":"
 	    "\"recording/NAME\"), or reply by hand (\"model\":\"manual\").");
 	return az_err_reason(err, "llm_not_configured");
 }
 
 static enum az_code
-read_body(struct az_rq *rq, struct az_str *body, const struct az_json **json,
-    struct az_err *err)
+read_body(struct az_rq *rq, struct az_str *body, const struct az_json **json, struct az_err *err)
 {
 	enum az_code rc;
 
 	if ((rc = api_json_type(rq, err)) != AZ_OK ||
 	    (rc = az_rq_body(rq, AZ_LIM_REQUEST_BYTES, body, err)) != AZ_OK ||
-	    (rc = az_json_parse_in(az_rq_arena(rq), *body, &az_json_request_limits, json,
-	    err)) != AZ_OK)
+	    (rc = az_json_parse_in(az_rq_arena(rq), *body, &az_json_request_limits, json, err)) !=
+		AZ_OK)
 		return rc;
 	if (az_json_type(*json) != AZ_JOBJ)
 		return az_fail(err, AZ_EINVAL, "api.create", "the body must be an object");
@@ -65,8 +64,8 @@ read_body(struct az_rq *rq, struct az_str *body, const struct az_json **json,
 
 /* An earlier run of the same Idempotency-Key: the same body, or a refusal. */
 static enum az_code
-compare_body(const struct az_run_info *info, struct az_arena *a, const char *sha,
-    struct az_err *err)
+compare_body(
+    const struct az_run_info *info, struct az_arena *a, const char *sha, struct az_err *err)
 {
 	const struct az_json *memo = NULL;
 	enum az_code rc = az_json_parse_in(a, info->memo, &az_json_own_limits, &memo, err);
@@ -75,15 +74,14 @@ compare_body(const struct az_run_info *info, struct az_arena *a, const char *sha
 		return rc;
 	if (az_str_eqc(az_json_gets(memo, "body_sha256"), sha))
 		return AZ_OK;
-	az_fail(err, AZ_EUNPROC, "api.create",
-	    "This Idempotency-Key was used with another body.");
+	az_fail(err, AZ_EUNPROC, "api.create", "This Idempotency-Key was used with another body.");
 	return az_err_reason(err, "idempotency_mismatch");
 }
 
 /* The id to start, and whether yesterday's use of the key already made the run. */
 static enum az_code
-choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid,
-    struct az_str *id, bool *existed, struct az_run_info *info, struct az_err *err)
+choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_str *id,
+    bool *existed, struct az_run_info *info, struct az_err *err)
 {
 	struct az_str key = az_rq_header(rq, "Idempotency-Key");
 	struct az_arena *a = az_rq_arena(rq);
@@ -98,8 +96,7 @@ choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid,
 		goto out;
 	}
 	if (key.n > 255)
-		rc = az_fail(err, AZ_EINVAL, "api.create",
-		    "Idempotency-Key: at most 255 bytes");
+		rc = az_fail(err, AZ_EINVAL, "api.create", "Idempotency-Key: at most 255 bytes");
 	/* a key stays good over midnight */
 	if (rc == AZ_OK)
 		rc = idem_wid(api, uid, key, now - DAY_MS, &b, err);
@@ -124,19 +121,25 @@ static enum az_code
 accepted(struct az_rq *rq, const struct create *c, struct az_str uid, struct az_str id,
     struct az_err *err)
 {
-	struct az_run_info info = { .workflow_id = id, .uid = uid, .state = AZ_RUN_OPEN,
-		.has_worker = true };
-	struct az_flow_view v = { .status = "queued", .phase = "prepare", .result = -1,
-		.max_iterations = (int)c->iterations, .checks = AZ_S("[]"),
-		.model_name = c->model, .created_ms = az_wall_ms(),
-		.last_event = 1 + c->n_warnings };
+	struct az_run_info info = {
+	    .workflow_id = id, .uid = uid, .state = AZ_RUN_OPEN, .has_worker = true};
+	struct az_flow_view v = {.status = "queued",
+	    .phase = "prepare",
+	    .result = -1,
+	    .max_iterations = (int)c->iterations,
+	    .checks = AZ_S("[]"),
+	    .model_name = c->model,
+	    .created_ms = az_wall_ms(),
+	    .last_event = 1 + c->n_warnings};
 	struct az_buf b, limits, warnings;
 	enum az_code rc;
 
 	az_buf_init(&limits, 200);
-	az_buf_addf(&limits, "{\"iterations\":%lld,\"tokens\":%lld,\"wall_s\":%lld,"
-	    "\"sandbox_s\":%lld}", (long long)c->iterations, (long long)c->tokens,
-	    (long long)c->wall_s, (long long)c->sandbox_s);
+	az_buf_addf(&limits,
+	    "{\"iterations\":%lld,\"tokens\":%lld,\"wall_s\":%lld,"
+	    "\"sandbox_s\":%lld}",
+	    (long long)c->iterations, (long long)c->tokens, (long long)c->wall_s,
+	    (long long)c->sandbox_s);
 	v.limits = az_buf_str(&limits);
 	az_buf_init(&warnings, c->warnings.n + 2);
 	az_buf_addf(&warnings, "[%.*s]", AZ_FMT(az_buf_str(&c->warnings)));
@@ -183,7 +186,7 @@ start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_st
 	struct az_arena *a = az_rq_arena(rq);
 	struct az_run_info info;
 	bool existed = false, async = c->async || p.async;
-	struct az_str id = { NULL, 0 };
+	struct az_str id = {NULL, 0};
 	struct az_buf input;
 	char sha[65], memo[128];
 	enum az_code rc;
@@ -197,12 +200,14 @@ start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_st
 	    (rc = choose_id(rq, api, uid, &id, &existed, &info, err)) != AZ_OK)
 		goto out;
 	if (!existed) {
-		struct az_start s = { .workflow_id = id, .type = az_flow_coding.name,
-			.uid = uid, .input = az_buf_str(&input), .memo = az_str_c(memo) };
+		struct az_start s = {.workflow_id = id,
+		    .type = az_flow_coding.name,
+		    .uid = uid,
+		    .input = az_buf_str(&input),
+		    .memo = az_str_c(memo)};
 		rc = api_engine_rc(az_engine_start(api->engine, &s, &existed, err), err);
 		if (rc == AZ_OK && existed)
-			rc = api_engine_rc(az_engine_describe(api->engine, id, a, &info,
-			    err), err);
+			rc = api_engine_rc(az_engine_describe(api->engine, id, a, &info, err), err);
 	}
 	if (rc == AZ_OK && existed) {
 		rc = compare_body(&info, a, sha, err);
@@ -228,7 +233,7 @@ enum az_code
 run_create(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct create c = { .a = az_rq_arena(rq) };
+	struct create c = {.a = az_rq_arena(rq)};
 	const struct az_json *json = NULL;
 	struct az_caller who;
 	struct az_str body, user;
@@ -240,8 +245,7 @@ run_create(struct az_rq *rq, void *app, struct az_err *err)
 	if ((rc = api_caller(rq, api, user, &who, err)) != AZ_OK)
 		return rc;
 	if (user.n && !az_str_eq(user, who.uid))
-		return az_fail(err, AZ_EPERM, "api.create",
-		    "user_id is not the caller's");
+		return az_fail(err, AZ_EPERM, "api.create", "user_id is not the caller's");
 	az_buf_init(&c.warnings, AZ_KIB(32));
 	create_check(&c, json);
 	if ((rc = create_check_inputs(&c, api, who.uid, err)) != AZ_OK)

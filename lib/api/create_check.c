@@ -30,8 +30,8 @@ create_item(struct create *c, const char *type, const char *msg, const char *loc
 	az_buf_addc(&b, "]");
 	text = az_arena_cstr(c->a, az_buf_str(&b));
 	az_buf_release(&b);
-	c->items[c->n_items++] = (struct az_problem_item){
-		.loc = text ? text : "[\"body\"]", .msg = msg, .type = type };
+	c->items[c->n_items++] =
+	    (struct az_problem_item){.loc = text ? text : "[\"body\"]", .msg = msg, .type = type};
 }
 
 void
@@ -43,8 +43,8 @@ create_warn(struct create *c, struct az_str name, const char *where)
 	if (c->n_warnings == WARNINGS_MAX)
 		return;
 	az_buf_init(&text, 300);
-	az_buf_addf(&text, "unknown member ignored: %s%.*s", where,
-	    name.n > 100 ? 100 : AZ_FMT(name));
+	az_buf_addf(
+	    &text, "unknown member ignored: %s%.*s", where, name.n > 100 ? 100 : AZ_FMT(name));
 	if (c->warnings.n)
 		az_buf_addc(&c->warnings, ",");
 	az_jw_init(&w, &c->warnings);
@@ -63,8 +63,8 @@ known(struct az_str key, const char *const *names)
 }
 
 static void
-warn_unknown(struct create *c, const struct az_json *obj, const char *where,
-    const char *const *names)
+warn_unknown(
+    struct create *c, const struct az_json *obj, const char *where, const char *const *names)
 {
 	const struct az_json *v;
 	struct az_str key;
@@ -89,20 +89,18 @@ text_of(struct create *c, const char *name, bool required)
 	if (!j && required)
 		create_item(c, "missing", "Field required", "\"body\",\"%s\"", name);
 	else if (!az_json_is_str(j) && (required || !absent(j)))
-		create_item(c, "string_type", "Input should be a valid string",
-		    "\"body\",\"%s\"", name);
+		create_item(
+		    c, "string_type", "Input should be a valid string", "\"body\",\"%s\"", name);
 	else if (az_str_chr(az_json_str(j), '\0') >= 0)
-		create_item(c, "string_nul", "A NUL is not text", "\"body\",\"%s\"",
-		    name);
+		create_item(c, "string_nul", "A NUL is not text", "\"body\",\"%s\"", name);
 	else
 		return az_json_str(j);
-	return (struct az_str){ NULL, 0 };
+	return (struct az_str){NULL, 0};
 }
 
 /* One of the words of choices, the first of which is the default. */
 static struct az_str
-choice(struct create *c, const char *name, const char *const *choices,
-    const char *msg)
+choice(struct create *c, const char *name, const char *const *choices, const char *msg)
 {
 	struct az_str s = text_of(c, name, false);
 
@@ -114,8 +112,7 @@ choice(struct create *c, const char *name, const char *const *choices,
 }
 
 static int64_t
-limit(struct create *c, const struct az_json *limits, const char *name, int64_t max,
-    int64_t dflt)
+limit(struct create *c, const struct az_json *limits, const char *name, int64_t max, int64_t dflt)
 {
 	const struct az_json *j = az_json_get(limits, name);
 	int64_t v = dflt;
@@ -127,23 +124,20 @@ limit(struct create *c, const struct az_json *limits, const char *name, int64_t 
 		    "\"body\",\"limits\",\"%s\"", name);
 	else if (!az_json_i64(j, 1, max, &v))
 		create_item(c, "out_of_range",
-		    az_arena_printf(c->a, "Input should be from 1 to %lld",
-			(long long)max), "\"body\",\"limits\",\"%s\"", name);
+		    az_arena_printf(c->a, "Input should be from 1 to %lld", (long long)max),
+		    "\"body\",\"limits\",\"%s\"", name);
 	return v;
 }
 
 static void
 check_limits(struct create *c)
 {
-	static const char *const names[] = { "iterations", "tokens", "wall_s",
-		"sandbox_s", NULL };
+	static const char *const names[] = {"iterations", "tokens", "wall_s", "sandbox_s", NULL};
 	const struct az_json *l = az_json_get(c->body, "limits");
 
 	if (!absent(l) && az_json_type(l) != AZ_JOBJ)
-		create_item(c, "dict_type", "Input should be an object",
-		    "\"body\",\"limits\"");
-	c->iterations = limit(c, l, "iterations", AZ_LIM_ITERATIONS_MAX,
-	    AZ_LIM_ITERATIONS);
+		create_item(c, "dict_type", "Input should be an object", "\"body\",\"limits\"");
+	c->iterations = limit(c, l, "iterations", AZ_LIM_ITERATIONS_MAX, AZ_LIM_ITERATIONS);
 	c->tokens = limit(c, l, "tokens", TOKENS_MAX, TOKENS);
 	c->wall_s = limit(c, l, "wall_s", SECONDS_MAX, WALL_S);
 	c->sandbox_s = limit(c, l, "sandbox_s", SECONDS_MAX, SANDBOX_S);
@@ -161,8 +155,7 @@ host_ok(struct az_str s)
 	for (size_t i = 0; i < s.n; i++) {
 		char ch = s.p[i];
 		if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-		    (ch >= '0' && ch <= '9') || ch == '-' ||
-		    (ch == '.' && s.p[i + 1] != '.')))
+			(ch >= '0' && ch <= '9') || ch == '-' || (ch == '.' && s.p[i + 1] != '.')))
 			return false;
 	}
 	return true;
@@ -171,15 +164,14 @@ host_ok(struct az_str s)
 static void
 check_network(struct create *c)
 {
-	static const char *const names[] = { "default", "allow", NULL };
-	static const char *const modes[] = { "install", "deny", "allow", NULL };
+	static const char *const names[] = {"default", "allow", NULL};
+	static const char *const modes[] = {"install", "deny", "allow", NULL};
 	const struct az_json *n = az_json_get(c->body, "network"), *mode, *allow;
 
 	if (absent(n))
 		return;
 	if (az_json_type(n) != AZ_JOBJ) {
-		create_item(c, "dict_type", "Input should be an object",
-		    "\"body\",\"network\"");
+		create_item(c, "dict_type", "Input should be an object", "\"body\",\"network\"");
 		return;
 	}
 	mode = az_json_get(n, "default");
@@ -187,8 +179,7 @@ check_network(struct create *c)
 	if (!absent(mode) && !known(az_json_str(mode), modes))
 		create_item(c, "enum", "Input should be install, deny or allow",
 		    "\"body\",\"network\",\"default\"");
-	if (!absent(allow) && (az_json_type(allow) != AZ_JARR ||
-	    az_json_len(allow) > ALLOW_MAX))
+	if (!absent(allow) && (az_json_type(allow) != AZ_JARR || az_json_len(allow) > ALLOW_MAX))
 		create_item(c, "list_type", "Input should be a list of at most 50 hosts",
 		    "\"body\",\"network\",\"allow\"");
 	else
@@ -206,22 +197,24 @@ check_model(struct create *c)
 	struct az_str s = text_of(c, "model", false);
 
 	if (s.n > 200)
-		create_item(c, "string_too_long", "At most 200 bytes",
-		    "\"body\",\"model\"");
+		create_item(c, "string_too_long", "At most 200 bytes", "\"body\",\"model\"");
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] < 0x21 || s.p[i] == 0x7f) {
-			create_item(c, "string_pattern", "Blanks and control bytes "
-			    "cannot be part of a model's name", "\"body\",\"model\"");
+			create_item(c, "string_pattern",
+			    "Blanks and control bytes "
+			    "cannot be part of a model's name",
+			    "\"body\",\"model\"");
 			return;
 		}
 	if (az_str_starts(s, AZ_S("recording/")) &&
-	    (s.n == 10 || az_str_find(s, AZ_S(".."), 0) >= 0 ||
-	    az_str_find(s, AZ_S("/"), 10) >= 0))
-		create_item(c, "string_pattern", "Input should be recording/NAME",
-		    "\"body\",\"model\"");
+	    (s.n == 10 || az_str_find(s, AZ_S(".."), 0) >= 0 || az_str_find(s, AZ_S("/"), 10) >= 0))
+		create_item(
+		    c, "string_pattern", "Input should be recording/NAME", "\"body\",\"model\"");
 	else if (az_str_eqc(s, "manual"))
-		create_item(c, "not_supported", "Replies by hand are not supported in "
-		    "this build", "\"body\",\"model\"");
+		create_item(c, "not_supported",
+		    "Replies by hand are not supported in "
+		    "this build",
+		    "\"body\",\"model\"");
 	c->model = s;
 }
 
@@ -239,10 +232,9 @@ check_absent_features(struct create *c)
 	if (!absent(webhook))
 		create_item(c, "not_supported", "Webhooks are not supported in this build",
 		    "\"body\",\"webhook\"");
-	if (!absent(fallbacks) && (az_json_type(fallbacks) != AZ_JARR ||
-	    az_json_len(fallbacks) > 0))
-		create_item(c, "not_supported",
-		    "Fallback models are not supported in this build",
+	if (!absent(fallbacks) &&
+	    (az_json_type(fallbacks) != AZ_JARR || az_json_len(fallbacks) > 0))
+		create_item(c, "not_supported", "Fallback models are not supported in this build",
 		    "\"body\",\"model_fallbacks\"");
 }
 
@@ -258,8 +250,7 @@ check_metadata(struct create *c)
 		return;
 	}
 	if (az_json_type(c->metadata) != AZ_JOBJ) {
-		create_item(c, "dict_type", "Input should be an object",
-		    "\"body\",\"metadata\"");
+		create_item(c, "dict_type", "Input should be an object", "\"body\",\"metadata\"");
 		return;
 	}
 	az_buf_init(&b, METADATA_BYTES);
@@ -273,11 +264,11 @@ check_metadata(struct create *c)
 void
 create_check(struct create *c, const struct az_json *body)
 {
-	static const char *const names[] = { "user_prompt", "test_conditions", "user_id",
-		"mode", "model", "model_fallbacks", "checks", "limits", "inputs",
-		"network", "hitl", "on_disconnect", "webhook", "metadata", NULL };
-	static const char *const modes[] = { "sync", "async", NULL };
-	static const char *const leave[] = { "continue", "cancel", NULL };
+	static const char *const names[] = {"user_prompt", "test_conditions", "user_id", "mode",
+	    "model", "model_fallbacks", "checks", "limits", "inputs", "network", "hitl",
+	    "on_disconnect", "webhook", "metadata", NULL};
+	static const char *const modes[] = {"sync", "async", NULL};
+	static const char *const leave[] = {"continue", "cancel", NULL};
 
 	c->body = body;
 	c->prompt = text_of(c, "user_prompt", true);
@@ -286,17 +277,16 @@ create_check(struct create *c, const struct az_json *body)
 		    "\"body\",\"user_prompt\"");
 	c->conditions = text_of(c, "test_conditions", true);
 	(void)text_of(c, "user_id", false);
-	c->async = az_str_eqc(choice(c, "mode", modes, "Input should be sync or async"),
-	    "async");
-	c->on_disconnect = choice(c, "on_disconnect", leave,
-	    "Input should be continue or cancel");
+	c->async = az_str_eqc(choice(c, "mode", modes, "Input should be sync or async"), "async");
+	c->on_disconnect = choice(c, "on_disconnect", leave, "Input should be continue or cancel");
 	check_model(c);
 	c->checks = az_json_get(body, "checks");
 	create_check_checks(c, c->checks);
-	if (c->conditions.p && az_str_trim(c->conditions).n == 0 &&
-	    az_json_len(c->checks) == 0)
-		create_item(c, "string_too_short", "String should not be empty when there "
-		    "are no checks", "\"body\",\"test_conditions\"");
+	if (c->conditions.p && az_str_trim(c->conditions).n == 0 && az_json_len(c->checks) == 0)
+		create_item(c, "string_too_short",
+		    "String should not be empty when there "
+		    "are no checks",
+		    "\"body\",\"test_conditions\"");
 	check_limits(c);
 	check_network(c);
 	check_absent_features(c);

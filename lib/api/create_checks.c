@@ -16,17 +16,22 @@ static const struct {
 	int kinds;
 	enum az_json_type type;
 } expectations[] = {
-	{ "exit", RUN, AZ_JINT }, { "stdout_equals", RUN, AZ_JSTR },
-	{ "stdout_contains", RUN, AZ_JSTR }, { "stdout_matches", RUN, AZ_JSTR },
-	{ "stderr_empty", RUN, AZ_JBOOL }, { "max_s", RUN, AZ_JDOUBLE },
-	{ "min_bytes", RUN | FILE_, AZ_JINT }, { "magic", FILE_, AZ_JSTR },
-	{ "contains", RUN | FILE_ | HTTP, AZ_JSTR }, { "status", HTTP, AZ_JINT },
+    {"exit", RUN, AZ_JINT},
+    {"stdout_equals", RUN, AZ_JSTR},
+    {"stdout_contains", RUN, AZ_JSTR},
+    {"stdout_matches", RUN, AZ_JSTR},
+    {"stderr_empty", RUN, AZ_JBOOL},
+    {"max_s", RUN, AZ_JDOUBLE},
+    {"min_bytes", RUN | FILE_, AZ_JINT},
+    {"magic", FILE_, AZ_JSTR},
+    {"contains", RUN | FILE_ | HTTP, AZ_JSTR},
+    {"status", HTTP, AZ_JINT},
 };
 
 /* What the check of a file can tell (lib/work). */
-static const char *const magics[] = { "png", "jpg", "jpeg", "gif", "bmp", "webp", "svg",
-	"pdf", "zip", "xlsx", "gz", "gzip", "bz2", "xz", "tar", "sqlite", "elf", "wav",
-	"parquet", "csv", "text", "txt", "json", "xml", "html", NULL };
+static const char *const magics[] = {"png", "jpg", "jpeg", "gif", "bmp", "webp", "svg", "pdf",
+    "zip", "xlsx", "gz", "gzip", "bz2", "xz", "tar", "sqlite", "elf", "wav", "parquet", "csv",
+    "text", "txt", "json", "xml", "html", NULL};
 
 static bool
 type_ok(const struct az_json *j, enum az_json_type want)
@@ -49,11 +54,11 @@ check_value(struct create *c, size_t i, const char *name, const struct az_json *
 	else if (!strcmp(name, "min_bytes") && !az_json_i64(v, 0, INT64_C(1) << 40, &n))
 		why = "Input should not be negative";
 	else if (!strcmp(name, "max_s") &&
-	    !(az_json_num(v, -1) > 0 && az_json_num(v, -1) <= AZ_LIM_CMD_MAX_S))
+		 !(az_json_num(v, -1) > 0 && az_json_num(v, -1) <= AZ_LIM_CMD_MAX_S))
 		why = "Input should be greater than 0 and at most 900";
 	else if (!strcmp(name, "stdout_matches") && !create_regex_ok(az_json_str(v)))
 		why = "Input should be a POSIX extended regular expression of at most "
-		    "1000 bytes, without back references and large repeats";
+		      "1000 bytes, without back references and large repeats";
 	else if (!strcmp(name, "magic")) {
 		why = "Unknown kind of file";
 		for (size_t k = 0; magics[k]; k++)
@@ -61,8 +66,8 @@ check_value(struct create *c, size_t i, const char *name, const struct az_json *
 				why = NULL;
 	}
 	if (why)
-		create_item(c, "value_error", why,
-		    "\"body\",\"checks\",%zu,\"expect\",\"%s\"", i, name);
+		create_item(
+		    c, "value_error", why, "\"body\",\"checks\",%zu,\"expect\",\"%s\"", i, name);
 }
 
 static void
@@ -82,18 +87,19 @@ check_expect(struct create *c, size_t i, int kind, const struct az_json *x)
 	}
 	while (az_json_each(x, &it, &key, &v)) {
 		size_t k = 0;
-		while (k < n && !(az_str_eqc(key, expectations[k].name) &&
-		    (expectations[k].kinds & kind)))
+		while (k < n &&
+		       !(az_str_eqc(key, expectations[k].name) && (expectations[k].kinds & kind)))
 			k++;
 		if (k == n)
 			create_item(c, "extra_forbidden",
-			    az_arena_printf(c->a, "A check of this kind has no "
-				"expectation %.*s", key.n > 60 ? 60 : AZ_FMT(key)),
+			    az_arena_printf(c->a,
+				"A check of this kind has no "
+				"expectation %.*s",
+				key.n > 60 ? 60 : AZ_FMT(key)),
 			    "\"body\",\"checks\",%zu,\"expect\"", i);
 		else if (!type_ok(v, expectations[k].type))
 			create_item(c, "type_error", "Input has the wrong type",
-			    "\"body\",\"checks\",%zu,\"expect\",\"%s\"", i,
-			    expectations[k].name);
+			    "\"body\",\"checks\",%zu,\"expect\",\"%s\"", i, expectations[k].name);
 		else
 			check_value(c, i, expectations[k].name, v);
 	}
@@ -132,17 +138,17 @@ check_http(struct create *c, size_t i, const struct az_json *h)
 	}
 	while (az_json_each(h, &it, &key, &v)) {
 		bool ok = az_str_eqc(key, "port") ||
-		    (az_str_eqc(key, "status") && az_json_i64(v, 100, 599, &n)) ||
-		    (az_str_eqc(key, "contains") && az_json_is_str(v)) ||
-		    (az_str_eqc(key, "path") &&
-		    az_str_starts(az_json_str(path), AZ_S("/")) &&
-		    az_json_str(path).n <= 1000);
+			  (az_str_eqc(key, "status") && az_json_i64(v, 100, 599, &n)) ||
+			  (az_str_eqc(key, "contains") && az_json_is_str(v)) ||
+			  (az_str_eqc(key, "path") && az_str_starts(az_json_str(path), AZ_S("/")) &&
+			      az_json_str(path).n <= 1000);
 		for (size_t k = 0; ok && k < az_json_str(path).n; k++)
 			ok = (unsigned char)az_json_str(path).p[k] > 0x20;
 		if (!ok)
-			create_item(c, "value_error", az_arena_printf(c->a,
-			    "%.*s is not known here, or its value is not possible",
-			    key.n > 60 ? 60 : AZ_FMT(key)),
+			create_item(c, "value_error",
+			    az_arena_printf(c->a,
+				"%.*s is not known here, or its value is not possible",
+				key.n > 60 ? 60 : AZ_FMT(key)),
 			    "\"body\",\"checks\",%zu,\"http\"", i);
 	}
 }
@@ -150,7 +156,7 @@ check_http(struct create *c, size_t i, const struct az_json *h)
 static int
 kind_of(struct create *c, size_t i, const struct az_json *k)
 {
-	static const char *const names[] = { "run", "file", "http", "text" };
+	static const char *const names[] = {"run", "file", "http", "text"};
 	int kind = 0, n = 0;
 
 	for (int b = 0; b < 4; b++)
@@ -171,9 +177,9 @@ check_members(struct create *c, size_t i, int kind, const struct az_json *k)
 	static const struct {
 		const char *name;
 		int kinds;
-	} members[] = { { "id", 15 }, { "hidden", 15 }, { "run", RUN }, { "file", FILE_ },
-		{ "http", HTTP }, { "text", TEXT }, { "stdin", RUN },
-		{ "timeout_s", RUN | HTTP }, { "expect", RUN | FILE_ | HTTP } };
+	} members[] = {{"id", 15}, {"hidden", 15}, {"run", RUN}, {"file", FILE_}, {"http", HTTP},
+	    {"text", TEXT}, {"stdin", RUN}, {"timeout_s", RUN | HTTP},
+	    {"expect", RUN | FILE_ | HTTP}};
 	const size_t n = sizeof members / sizeof *members;
 	const struct az_json *v;
 	struct az_str key;
@@ -181,13 +187,14 @@ check_members(struct create *c, size_t i, int kind, const struct az_json *k)
 
 	while (az_json_each(k, &it, &key, &v)) {
 		size_t m = 0;
-		while (m < n && !(az_str_eqc(key, members[m].name) &&
-		    (members[m].kinds & kind)))
+		while (m < n && !(az_str_eqc(key, members[m].name) && (members[m].kinds & kind)))
 			m++;
 		if (m == n)
 			create_item(c, "extra_forbidden",
-			    az_arena_printf(c->a, "A check of this kind has no member "
-				"%.*s", key.n > 60 ? 60 : AZ_FMT(key)),
+			    az_arena_printf(c->a,
+				"A check of this kind has no member "
+				"%.*s",
+				key.n > 60 ? 60 : AZ_FMT(key)),
 			    "\"body\",\"checks\",%zu", i);
 	}
 }
@@ -199,7 +206,7 @@ id_ok(struct az_str s)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= 'A' && s.p[i] <= 'Z') ||
-		    (s.p[i] >= '0' && s.p[i] <= '9') || strchr("_.-", s.p[i])))
+			(s.p[i] >= '0' && s.p[i] <= '9') || strchr("_.-", s.p[i])))
 			return false;
 	return true;
 }
@@ -229,8 +236,8 @@ check_one(struct create *c, const struct az_json *all, size_t i)
 	int kind;
 
 	if (az_json_type(k) != AZ_JOBJ) {
-		create_item(c, "dict_type", "Input should be an object",
-		    "\"body\",\"checks\",%zu", i);
+		create_item(
+		    c, "dict_type", "Input should be an object", "\"body\",\"checks\",%zu", i);
 		return;
 	}
 	if (!(kind = kind_of(c, i, k)))
@@ -238,8 +245,7 @@ check_one(struct create *c, const struct az_json *all, size_t i)
 	check_id(c, all, i);
 	check_members(c, i, kind, k);
 	if (kind == RUN && !words_ok(az_json_get(k, "run")))
-		create_item(c, "value_error",
-		    "Input should be a command line or a list of words",
+		create_item(c, "value_error", "Input should be a command line or a list of words",
 		    "\"body\",\"checks\",%zu,\"run\"", i);
 	if (kind == FILE_ && az_path_ok(az_json_gets(k, "file"), &why) != AZ_OK)
 		create_item(c, "value_error", az_arena_cstr(c->a, az_str_c(why.text)),
@@ -255,8 +261,7 @@ check_one(struct create *c, const struct az_json *all, size_t i)
 	if ((v = az_json_get(k, "hidden")) && az_json_type(v) != AZ_JBOOL)
 		create_item(c, "bool_type", "Input should be true or false",
 		    "\"body\",\"checks\",%zu,\"hidden\"", i);
-	if ((v = az_json_get(k, "timeout_s")) &&
-	    !az_json_i64(v, 1, AZ_LIM_CMD_MAX_S, &n))
+	if ((v = az_json_get(k, "timeout_s")) && !az_json_i64(v, 1, AZ_LIM_CMD_MAX_S, &n))
 		create_item(c, "out_of_range", "Input should be from 1 to 900",
 		    "\"body\",\"checks\",%zu,\"timeout_s\"", i);
 	check_expect(c, i, kind, az_json_get(k, "expect"));

@@ -10,7 +10,6 @@ run_live(struct az_rq *rq, void *app, struct az_err *err)
 	return az_rs_json(rq, 200, AZ_S("{\"status\":\"ok\"}"), err);
 }
 
-
 static enum az_code
 ping_engine(const struct az_api *api, struct az_err *e)
 {
@@ -40,7 +39,7 @@ static enum az_code
 ping_worker(const struct az_api *api, struct az_err *e)
 {
 	struct az_arena *a = az_arena_new(AZ_KIB(64));
-	struct az_run_info info = { .has_worker = false };
+	struct az_run_info info = {.has_worker = false};
 	enum az_code rc = AZ_ENOMEM;
 
 	if (a)
@@ -49,7 +48,7 @@ ping_worker(const struct az_api *api, struct az_err *e)
 	if (rc != AZ_OK && rc != AZ_ENOTFOUND)
 		return rc;
 	return info.has_worker ? AZ_OK
-	    : az_fail(e, AZ_EUNAVAIL, "api.health", "no worker polled lately");
+			       : az_fail(e, AZ_EUNAVAIL, "api.health", "no worker polled lately");
 }
 
 enum az_code
@@ -58,9 +57,8 @@ run_ready(struct az_rq *rq, void *app, struct az_err *err)
 	static const struct {
 		const char *name;
 		enum az_code (*ping)(const struct az_api *api, struct az_err *e);
-	} parts[] = { { "engine", ping_engine }, { "store", ping_store },
-		{ "sandbox", ping_sandbox }, { "llm", ping_llm },
-		{ "worker", ping_worker } };
+	} parts[] = {{"engine", ping_engine}, {"store", ping_store}, {"sandbox", ping_sandbox},
+	    {"llm", ping_llm}, {"worker", ping_worker}};
 	const size_t n = sizeof parts / sizeof *parts;
 	const struct az_api *api = app;
 	bool up[5], all = true;
@@ -73,8 +71,7 @@ run_ready(struct az_rq *rq, void *app, struct az_err *err)
 		up[i] = parts[i].ping(api, &e) == AZ_OK;
 		all &= up[i];
 		if (!up[i])
-			az_log(AZ_WARN, "api.dependency", AZ_KC("part", parts[i].name),
-			    AZ_KE(&e));
+			az_log(AZ_WARN, "api.dependency", AZ_KC("part", parts[i].name), AZ_KE(&e));
 	}
 	az_buf_init(&b, 2048);
 	az_jw_init(&w, &b);

@@ -8,15 +8,15 @@
 /* HMAC with the key of a purpose over uid, NUL, text: no other pair gives these bytes,
    since no uid holds a NUL. */
 static enum az_code
-keyed(const struct az_api *api, const char *purpose, struct az_str uid,
-    struct az_str text, unsigned char out[32], struct az_err *err)
+keyed(const struct az_api *api, const char *purpose, struct az_str uid, struct az_str text,
+    unsigned char out[32], struct az_err *err)
 {
 	unsigned char key[32];
 	struct az_buf b;
 	enum az_code rc;
 
 	if ((rc = az_hkdf(az_str_n(api->secret, sizeof api->secret), AZ_S("azlon"),
-	    az_str_c(purpose), key, sizeof key, err)) != AZ_OK)
+		 az_str_c(purpose), key, sizeof key, err)) != AZ_OK)
 		return rc;
 	az_buf_init(&b, 2048);
 	az_buf_adds(&b, uid);
@@ -51,8 +51,8 @@ idem_wid(const struct az_api *api, struct az_str uid, struct az_str key, int64_t
 }
 
 enum az_code
-api_wait_token(const struct az_api *api, struct az_str id, struct az_str uid,
-    char out[65], struct az_err *err)
+api_wait_token(
+    const struct az_api *api, struct az_str id, struct az_str uid, char out[65], struct az_err *err)
 {
 	unsigned char mac[32];
 	enum az_code rc = keyed(api, "wait", uid, id, mac, err);

@@ -7,8 +7,8 @@
 #define INPUTS_MAX 100
 
 static enum az_code
-has_object(const struct az_api *api, const struct az_bucket *b, const struct az_buf *key,
-    bool *has, struct az_err *err)
+has_object(const struct az_api *api, const struct az_bucket *b, const struct az_buf *key, bool *has,
+    struct az_err *err)
 {
 	struct az_obj o;
 	enum az_code rc = az_buf_check(key, "api.inputs", err);
@@ -58,8 +58,8 @@ load_tree(const struct az_api *api, const struct az_bucket *b, struct az_str wid
 }
 
 static enum az_code
-has_file(const struct az_api *api, const struct az_bucket *b, struct az_arena *a,
-    struct az_str uid, struct az_str entry, bool *has, struct az_err *err)
+has_file(const struct az_api *api, const struct az_bucket *b, struct az_arena *a, struct az_str uid,
+    struct az_str entry, bool *has, struct az_err *err)
 {
 	ptrdiff_t slash = az_str_chr(entry, '/');
 	struct az_str wid, path;
@@ -83,8 +83,8 @@ has_file(const struct az_api *api, const struct az_bucket *b, struct az_arena *a
 }
 
 enum az_code
-create_check_inputs(struct create *c, const struct az_api *api, struct az_str uid,
-    struct az_err *err)
+create_check_inputs(
+    struct create *c, const struct az_api *api, struct az_str uid, struct az_err *err)
 {
 	struct az_bucket b = az_bucket_of(uid);
 	enum az_code rc = AZ_OK;

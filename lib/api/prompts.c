@@ -8,14 +8,14 @@
 static const struct {
 	const char *name, *which, *loc;
 } prompts[2] = {
-	{ "generate_code_prompt", "generate", "[\"body\",\"generate_code_prompt\"]" },
-	{ "validate_output_prompt", "validate", "[\"body\",\"validate_output_prompt\"]" },
+    {"generate_code_prompt", "generate", "[\"body\",\"generate_code_prompt\"]"},
+    {"validate_output_prompt", "validate", "[\"body\",\"validate_output_prompt\"]"},
 };
 
 /* The user's own text, else the default. */
 static enum az_code
-load(const struct az_api *api, struct az_arena *a, const struct az_bucket *bucket,
-    size_t i, struct az_str *out, struct az_err *err)
+load(const struct az_api *api, struct az_arena *a, const struct az_bucket *bucket, size_t i,
+    struct az_str *out, struct az_err *err)
 {
 	struct az_buf key, body;
 	enum az_code rc;
@@ -63,17 +63,16 @@ run_prompts_get(struct az_rq *rq, void *app, struct az_err *err)
 
 /* "" goes back to the default. */
 static enum az_code
-store(const struct az_api *api, const struct az_bucket *bucket, size_t i,
-    struct az_str text, struct az_err *err)
+store(const struct az_api *api, const struct az_bucket *bucket, size_t i, struct az_str text,
+    struct az_err *err)
 {
 	struct az_buf key;
 	enum az_code rc;
 
 	az_buf_init(&key, 200);
 	az_key_prompt(&key, prompts[i].which);
-	rc = az_str_trim(text).n
-	    ? az_store_put(api->store, bucket, az_buf_str(&key), text, err)
-	    : az_store_remove(api->store, bucket, az_buf_str(&key), err);
+	rc = az_str_trim(text).n ? az_store_put(api->store, bucket, az_buf_str(&key), text, err)
+				 : az_store_remove(api->store, bucket, az_buf_str(&key), err);
 	az_buf_release(&key);
 	return rc == AZ_ENOTFOUND ? AZ_OK : api_store_rc(rc, err);
 }
@@ -93,22 +92,20 @@ run_prompts_set(struct az_rq *rq, void *app, struct az_err *err)
 	if ((rc = api_caller(rq, api, AZ_S(""), &who, err)) != AZ_OK ||
 	    (rc = api_json_type(rq, err)) != AZ_OK ||
 	    (rc = az_rq_body(rq, AZ_LIM_REQUEST_BYTES, &body, err)) != AZ_OK ||
-	    (rc = az_json_parse_in(az_rq_arena(rq), body, &az_json_request_limits, &j,
-	    err)) != AZ_OK)
+	    (rc = az_json_parse_in(az_rq_arena(rq), body, &az_json_request_limits, &j, err)) !=
+		AZ_OK)
 		return rc;
 	if (az_json_type(j) != AZ_JOBJ)
 		return az_fail(err, AZ_EINVAL, "api.prompts", "the body must be an object");
 	for (size_t i = 0; i < 2; i++) {
 		const struct az_json *v = az_json_get(j, prompts[i].name);
-		if (az_json_type(v) != AZ_JNULL && (!az_json_is_str(v) ||
-		    az_json_str(v).n > PROMPT_BYTES))
-			items[n++] = (struct az_problem_item){ prompts[i].loc,
-				"Input should be a string of at most 32 KiB",
-				"string_type" };
+		if (az_json_type(v) != AZ_JNULL &&
+		    (!az_json_is_str(v) || az_json_str(v).n > PROMPT_BYTES))
+			items[n++] = (struct az_problem_item){prompts[i].loc,
+			    "Input should be a string of at most 32 KiB", "string_type"};
 	}
 	if (n) {
-		az_fail(err, AZ_EUNPROC, "api.prompts",
-		    "A prompt is a string of at most 32 KiB.");
+		az_fail(err, AZ_EUNPROC, "api.prompts", "A prompt is a string of at most 32 KiB.");
 		return az_rs_problem(rq, 0, err, items, n);
 	}
 	bucket = az_bucket_of(who.uid);

@@ -8,12 +8,12 @@
 #include "run.h"
 
 #define PATTERN_BYTES 1000
-#define DEPTH 50	/* groups in groups: the compiler recurses */
-#define NODES 20000	/* after copying */
+#define DEPTH 50    /* groups in groups: the compiler recurses */
+#define NODES 20000 /* after copying */
 
 struct level {
-	int64_t sum;	/* of what stands before the last atom */
-	int64_t last;	/* the atom a repeat would apply to */
+	int64_t sum;  /* of what stands before the last atom */
+	int64_t last; /* the atom a repeat would apply to */
 };
 
 struct scan {
@@ -51,8 +51,7 @@ interval(struct scan *s)
 		return false;
 	s->at += (size_t)end + 1;
 	hi = az_str_sub(rest, 0, (size_t)end);
-	if (!az_str_cut(&hi, ',', &lo) ||
-	    (lo.n && !az_str_to_i64(lo, 0, NODES, &a)) ||
+	if (!az_str_cut(&hi, ',', &lo) || (lo.n && !az_str_to_i64(lo, 0, NODES, &a)) ||
 	    (hi.n && !az_str_to_i64(hi, 0, NODES, &b)) || (lo.n == 0 && hi.n == 0))
 		return false;
 	return repeat(s, 1 + (a > b ? a : b));
@@ -70,7 +69,7 @@ bracket(struct scan *s)
 	if (i < p.n && p.p[i] == ']')
 		i++;
 	for (; i < p.n && p.p[i] != ']'; i++) {
-		char end[3] = { 0, ']', 0 };
+		char end[3] = {0, ']', 0};
 		ptrdiff_t to;
 
 		if (p.p[i] != '[' || i + 1 >= p.n || !strchr(":.=", p.p[i + 1]))
@@ -91,7 +90,7 @@ group_end(struct scan *s)
 {
 	int64_t size;
 
-	if (s->depth == 0) {	/* an ordinary character then */
+	if (s->depth == 0) { /* an ordinary character then */
 		atom(s, 1);
 		return true;
 	}
@@ -119,7 +118,7 @@ step(struct scan *s)
 	case '(':
 		if (s->depth == DEPTH)
 			return false;
-		s->level[++s->depth] = (struct level){ 0, 0 };
+		s->level[++s->depth] = (struct level){0, 0};
 		return true;
 	case ')':
 		return group_end(s);
@@ -141,7 +140,7 @@ step(struct scan *s)
 bool
 create_regex_ok(struct az_str pattern)
 {
-	struct scan s = { .p = pattern };
+	struct scan s = {.p = pattern};
 	char *text;
 	regex_t re;
 	int rc;

@@ -8,42 +8,40 @@
 #include "caller.h"
 
 #define RUN_JSON_BYTES AZ_MIB(1)
-#define RUN_FOLD_BYTES AZ_MIB(64)	/* one fold of one history, freed after */
-#define RUN_RETRY_S 2			/* Retry-After of answers about an open run */
-#define RUN_WAIT_MAX_S 86400		/* as a number; the deadline is api->sync_wait_ms */
+#define RUN_FOLD_BYTES AZ_MIB(64) /* one fold of one history, freed after */
+#define RUN_RETRY_S 2             /* Retry-After of answers about an open run */
+#define RUN_WAIT_MAX_S 86400      /* as a number; the deadline is api->sync_wait_ms */
 
 /* ---- run_view.c: what a handler knows of a run ---- */
 struct api_run {
 	struct az_run_info info;
-	struct az_str json;		/* the Run object of API.md */
-	char etag[40];			/* quoted */
-	const char *status;		/* static text */
+	struct az_str json; /* the Run object of API.md */
+	char etag[40];      /* quoted */
+	const char *status; /* static text */
 	bool over, result, cancel_on_leave;
-	int64_t last_event;		/* of the public log */
+	int64_t last_event; /* of the public log */
 };
 /* Of uid's run id; anyone else's is AZ_ENOTFOUND. A run unchanged since it was last
    rendered costs one describe. */
 AZ_MUST_CHECK enum az_code api_run_load(const struct az_api *api, struct az_arena *a,
     struct az_str uid, struct az_str id, struct api_run *out, struct az_err *err);
 /* describe alone, with the owner checked. */
-AZ_MUST_CHECK enum az_code api_run_describe(const struct az_api *api,
-    struct az_arena *a, struct az_str uid, struct az_str id, struct az_run_info *out,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code api_run_describe(const struct az_api *api, struct az_arena *a,
+    struct az_str uid, struct az_str id, struct az_run_info *out, struct az_err *err);
 /* All events after `after`, appended to h (whose array lives in a). */
-AZ_MUST_CHECK enum az_code api_run_history(const struct az_api *api,
-    struct az_arena *a, struct az_str id, int64_t after, struct az_history *h,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code api_run_history(const struct az_api *api, struct az_arena *a,
+    struct az_str id, int64_t after, struct az_history *h, struct az_err *err);
 /* The Run object of a view; info may hold no more than id and uid. warnings: JSON array
    text. */
-void api_run_render(struct az_buf *b, const struct az_flow_view *v,
-    const struct az_run_info *info, struct az_str warnings, int64_t now_ms);
+void api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_run_info *info,
+    struct az_str warnings, int64_t now_ms);
 /* A status of API.md as the static string, or NULL. */
 const char *api_run_status(struct az_str s);
 /* {"workflow_id","result","user_id","run"} */
 void api_run_result(struct az_buf *b, struct az_str uid, const struct api_run *r);
 /* Answer 202 with Location, Retry-After and the Run object. */
-AZ_MUST_CHECK enum az_code api_run_accepted(struct az_rq *rq, struct az_str id,
-    struct az_str json, struct az_err *err);
+AZ_MUST_CHECK enum az_code api_run_accepted(
+    struct az_rq *rq, struct az_str id, struct az_str json, struct az_err *err);
 
 /* ---- run_wait.c ---- */
 /* Until the run's version differs from r's, the deadline (boot clock), the client's
@@ -51,8 +49,8 @@ AZ_MUST_CHECK enum az_code api_run_accepted(struct az_rq *rq, struct az_str id,
 AZ_MUST_CHECK enum az_code api_run_wait(struct az_rq *rq, const struct az_api *api,
     struct az_str uid, int64_t deadline_ms, struct api_run *r, struct az_err *err);
 /* The deadline of ?wait=N, 0 when there is none or the pool does not wait. */
-AZ_MUST_CHECK enum az_code api_wait_deadline(struct az_rq *rq,
-    const struct az_api *api, int64_t *deadline_ms, struct az_err *err);
+AZ_MUST_CHECK enum az_code api_wait_deadline(
+    struct az_rq *rq, const struct az_api *api, int64_t *deadline_ms, struct az_err *err);
 /* Token that binds the hand-over of a wait to run and owner. */
 AZ_MUST_CHECK enum az_code api_wait_token(const struct az_api *api, struct az_str id,
     struct az_str uid, char out[65], struct az_err *err);
@@ -63,18 +61,18 @@ struct create {
 	struct az_arena *a;
 	struct az_problem_item items[CREATE_ITEMS];
 	size_t n_items;
-	struct az_buf warnings;		/* JSON strings with commas between */
+	struct az_buf warnings; /* JSON strings with commas between */
 	unsigned n_warnings;
 	/* what was read */
 	const struct az_json *body, *checks, *network, *inputs, *metadata;
 	struct az_str prompt, conditions, model, on_disconnect;
-	bool default_inputs;		/* the default set is there and no inputs were named */
+	bool default_inputs; /* the default set is there and no inputs were named */
 	bool async;
 	int64_t iterations, tokens, wall_s, sandbox_s;
 };
 /* One more entry of "errors"; loc is printf'ed: "\"body\",\"checks\",%d". */
-void create_item(struct create *c, const char *type, const char *msg,
-    const char *loc, ...) AZ_PRINTF(4, 5);
+void create_item(struct create *c, const char *type, const char *msg, const char *loc, ...)
+    AZ_PRINTF(4, 5);
 void create_warn(struct create *c, struct az_str name, const char *where);
 /* The whole body but for what needs a store; errors are collected in items. */
 void create_check(struct create *c, const struct az_json *body);
@@ -86,13 +84,13 @@ void create_input(const struct create *c, struct az_str uid, struct az_buf *b);
 
 /* ---- inputs.c ---- */
 /* Each entry of c->inputs exists and is uid's; else an item. */
-AZ_MUST_CHECK enum az_code create_check_inputs(struct create *c,
-    const struct az_api *api, struct az_str uid, struct az_err *err);
+AZ_MUST_CHECK enum az_code create_check_inputs(
+    struct create *c, const struct az_api *api, struct az_str uid, struct az_err *err);
 
 /* ---- idempotency.c ---- */
 /* The run id of (uid, key) on the day of now_ms. */
-AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, struct az_str uid,
-    struct az_str key, int64_t now_ms, struct az_buf *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, struct az_str uid, struct az_str key,
+    int64_t now_ms, struct az_buf *out, struct az_err *err);
 
 /* ---- handlers ---- */
 #define RUN_HANDLER(f) enum az_code f(struct az_rq *rq, void *app, struct az_err *err)

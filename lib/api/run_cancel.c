@@ -16,16 +16,16 @@ mode_of(struct az_rq *rq, const char **mode, struct az_err *err)
 	*mode = "graceful";
 	if (rc != AZ_OK || az_str_trim(body).n == 0)
 		return rc;
-	if ((rc = az_json_parse_in(az_rq_arena(rq), body, &az_json_request_limits, &j,
-	    err)) != AZ_OK)
+	if ((rc = az_json_parse_in(az_rq_arena(rq), body, &az_json_request_limits, &j, err)) !=
+	    AZ_OK)
 		return rc;
 	m = az_json_get(j, "mode");
 	if (az_str_eqc(az_json_str(m), "now"))
 		*mode = "now";
-	else if (az_json_type(j) != AZ_JOBJ || (az_json_type(m) != AZ_JNULL &&
-	    !az_str_eqc(az_json_str(m), "graceful"))) {
-		static const struct az_problem_item item = { "[\"body\",\"mode\"]",
-			"Input should be graceful or now", "enum" };
+	else if (az_json_type(j) != AZ_JOBJ ||
+		 (az_json_type(m) != AZ_JNULL && !az_str_eqc(az_json_str(m), "graceful"))) {
+		static const struct az_problem_item item = {
+		    "[\"body\",\"mode\"]", "Input should be graceful or now", "enum"};
 		az_fail(err, AZ_EUNPROC, "api.cancel", "mode is graceful or now");
 		if (az_rs_problem(rq, 0, err, &item, 1) != AZ_OK)
 			return err->code;
@@ -51,7 +51,8 @@ run_cancel(struct az_rq *rq, void *app, struct az_err *err)
 	if ((rc = api_run_describe(api, a, who.uid, id, &r.info, err)) != AZ_OK)
 		return rc;
 	rc = api_engine_rc(az_engine_cancel(api->engine, id,
-	    az_str_c(az_arena_printf(a, "{\"mode\":\"%s\"}", mode)), err), err);
+			       az_str_c(az_arena_printf(a, "{\"mode\":\"%s\"}", mode)), err),
+	    err);
 	if (rc == AZ_ECONFLICT) {
 		az_fail(err, AZ_ECONFLICT, "api.cancel", "The run is already finished.");
 		return az_err_reason(err, "finished");
@@ -65,8 +66,7 @@ run_cancel(struct az_rq *rq, void *app, struct az_err *err)
 /* Objects first, so that a failure midway can be repeated; manifests before bodies, so
    that no listing names what is gone. */
 static enum az_code
-remove_objects(const struct az_api *api, struct az_str uid, struct az_str id,
-    struct az_err *err)
+remove_objects(const struct az_api *api, struct az_str uid, struct az_str id, struct az_err *err)
 {
 	struct az_bucket bucket = az_bucket_of(uid);
 	enum az_code rc;
@@ -102,8 +102,8 @@ run_remove(struct az_rq *rq, void *app, struct az_err *err)
 	    (rc = api_run_describe(api, az_rq_arena(rq), who.uid, id, &info, err)))
 		return rc;
 	if (info.state == AZ_RUN_OPEN) {
-		az_fail(err, AZ_ECONFLICT, "api.remove",
-		    "The run is not finished. Cancel it first.");
+		az_fail(
+		    err, AZ_ECONFLICT, "api.remove", "The run is not finished. Cancel it first.");
 		return az_err_reason(err, "not_finished");
 	}
 	if ((rc = remove_objects(api, who.uid, id, err)) != AZ_OK ||

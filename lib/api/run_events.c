@@ -9,7 +9,7 @@
 
 #define SLICE_MS 1000
 #define PING_MS 15000
-#define STREAM_BYTES AZ_MIB(64)	/* the history of one stream's run */
+#define STREAM_BYTES AZ_MIB(64) /* the history of one stream's run */
 #define PAGE_MAX 1000
 #define PAGE_DEFAULT 500
 #define PAGE_BYTES AZ_MIB(4)
@@ -19,8 +19,8 @@
 struct page {
 	struct az_jw w;
 	size_t n, max;
-	int64_t last;		/* number of the last event written */
-	bool end;		/* run.finished is on the page */
+	int64_t last; /* number of the last event written */
+	bool end;     /* run.finished is on the page */
 	bool more;
 };
 
@@ -50,12 +50,12 @@ page_event(void *arg, const struct az_flow_event *e)
 }
 
 static enum az_code
-page(struct az_rq *rq, const struct az_api *api, struct az_str id, int64_t after,
-    struct az_err *err)
+page(
+    struct az_rq *rq, const struct az_api *api, struct az_str id, int64_t after, struct az_err *err)
 {
 	struct az_arena *tmp = az_arena_new(RUN_FOLD_BYTES);
-	struct az_history h = { NULL, 0 };
-	struct page p = { .last = after };
+	struct az_history h = {NULL, 0};
+	struct page p = {.last = after};
 	struct az_buf b;
 	int64_t max;
 	enum az_code rc;
@@ -78,8 +78,7 @@ page(struct az_rq *rq, const struct az_api *api, struct az_str id, int64_t after
 	az_jw_end(&p.w, ']');
 	az_jw_ki(&p.w, "next_after", p.last);
 	az_jw_kb(&p.w, "more", p.more);
-	az_jw_kb(&p.w, "finished", p.end || (!p.more && h.n &&
-	    az_ev_is_close(h.ev[h.n - 1].type)));
+	az_jw_kb(&p.w, "finished", p.end || (!p.more && h.n && az_ev_is_close(h.ev[h.n - 1].type)));
 	az_jw_end(&p.w, '}');
 	if ((rc = az_buf_check(&b, "api.events", err)) == AZ_OK)
 		rc = az_rs_json(rq, 200, az_buf_str(&b), err);
@@ -95,12 +94,12 @@ struct stream {
 	struct az_rq *rq;
 	const struct az_api *api;
 	struct az_str uid, id;
-	struct az_arena *keep;		/* the history so far */
+	struct az_arena *keep; /* the history so far */
 	struct az_history h;
-	int64_t after;			/* number of the last event sent */
-	int64_t version;		/* as last seen */
-	int64_t sent_ms;		/* when anything was sent last */
-	struct az_buf beat;		/* the progress sent last */
+	int64_t after;      /* number of the last event sent */
+	int64_t version;    /* as last seen */
+	int64_t sent_ms;    /* when anything was sent last */
+	struct az_buf beat; /* the progress sent last */
 	bool end;
 	enum az_code rc;
 	struct az_err *err;
@@ -191,15 +190,15 @@ stream_wait(struct stream *s, struct az_err *err)
 
 	while (now == s->version && !az_web_stopping(s->rq)) {
 		if (!az_rq_connected(s->rq))
-			return az_fail(err, AZ_ECANCELLED, "api.events",
-			    "the client left");
+			return az_fail(err, AZ_ECANCELLED, "api.events", "the client left");
 		if (az_boot_ms() - s->sent_ms >= PING_MS) {
 			if ((rc = az_sse_ping(s->rq, err)) != AZ_OK)
 				return rc;
 			s->sent_ms = az_boot_ms();
 		}
-		rc = api_engine_rc(az_engine_wait(s->api->engine, s->id, s->version,
-		    SLICE_MS, NULL, &now, err), err);
+		rc = api_engine_rc(
+		    az_engine_wait(s->api->engine, s->id, s->version, SLICE_MS, NULL, &now, err),
+		    err);
 		if (rc != AZ_OK)
 			return rc;
 	}
@@ -226,7 +225,7 @@ stream(struct stream *s, struct az_err *err)
 	s->sent_ms = az_boot_ms();
 	rc = az_sse_open(s->rq, err);
 	while (rc == AZ_OK && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
-	    !az_web_stopping(s->rq))
+	       !az_web_stopping(s->rq))
 		rc = stream_wait(s, err);
 	/* the reader's EventSource comes back by itself, to the next process */
 	if (rc == AZ_OK && !s->end)
@@ -239,7 +238,7 @@ stream(struct stream *s, struct az_err *err)
 enum az_code
 run_events(struct az_rq *rq, void *app, struct az_err *err)
 {
-	struct stream s = { .rq = rq, .api = app };
+	struct stream s = {.rq = rq, .api = app};
 	struct az_str last = az_rq_header(rq, "Last-Event-ID");
 	struct az_run_info info;
 	struct az_caller who;
@@ -250,8 +249,7 @@ run_events(struct az_rq *rq, void *app, struct az_err *err)
 		return rc;
 	s.uid = who.uid;
 	if (last.n && !az_str_to_i64(last, 0, INT64_MAX, &s.after))
-		return az_fail(err, AZ_EINVAL, "api.events",
-		    "Last-Event-ID is not a number");
+		return az_fail(err, AZ_EINVAL, "api.events", "Last-Event-ID is not a number");
 	if (az_str_find(az_rq_header(rq, "Accept"), AZ_S("text/event-stream"), 0) >= 0)
 		return stream(&s, err);
 	if ((rc = api_run_describe(s.api, az_rq_arena(rq), s.uid, s.id, &info, err)))

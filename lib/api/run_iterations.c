@@ -25,7 +25,7 @@ iter_open(struct iter *it, struct az_rq *rq, void *app, struct az_err *err)
 	int64_t v = 0;
 	enum az_code rc;
 
-	*it = (struct iter){ .rq = rq, .api = app, .a = az_rq_arena(rq) };
+	*it = (struct iter){.rq = rq, .api = app, .a = az_rq_arena(rq)};
 	if ((rc = api_caller_run(rq, it->api, &who, &it->wid, err)) != AZ_OK ||
 	    (rc = api_run_describe(it->api, it->a, who.uid, it->wid, &info, err)))
 		return rc;
@@ -38,8 +38,8 @@ iter_open(struct iter *it, struct az_rq *rq, void *app, struct az_err *err)
 
 /* An object that is one JSON value; NULL when it is not there or no JSON. */
 static enum az_code
-iter_json(const struct iter *it, int n, const char *name, const struct az_json **out,
-    struct az_err *err)
+iter_json(
+    const struct iter *it, int n, const char *name, const struct az_json **out, struct az_err *err)
 {
 	struct az_buf key, body;
 	enum az_code rc;
@@ -49,8 +49,8 @@ iter_json(const struct iter *it, int n, const char *name, const struct az_json *
 	az_buf_init(&body, VERDICT_BYTES);
 	az_key_iter(&key, it->wid, n, name);
 	rc = az_store_get(it->api->store, &it->bucket, az_buf_str(&key), &body, err);
-	if (rc == AZ_OK && az_json_parse_in(it->a, az_buf_str(&body), &az_json_own_limits,
-	    out, NULL) != AZ_OK)
+	if (rc == AZ_OK &&
+	    az_json_parse_in(it->a, az_buf_str(&body), &az_json_own_limits, out, NULL) != AZ_OK)
 		*out = NULL;
 	az_buf_release(&key);
 	az_buf_release(&body);
@@ -61,7 +61,7 @@ iter_json(const struct iter *it, int n, const char *name, const struct az_json *
 static enum az_code
 iter_numbers(const struct iter *it, int *out, size_t max, size_t *n, struct az_err *err)
 {
-	struct az_store_list q = { .limit = 1000, .one_level = true };
+	struct az_store_list q = {.limit = 1000, .one_level = true};
 	struct az_store_page page;
 	struct az_buf prefix;
 	enum az_code rc;
@@ -72,8 +72,7 @@ iter_numbers(const struct iter *it, int *out, size_t max, size_t *n, struct az_e
 	q.prefix = az_buf_str(&prefix);
 	rc = az_store_list(it->api->store, &it->bucket, &q, it->a, &page, err);
 	for (size_t i = 0; rc == AZ_OK && i < page.n && *n < max; i++) {
-		struct az_str name = az_str_sub(page.objs[i].key, prefix.n,
-		    page.objs[i].key.n);
+		struct az_str name = az_str_sub(page.objs[i].key, prefix.n, page.objs[i].key.n);
 		int64_t v;
 
 		if (name.n && name.p[name.n - 1] == '/')
@@ -88,18 +87,18 @@ iter_numbers(const struct iter *it, int *out, size_t max, size_t *n, struct az_e
 static void
 write_links(struct az_jw *w, const struct iter *it, int n)
 {
-	static const char *const logs[] = { "stdout", "stderr" };
+	static const char *const logs[] = {"stdout", "stderr"};
 
 	az_jw_key(w, "links");
 	az_jw_obj(w);
-	az_jw_kc(w, "self", az_arena_printf(it->a, "/run_workflow/%.*s/iterations/%d",
-	    AZ_FMT(it->wid), n));
-	az_jw_kc(w, "files", az_arena_printf(it->a, "/files/%.*s?iteration=%d",
-	    AZ_FMT(it->wid), n));
+	az_jw_kc(w, "self",
+	    az_arena_printf(it->a, "/run_workflow/%.*s/iterations/%d", AZ_FMT(it->wid), n));
+	az_jw_kc(
+	    w, "files", az_arena_printf(it->a, "/files/%.*s?iteration=%d", AZ_FMT(it->wid), n));
 	for (size_t i = 0; i < 2; i++)
-		az_jw_kc(w, logs[i], az_arena_printf(it->a,
-		    "/run_workflow/%.*s/iterations/%d/logs/%s", AZ_FMT(it->wid), n,
-		    logs[i]));
+		az_jw_kc(w, logs[i],
+		    az_arena_printf(it->a, "/run_workflow/%.*s/iterations/%d/logs/%s",
+			AZ_FMT(it->wid), n, logs[i]));
 	az_jw_end(w, '}');
 }
 
@@ -166,7 +165,7 @@ write_files(struct az_jw *w, const struct az_manifest *m)
 static enum az_code
 write_logs(struct az_jw *w, const struct iter *it, bool *any, struct az_err *err)
 {
-	static const char *const logs[] = { "stdout", "stderr" };
+	static const char *const logs[] = {"stdout", "stderr"};
 	enum az_code rc = AZ_OK;
 
 	az_jw_key(w, "logs");
@@ -353,8 +352,7 @@ run_log(struct az_rq *rq, void *app, struct az_err *err)
 		rc = AZ_OK;
 		goto out;
 	}
-	rc = az_store_get_open(it.api->store, &it.bucket, az_buf_str(&key), from, NULL, &g,
-	    err);
+	rc = az_store_get_open(it.api->store, &it.bucket, az_buf_str(&key), from, NULL, &g, err);
 	if (rc == AZ_OK)
 		rc = send_bytes(rq, g, to - from, err);
 out:

@@ -5,7 +5,7 @@
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 200
-#define PAGES_MAX 10		/* of the engine, for one answer */
+#define PAGES_MAX 10 /* of the engine, for one answer */
 #define LEGACY_MAX 1000
 
 /* Which closed states a status can stand for; 0 = several, so all are looked at. */
@@ -48,7 +48,7 @@ static struct row
 closed_row(const struct az_run_info *r, struct az_arena *a)
 {
 	const struct az_json *j = NULL;
-	struct row out = { .status = "failed" };
+	struct row out = {.status = "failed"};
 
 	if (az_json_parse_in(a, r->close_payload, &az_json_own_limits, &j, NULL) == AZ_OK)
 		out.status = api_run_status(az_json_gets(j, "status"));
@@ -65,9 +65,8 @@ closed_row(const struct az_run_info *r, struct az_arena *a)
 
 /* Writes the row unless filter says otherwise; true if it did. */
 static enum az_code
-write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a,
-    struct az_str uid, const struct az_run_info *r, const char *filter, bool *did,
-    struct az_err *err)
+write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a, struct az_str uid,
+    const struct az_run_info *r, const char *filter, bool *did, struct az_err *err)
 {
 	bool open = r->state == AZ_RUN_OPEN;
 	struct row row;
@@ -77,7 +76,7 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a,
 	if (open) {
 		struct api_run now;
 		rc = api_run_load(api, a, uid, r->workflow_id, &now, err);
-		if (rc == AZ_ENOTFOUND)	/* removed meanwhile */
+		if (rc == AZ_ENOTFOUND) /* removed meanwhile */
 			return AZ_OK;
 		if (rc != AZ_OK)
 			return rc;
@@ -88,7 +87,7 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a,
 			*did = true;
 			return AZ_OK;
 		}
-		row = (struct row){ .status = now.status, .result = now.result };
+		row = (struct row){.status = now.status, .result = now.result};
 	} else {
 		row = closed_row(r, a);
 	}
@@ -108,10 +107,9 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a,
 	write_time(w, "finished_at", r->close_ms);
 	az_jw_key(w, "links");
 	az_jw_obj(w);
-	az_jw_ks(w, "self", az_str_c(az_arena_printf(a, "/run_workflow/%.*s",
-	    AZ_FMT(r->workflow_id))));
-	az_jw_ks(w, "files", az_str_c(az_arena_printf(a, "/files/%.*s",
-	    AZ_FMT(r->workflow_id))));
+	az_jw_ks(
+	    w, "self", az_str_c(az_arena_printf(a, "/run_workflow/%.*s", AZ_FMT(r->workflow_id))));
+	az_jw_ks(w, "files", az_str_c(az_arena_printf(a, "/files/%.*s", AZ_FMT(r->workflow_id))));
 	az_jw_end(w, '}');
 	az_jw_end(w, '}');
 	*did = true;
@@ -121,9 +119,8 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a,
 static bool
 own_run(const struct az_run_info *r, struct az_str uid)
 {
-	return az_wid_owned_by(r->workflow_id, uid) &&
-	    az_str_eqc(r->type, az_flow_coding.name) &&
-	    (r->uid.n == 0 || az_str_eq(r->uid, uid));
+	return az_wid_owned_by(r->workflow_id, uid) && az_str_eqc(r->type, az_flow_coding.name) &&
+	       (r->uid.n == 0 || az_str_eq(r->uid, uid));
 }
 
 /* The original's list: ids only. */
@@ -131,15 +128,15 @@ static enum az_code
 legacy(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw *w,
     struct az_err *err)
 {
-	struct az_list_query q = { .uid = uid, .limit = LIMIT_MAX };
+	struct az_list_query q = {.uid = uid, .limit = LIMIT_MAX};
 	enum az_code rc;
 	size_t n = 0;
 
 	az_jw_arr(w);
 	do {
 		struct az_list_page page;
-		rc = api_engine_rc(az_engine_list(api->engine, &q, az_rq_arena(rq), &page,
-		    err), err);
+		rc = api_engine_rc(
+		    az_engine_list(api->engine, &q, az_rq_arena(rq), &page, err), err);
 		if (rc != AZ_OK)
 			return rc;
 		for (size_t i = 0; i < page.n && n < LEGACY_MAX; i++)
@@ -159,8 +156,8 @@ list(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw
 {
 	struct az_str want = az_rq_query(rq, "status");
 	const char *filter = want.n ? api_run_status(want) : NULL;
-	struct az_list_query q = { .uid = uid, .state = state_of(filter),
-		.cursor = az_rq_query(rq, "cursor") };
+	struct az_list_query q = {
+	    .uid = uid, .state = state_of(filter), .cursor = az_rq_query(rq, "cursor")};
 	struct az_arena *a = az_rq_arena(rq);
 	int64_t limit, n = 0;
 	enum az_code rc;
@@ -183,8 +180,9 @@ list(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw
 			return rc;
 		for (size_t i = 0; i < page.n; i++) {
 			bool did = false;
-			if (own_run(&page.runs[i], uid) && (rc = write_row(w, api, a, uid,
-			    &page.runs[i], filter, &did, err)) != AZ_OK)
+			if (own_run(&page.runs[i], uid) &&
+			    (rc = write_row(w, api, a, uid, &page.runs[i], filter, &did, err)) !=
+				AZ_OK)
 				return rc;
 			n += did;
 		}

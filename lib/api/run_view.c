@@ -7,8 +7,8 @@
 
 #define PAGE 1000
 
-static const char *const statuses[] = { "queued", "running", "awaiting_input", "paused",
-	"cancelling", "succeeded", "failed", "cancelled", "timed_out", NULL };
+static const char *const statuses[] = {"queued", "running", "awaiting_input", "paused",
+    "cancelling", "succeeded", "failed", "cancelled", "timed_out", NULL};
 
 const char *
 api_run_status(struct az_str s)
@@ -20,28 +20,28 @@ api_run_status(struct az_str s)
 }
 
 enum az_code
-api_run_describe(const struct az_api *api, struct az_arena *a, struct az_str uid,
-    struct az_str id, struct az_run_info *out, struct az_err *err)
+api_run_describe(const struct az_api *api, struct az_arena *a, struct az_str uid, struct az_str id,
+    struct az_run_info *out, struct az_err *err)
 {
-	enum az_code rc = api_engine_rc(az_engine_describe(api->engine, id, a, out, err),
-	    err);
+	enum az_code rc = api_engine_rc(az_engine_describe(api->engine, id, a, out, err), err);
 
 	/* a start made by another client has no owner in its memo: then the id decides */
-	if (rc == AZ_OK && ((out->uid.n && !az_str_eq(out->uid, uid)) ||
-	    !az_wid_owned_by(id, uid) || !az_str_eqc(out->type, az_flow_coding.name)))
+	if (rc == AZ_OK &&
+	    ((out->uid.n && !az_str_eq(out->uid, uid)) || !az_wid_owned_by(id, uid) ||
+		!az_str_eqc(out->type, az_flow_coding.name)))
 		rc = az_fail(err, AZ_ENOTFOUND, "api.run", "no such run");
 	return rc;
 }
 
 enum az_code
-api_run_history(const struct az_api *api, struct az_arena *a, struct az_str id,
-    int64_t after, struct az_history *h, struct az_err *err)
+api_run_history(const struct az_api *api, struct az_arena *a, struct az_str id, int64_t after,
+    struct az_history *h, struct az_err *err)
 {
 	for (;;) {
-		struct az_history page = { NULL, 0 };
+		struct az_history page = {NULL, 0};
 		struct az_event *ev;
-		enum az_code rc = api_engine_rc(az_engine_history(api->engine, id, after,
-		    PAGE, a, &page, err), err);
+		enum az_code rc = api_engine_rc(
+		    az_engine_history(api->engine, id, after, PAGE, a, &page, err), err);
 
 		if (rc != AZ_OK)
 			return rc;
@@ -49,11 +49,10 @@ api_run_history(const struct az_api *api, struct az_arena *a, struct az_str id,
 			*h = page;
 		} else if (page.n) {
 			if (!(ev = az_arena_alloc(a, (h->n + page.n) * sizeof *ev)))
-				return az_fail(err, AZ_ENOMEM, "api.run",
-				    "history too long");
+				return az_fail(err, AZ_ENOMEM, "api.run", "history too long");
 			memcpy(ev, h->ev, h->n * sizeof *ev);
 			memcpy(ev + h->n, page.ev, page.n * sizeof *ev);
-			*h = (struct az_history){ ev, h->n + page.n };
+			*h = (struct az_history){ev, h->n + page.n};
 		}
 		if (page.n < PAGE)
 			return AZ_OK;
@@ -102,7 +101,7 @@ write_waiting(struct az_jw *w, const struct az_run_info *info)
 	az_jw_end(w, '}');
 }
 
-struct beat {			/* the latest heartbeat */
+struct beat { /* the latest heartbeat */
 	struct az_json *doc;
 	const char *phase;
 	struct az_str tail;
@@ -111,11 +110,11 @@ struct beat {			/* the latest heartbeat */
 static void
 beat_open(struct beat *b, const struct az_run_info *info)
 {
-	static const char *const phases[] = { "prepare", "generate", "execute", "check",
-		"judge", "finalize" };
+	static const char *const phases[] = {
+	    "prepare", "generate", "execute", "check", "judge", "finalize"};
 	struct az_str phase;
 
-	*b = (struct beat){ .tail = { "", 0 } };
+	*b = (struct beat){.tail = {"", 0}};
 	if (info->n_pending == 0 || info->pending[0].heartbeat.n == 0 ||
 	    az_json_parse(info->pending[0].heartbeat, &az_json_own_limits, &b->doc, NULL))
 		return;
@@ -131,12 +130,10 @@ write_links(struct az_jw *w, struct az_str id)
 {
 	static const struct {
 		const char *name, *fmt;
-	} links[] = { { "self", "/run_workflow/%.*s" },
-		{ "result", "/run_workflow/%.*s/result" },
-		{ "events", "/run_workflow/%.*s/events" },
-		{ "cancel", "/run_workflow/%.*s/cancel" },
-		{ "iterations", "/run_workflow/%.*s/iterations" },
-		{ "files", "/files/%.*s" }, { "zip", "/files/%.*s?format=zip" } };
+	} links[] = {{"self", "/run_workflow/%.*s"}, {"result", "/run_workflow/%.*s/result"},
+	    {"events", "/run_workflow/%.*s/events"}, {"cancel", "/run_workflow/%.*s/cancel"},
+	    {"iterations", "/run_workflow/%.*s/iterations"}, {"files", "/files/%.*s"},
+	    {"zip", "/files/%.*s?format=zip"}};
 
 	az_jw_key(w, "links");
 	az_jw_obj(w);
@@ -144,8 +141,8 @@ write_links(struct az_jw *w, struct az_str id)
 		char text[300];
 		const char *pct = strstr(links[i].fmt, "%.*s");
 
-		snprintf(text, sizeof text, "%.*s%.*s%s", (int)(pct - links[i].fmt),
-		    links[i].fmt, AZ_FMT(id), pct + 4);
+		snprintf(text, sizeof text, "%.*s%.*s%s", (int)(pct - links[i].fmt), links[i].fmt,
+		    AZ_FMT(id), pct + 4);
 		az_jw_kc(w, links[i].name, text);
 	}
 	az_jw_end(w, '}');
@@ -162,14 +159,14 @@ write_usage(struct az_jw *w, const struct az_flow_view *v, int64_t now_ms)
 	az_jw_ki(w, "tokens_in", v->tokens_in);
 	az_jw_ki(w, "tokens_out", v->tokens_out);
 	az_jw_ki(w, "sandbox_s", (v->sandbox_ms + 999) / 1000);
-	az_jw_ki(w, "wall_s", v->started_ms && end > v->started_ms
-	    ? (end - v->started_ms) / 1000 : 0);
+	az_jw_ki(
+	    w, "wall_s", v->started_ms && end > v->started_ms ? (end - v->started_ms) / 1000 : 0);
 	az_jw_end(w, '}');
 }
 
 void
-api_run_render(struct az_buf *b, const struct az_flow_view *v,
-    const struct az_run_info *info, struct az_str warnings, int64_t now_ms)
+api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_run_info *info,
+    struct az_str warnings, int64_t now_ms)
 {
 	struct az_str prov = v->provenance;
 	struct beat beat;
@@ -231,8 +228,8 @@ warnings_of(const struct az_history *h, struct az_arena *a)
 	struct az_buf b;
 	struct az_jw w;
 
-	if (h->n == 0 || h->ev[0].type != AZ_EV_STARTED || az_json_parse_in(a,
-	    h->ev[0].payload, &az_json_own_limits, &in, NULL) != AZ_OK)
+	if (h->n == 0 || h->ev[0].type != AZ_EV_STARTED ||
+	    az_json_parse_in(a, h->ev[0].payload, &az_json_own_limits, &in, NULL) != AZ_OK)
 		return out;
 	list = az_json_get(in, "warnings");
 	if (az_json_type(list) != AZ_JARR || az_json_len(list) == 0)
@@ -248,11 +245,11 @@ warnings_of(const struct az_history *h, struct az_arena *a)
 
 /* Read and fold the history; the result is put into the cache. */
 static enum az_code
-fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info,
-    struct cache_item *it, struct az_err *err)
+fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info, struct cache_item *it,
+    struct az_err *err)
 {
 	struct az_arena *tmp = az_arena_new(RUN_FOLD_BYTES);
-	struct az_history h = { NULL, 0 };
+	struct az_history h = {NULL, 0};
 	const struct az_json *req = NULL;
 	struct az_flow_view v;
 	struct az_buf b;
@@ -269,20 +266,19 @@ fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info,
 	api_run_render(&b, &v, info, warnings_of(&h, tmp), az_wall_ms());
 	if ((rc = az_buf_check(&b, "api.run", err)) != AZ_OK)
 		goto out;
-	*it = (struct cache_item){ .status = api_run_status(az_str_c(v.status)),
-		.result = v.result == 1, .last_event = v.last_event,
-		.json = az_arena_str(a, az_buf_str(&b)) };
+	*it = (struct cache_item){.status = api_run_status(az_str_c(v.status)),
+	    .result = v.result == 1,
+	    .last_event = v.last_event,
+	    .json = az_arena_str(a, az_buf_str(&b))};
 	if (!it->json.p) {
 		rc = az_fail(err, AZ_ENOMEM, "api.run", "out of memory");
 		goto out;
 	}
 	if (az_json_parse_in(tmp, v.request, &az_json_own_limits, &req, NULL) == AZ_OK)
-		it->cancel_on_leave = az_str_eqc(az_json_gets(req, "on_disconnect"),
-		    "cancel");
+		it->cancel_on_leave = az_str_eqc(az_json_gets(req, "on_disconnect"), "cancel");
 	/* the history may be ahead of the describe: then the next reader renders anew */
 	if (h.n && h.ev[h.n - 1].id == info->last_event)
-		cache_put(api->cache, info->workflow_id, info->version,
-		    info->has_worker, it);
+		cache_put(api->cache, info->workflow_id, info->version, info->has_worker, it);
 out:
 	az_buf_release(&b);
 	az_arena_free(tmp);
@@ -290,8 +286,8 @@ out:
 }
 
 enum az_code
-api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid,
-    struct az_str id, struct api_run *out, struct az_err *err)
+api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid, struct az_str id,
+    struct api_run *out, struct az_err *err)
 {
 	struct cache_item it;
 	enum az_code rc;
@@ -303,8 +299,8 @@ api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid,
 	if (!cache_get(api->cache, id, out->info.version, out->info.has_worker, a, &it) &&
 	    (rc = fold(api, a, &out->info, &it, err)) != AZ_OK)
 		return rc;
-	snprintf(out->etag, sizeof out->etag, "\"%llx-%d\"",
-	    (unsigned long long)out->info.version, out->info.has_worker);
+	snprintf(out->etag, sizeof out->etag, "\"%llx-%d\"", (unsigned long long)out->info.version,
+	    out->info.has_worker);
 	out->json = it.json;
 	out->status = it.status;
 	out->over = out->info.state != AZ_RUN_OPEN;
@@ -329,8 +325,7 @@ api_run_result(struct az_buf *b, struct az_str uid, const struct api_run *r)
 }
 
 enum az_code
-api_run_accepted(struct az_rq *rq, struct az_str id, struct az_str json,
-    struct az_err *err)
+api_run_accepted(struct az_rq *rq, struct az_str id, struct az_str json, struct az_err *err)
 {
 	az_rs_headerf(rq, "Location", "/run_workflow/%.*s", AZ_FMT(id));
 	az_rs_headerf(rq, "Retry-After", "%d", RUN_RETRY_S);

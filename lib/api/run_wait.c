@@ -4,11 +4,11 @@
 #include <azlon/log.h>
 #include "run.h"
 
-#define SLICE_MS 1000	/* how late a leaving client or a stop is noticed */
+#define SLICE_MS 1000 /* how late a leaving client or a stop is noticed */
 
 enum az_code
-api_wait_deadline(struct az_rq *rq, const struct az_api *api, int64_t *deadline_ms,
-    struct az_err *err)
+api_wait_deadline(
+    struct az_rq *rq, const struct az_api *api, int64_t *deadline_ms, struct az_err *err)
 {
 	int64_t s, ms;
 	enum az_code rc = az_rq_query_i64(rq, "wait", 0, RUN_WAIT_MAX_S, -1, &s, err);
@@ -22,24 +22,23 @@ api_wait_deadline(struct az_rq *rq, const struct az_api *api, int64_t *deadline_
 }
 
 enum az_code
-api_run_wait(struct az_rq *rq, const struct az_api *api, struct az_str uid,
-    int64_t deadline_ms, struct api_run *r, struct az_err *err)
+api_run_wait(struct az_rq *rq, const struct az_api *api, struct az_str uid, int64_t deadline_ms,
+    struct api_run *r, struct az_err *err)
 {
 	struct az_str id = r->info.workflow_id;
 	int64_t seen = r->info.version, now = seen, left;
 	enum az_code rc = AZ_OK;
 
-	while (now == seen && !az_web_stopping(rq) &&
-	    (left = deadline_ms - az_boot_ms()) > 0) {
+	while (now == seen && !az_web_stopping(rq) && (left = deadline_ms - az_boot_ms()) > 0) {
 		if (!az_rq_connected(rq))
 			return az_fail(err, AZ_ECANCELLED, "api.wait", "the client left");
 		rc = api_engine_rc(az_engine_wait(api->engine, id, seen,
-		    left < SLICE_MS ? left : SLICE_MS, NULL, &now, err), err);
+				       left < SLICE_MS ? left : SLICE_MS, NULL, &now, err),
+		    err);
 		if (rc != AZ_OK)
 			return rc;
 	}
-	return now == seen ? AZ_OK
-			   : api_run_load(api, az_rq_arena(rq), uid, id, r, err);
+	return now == seen ? AZ_OK : api_run_load(api, az_rq_arena(rq), uid, id, r, err);
 }
 
 /* Wait for the end. Each look has an arena of its own: a run may change thousands of
@@ -69,12 +68,12 @@ wait_end(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct a
 			return rc;
 		now = seen;
 		while (!over && now == seen && !az_web_stopping(rq) &&
-		    (left = deadline_ms - az_boot_ms()) > 0) {
+		       (left = deadline_ms - az_boot_ms()) > 0) {
 			if (!az_rq_connected(rq))
-				return az_fail(err, AZ_ECANCELLED, "api.wait",
-				    "the client left");
+				return az_fail(err, AZ_ECANCELLED, "api.wait", "the client left");
 			rc = api_engine_rc(az_engine_wait(api->engine, id, seen,
-			    left < SLICE_MS ? left : SLICE_MS, NULL, &now, err), err);
+					       left < SLICE_MS ? left : SLICE_MS, NULL, &now, err),
+			    err);
 			if (rc != AZ_OK)
 				return rc;
 		}
@@ -85,8 +84,7 @@ wait_end(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct a
 }
 
 static enum az_code
-answer_end(struct az_rq *rq, struct az_str uid, const struct api_run *r,
-    struct az_err *err)
+answer_end(struct az_rq *rq, struct az_str uid, const struct api_run *r, struct az_err *err)
 {
 	struct az_buf b;
 	enum az_code rc;
@@ -101,8 +99,8 @@ answer_end(struct az_rq *rq, struct az_str uid, const struct api_run *r,
 
 /* The owner named by a hand-over, proved by its token; else who calls. */
 static enum az_code
-handed_owner(struct az_rq *rq, const struct az_api *api, struct az_str id,
-    struct az_str *uid, struct az_err *err)
+handed_owner(struct az_rq *rq, const struct az_api *api, struct az_str id, struct az_str *uid,
+    struct az_err *err)
 {
 	struct az_str owner = az_rq_query(rq, "owner"), token = az_rq_query(rq, "token");
 	char want[65];
@@ -137,8 +135,8 @@ run_handed_over(struct az_rq *rq, void *app, struct az_err *err)
 	rc = wait_end(rq, api, uid, id, deadline, &r, err);
 	if (rc == AZ_ECANCELLED) {
 		struct az_err ignored = AZ_ERR_INIT;
-		if (api_run_load(api, az_rq_arena(rq), uid, id, &r, &ignored) == AZ_OK &&
-		    !r.over && r.cancel_on_leave &&
+		if (api_run_load(api, az_rq_arena(rq), uid, id, &r, &ignored) == AZ_OK && !r.over &&
+		    r.cancel_on_leave &&
 		    az_engine_cancel(api->engine, id,
 			AZ_S("{\"mode\":\"now\",\"by\":\"disconnect\"}"), &ignored) == AZ_OK)
 			az_log(AZ_INFO, "run.cancel", AZ_KC("why", "client left"));

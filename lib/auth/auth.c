@@ -5,7 +5,7 @@
 enum { UID_MAX_BYTES = 128 };
 
 /* To add an adapter: its line here. */
-static const struct az_auth_ops *const adapters[] = { &auth_dev_ops };
+static const struct az_auth_ops *const adapters[] = {&auth_dev_ops};
 
 enum az_code
 az_auth_open(const struct az_auth_opts *o, struct az_auth **out, struct az_err *err)
@@ -40,10 +40,10 @@ enum az_code
 az_auth_identify(struct az_auth *au, const struct az_auth_in *in, struct az_arena *a,
     struct az_caller *out, struct az_err *err)
 {
-	struct az_str uid = { NULL, 0 };
+	struct az_str uid = {NULL, 0};
 	enum az_code rc = au->ops->identify(au, in, &uid, err);
 
-	out->uid = (struct az_str){ NULL, 0 };
+	out->uid = (struct az_str){NULL, 0};
 	if (rc)
 		return rc;
 	if (!uid_ok(uid))
@@ -51,8 +51,7 @@ az_auth_identify(struct az_auth *au, const struct az_auth_in *in, struct az_aren
 		    "a user id is 1 to %d bytes of UTF-8 without control characters",
 		    UID_MAX_BYTES);
 	out->uid = az_arena_str(a, uid);
-	return out->uid.p ? AZ_OK :
-	    az_fail(err, AZ_ENOMEM, "auth.identify", "no memory");
+	return out->uid.p ? AZ_OK : az_fail(err, AZ_ENOMEM, "auth.identify", "no memory");
 }
 
 void

@@ -16,7 +16,8 @@ dev_open(const struct az_auth_opts *o, struct az_auth **out, struct az_err *err)
 	struct az_auth *au;
 
 	if (o->external_url && *o->external_url)
-		return az_fail(err, AZ_EINVAL, OP, "EXTERNAL_BACKEND_URL is set: the dev "
+		return az_fail(err, AZ_EINVAL, OP,
+		    "EXTERNAL_BACKEND_URL is set: the dev "
 		    "identity believes what a caller says it is and serves loopback only");
 	if (!(au = calloc(1, sizeof *au)))
 		return az_fail(err, AZ_ENOMEM, OP, "no memory");
@@ -61,8 +62,7 @@ loopback_host(struct az_str host)
 	if (host.n && host.p[0] == '[') {
 		if (az_str_eqc(host, "[::1]"))
 			return true;
-		return az_str_starts(host, AZ_S("[::1]:")) &&
-		    port_ok(az_str_sub(host, 6, host.n));
+		return az_str_starts(host, AZ_S("[::1]:")) && port_ok(az_str_sub(host, 6, host.n));
 	}
 	colon = az_str_chr(host, ':');
 	if (colon >= 0) {
@@ -74,18 +74,18 @@ loopback_host(struct az_str host)
 }
 
 static enum az_code
-dev_identify(struct az_auth *au, const struct az_auth_in *in, struct az_str *uid,
-    struct az_err *err)
+dev_identify(
+    struct az_auth *au, const struct az_auth_in *in, struct az_str *uid, struct az_err *err)
 {
 	(void)au;
 	if (in->forwarded)
-		return az_fail(err, AZ_EPERM, OP,
-		    "the dev identity refuses requests that a proxy forwarded");
+		return az_fail(
+		    err, AZ_EPERM, OP, "the dev identity refuses requests that a proxy forwarded");
 	if (!loopback_host(in->host))
-		return az_fail(err, AZ_EPERM, OP,
-		    "the dev identity answers on loopback only");
-	*uid = in->x_user_id.n ? in->x_user_id :
-	    in->body_user.n ? in->body_user : AZ_S("anonymous");
+		return az_fail(err, AZ_EPERM, OP, "the dev identity answers on loopback only");
+	*uid = in->x_user_id.n   ? in->x_user_id
+	       : in->body_user.n ? in->body_user
+				 : AZ_S("anonymous");
 	return AZ_OK;
 }
 
@@ -96,8 +96,8 @@ dev_close(struct az_auth *au)
 }
 
 const struct az_auth_ops auth_dev_ops = {
-	.name = "dev",
-	.open = dev_open,
-	.identify = dev_identify,
-	.close = dev_close,
+    .name = "dev",
+    .open = dev_open,
+    .identify = dev_identify,
+    .close = dev_close,
 };

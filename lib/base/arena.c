@@ -18,9 +18,9 @@ struct closer {
 };
 
 struct az_arena {
-	struct block *head;	/* the one being filled */
+	struct block *head; /* the one being filled */
 	struct block *first;
-	struct closer *closers;	/* latest first */
+	struct closer *closers; /* latest first */
 	size_t total, max;
 };
 
@@ -127,7 +127,7 @@ az_arena_str(struct az_arena *a, struct az_str s)
 {
 	char *p = az_arena_cstr(a, s);
 
-	return (struct az_str){ p, p ? s.n : 0 };
+	return (struct az_str){p, p ? s.n : 0};
 }
 
 char *

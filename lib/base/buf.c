@@ -5,7 +5,7 @@
 void
 az_buf_init(struct az_buf *b, size_t max_bytes)
 {
-	*b = (struct az_buf){ .max = max_bytes };
+	*b = (struct az_buf){.max = max_bytes};
 }
 
 void
@@ -140,15 +140,14 @@ az_buf_str(const struct az_buf *b)
 {
 	if (b->fail || !b->p)
 		return AZ_S("");
-	return (struct az_str){ b->p, b->n };
+	return (struct az_str){b->p, b->n};
 }
 
 enum az_code
 az_buf_check(const struct az_buf *b, const char *op, struct az_err *err)
 {
 	if (b->fail == AZ_ETOOBIG)
-		return az_fail(err, AZ_ETOOBIG, op, "more than %zu bytes",
-		    b->max);
+		return az_fail(err, AZ_ETOOBIG, op, "more than %zu bytes", b->max);
 	if (b->fail)
 		return az_fail(err, b->fail, op, "out of memory");
 	return AZ_OK;

@@ -65,9 +65,8 @@ az_rfc3339(struct az_buf *b, int64_t wall_ms)
 	t = (time_t)s;
 	if (!gmtime_r(&t, &tm))
 		return;
-	az_buf_addf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	    (int)ms);
+	az_buf_addf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
 }
 
 /* Two or four digits at *s, which moves on. */
@@ -76,8 +75,7 @@ digits(struct az_str *s, size_t n, int max, int *out)
 {
 	int64_t v;
 
-	if (s->n < n || s->p[0] == '-' ||
-	    !az_str_to_i64(az_str_sub(*s, 0, n), 0, max, &v))
+	if (s->n < n || s->p[0] == '-' || !az_str_to_i64(az_str_sub(*s, 0, n), 0, max, &v))
 		return false;
 	*out = (int)v;
 	*s = az_str_sub(*s, n, s->n);
@@ -96,13 +94,11 @@ lit(struct az_str *s, const char *any)
 bool
 az_rfc3339_parse(struct az_str s, int64_t *wall_ms)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	int y, mo, d, h, mi, se, ms = 0, scale = 100, oh = 0, om = 0, sign = 0;
 
-	if (!digits(&s, 4, 9999, &y) || !lit(&s, "-") ||
-	    !digits(&s, 2, 12, &mo) || !lit(&s, "-") ||
-	    !digits(&s, 2, 31, &d) || !lit(&s, "Tt") ||
-	    !digits(&s, 2, 23, &h) || !lit(&s, ":") ||
+	if (!digits(&s, 4, 9999, &y) || !lit(&s, "-") || !digits(&s, 2, 12, &mo) || !lit(&s, "-") ||
+	    !digits(&s, 2, 31, &d) || !lit(&s, "Tt") || !digits(&s, 2, 23, &h) || !lit(&s, ":") ||
 	    !digits(&s, 2, 59, &mi) || !lit(&s, ":") || !digits(&s, 2, 60, &se))
 		return false;
 	if (mo < 1 || d < 1)
@@ -110,8 +106,7 @@ az_rfc3339_parse(struct az_str s, int64_t *wall_ms)
 	if (s.n && s.p[0] == '.') {
 		size_t i = 1;
 
-		for (; i < s.n && i <= 9 && s.p[i] >= '0' && s.p[i] <= '9';
-		     i++) {
+		for (; i < s.n && i <= 9 && s.p[i] >= '0' && s.p[i] <= '9'; i++) {
 			ms += (s.p[i] - '0') * scale;
 			scale /= 10;
 		}
@@ -123,8 +118,8 @@ az_rfc3339_parse(struct az_str s, int64_t *wall_ms)
 		if (!s.n)
 			return false;
 		sign = s.p[0] == '+' ? 1 : -1;
-		if (!lit(&s, "+-") || !digits(&s, 2, 23, &oh) ||
-		    !lit(&s, ":") || !digits(&s, 2, 59, &om))
+		if (!lit(&s, "+-") || !digits(&s, 2, 23, &oh) || !lit(&s, ":") ||
+		    !digits(&s, 2, 59, &om))
 			return false;
 	}
 	if (s.n)
@@ -135,7 +130,6 @@ az_rfc3339_parse(struct az_str s, int64_t *wall_ms)
 	tm.tm_hour = h;
 	tm.tm_min = mi;
 	tm.tm_sec = se;
-	*wall_ms = ((int64_t)timegm(&tm) - sign * (oh * 3600 + om * 60)) *
-	    1000 + ms;
+	*wall_ms = ((int64_t)timegm(&tm) - sign * (oh * 3600 + om * 60)) * 1000 + ms;
 	return tm.tm_mday == d; /* timegm moves 31 February on */
 }

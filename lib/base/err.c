@@ -11,53 +11,39 @@ static const struct {
 	bool retryable;
 	const char *sentence;
 } codes[AZ_ECODES] = {
-	[AZ_OK] = { "ok", 200, false, "Done." },
-	[AZ_EINVAL] = { "bad_request", 400, false,
-	    "The request is malformed." },
-	[AZ_EAUTH] = { "unauthorized", 401, false,
-	    "No valid identity came with the request." },
-	[AZ_EPERM] = { "forbidden", 403, false, "This is not allowed." },
-	[AZ_ENOTFOUND] = { "not_found", 404, false,
-	    "There is nothing here under this address." },
-	[AZ_EMETHOD] = { "method_not_allowed", 405, false,
-	    "This address does not take that method." },
-	[AZ_ECONFLICT] = { "conflict", 409, false,
-	    "The resource is not in a state that allows this." },
-	[AZ_EPRECOND] = { "precondition_failed", 412, false,
-	    "A precondition of the request does not hold." },
-	[AZ_ETOOBIG] = { "too_large", 413, false,
-	    "The request is larger than the limit." },
-	[AZ_ETYPE] = { "unsupported_media_type", 415, false,
-	    "The content type is not one that this address takes." },
-	[AZ_ERANGE] = { "range_not_satisfiable", 416, false,
-	    "The requested range lies outside the file." },
-	[AZ_EUNPROC] = { "unprocessable", 422, false,
-	    "The request was understood but cannot be accepted." },
-	[AZ_EQUOTA] = { "quota", 429, true,
-	    "Too many requests, or a quota is used up." },
-	[AZ_ECANCELLED] = { "cancelled", 499, false,
-	    "The request was cancelled." },
-	[AZ_EIO] = { "io_error", 500, true,
-	    "This host could not read or write its data." },
-	[AZ_ENOMEM] = { "out_of_memory", 500, true,
-	    "This host is out of memory." },
-	[AZ_EINTERNAL] = { "internal", 500, false, "An internal error." },
-	[AZ_EUNSUPPORTED] = { "not_supported", 501, false,
-	    "This is not supported." },
-	[AZ_EUPSTREAM] = { "bad_gateway", 502, true,
-	    "A service behind this one gave no usable answer." },
-	[AZ_EUNAVAIL] = { "unavailable", 503, true,
-	    "A service behind this one is not available; try again later." },
-	[AZ_ETIMEOUT] = { "timeout", 504, true,
-	    "A service behind this one did not answer in time." },
+    [AZ_OK] = {"ok", 200, false, "Done."},
+    [AZ_EINVAL] = {"bad_request", 400, false, "The request is malformed."},
+    [AZ_EAUTH] = {"unauthorized", 401, false, "No valid identity came with the request."},
+    [AZ_EPERM] = {"forbidden", 403, false, "This is not allowed."},
+    [AZ_ENOTFOUND] = {"not_found", 404, false, "There is nothing here under this address."},
+    [AZ_EMETHOD] = {"method_not_allowed", 405, false, "This address does not take that method."},
+    [AZ_ECONFLICT] = {"conflict", 409, false, "The resource is not in a state that allows this."},
+    [AZ_EPRECOND] = {"precondition_failed", 412, false,
+	"A precondition of the request does not hold."},
+    [AZ_ETOOBIG] = {"too_large", 413, false, "The request is larger than the limit."},
+    [AZ_ETYPE] = {"unsupported_media_type", 415, false,
+	"The content type is not one that this address takes."},
+    [AZ_ERANGE] = {"range_not_satisfiable", 416, false,
+	"The requested range lies outside the file."},
+    [AZ_EUNPROC] = {"unprocessable", 422, false,
+	"The request was understood but cannot be accepted."},
+    [AZ_EQUOTA] = {"quota", 429, true, "Too many requests, or a quota is used up."},
+    [AZ_ECANCELLED] = {"cancelled", 499, false, "The request was cancelled."},
+    [AZ_EIO] = {"io_error", 500, true, "This host could not read or write its data."},
+    [AZ_ENOMEM] = {"out_of_memory", 500, true, "This host is out of memory."},
+    [AZ_EINTERNAL] = {"internal", 500, false, "An internal error."},
+    [AZ_EUNSUPPORTED] = {"not_supported", 501, false, "This is not supported."},
+    [AZ_EUPSTREAM] = {"bad_gateway", 502, true, "A service behind this one gave no usable answer."},
+    [AZ_EUNAVAIL] = {"unavailable", 503, true,
+	"A service behind this one is not available; try again later."},
+    [AZ_ETIMEOUT] = {"timeout", 504, true, "A service behind this one did not answer in time."},
 };
 
-static enum az_code fill(struct az_err *err, enum az_code code, int sys,
-    const char *op, const char *fmt, va_list ap) AZ_PRINTF(5, 0);
+static enum az_code fill(struct az_err *err, enum az_code code, int sys, const char *op,
+    const char *fmt, va_list ap) AZ_PRINTF(5, 0);
 
 static enum az_code
-fill(struct az_err *err, enum az_code code, int sys, const char *op,
-    const char *fmt, va_list ap)
+fill(struct az_err *err, enum az_code code, int sys, const char *op, const char *fmt, va_list ap)
 {
 	int n;
 
@@ -79,8 +65,7 @@ fill(struct az_err *err, enum az_code code, int sys, const char *op,
 }
 
 enum az_code
-az_fail(struct az_err *err, enum az_code code, const char *op, const char *fmt,
-    ...)
+az_fail(struct az_err *err, enum az_code code, const char *op, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -91,8 +76,7 @@ az_fail(struct az_err *err, enum az_code code, const char *op, const char *fmt,
 }
 
 enum az_code
-az_fail_errno(struct az_err *err, enum az_code code, const char *op,
-    const char *fmt, ...)
+az_fail_errno(struct az_err *err, enum az_code code, const char *op, const char *fmt, ...)
 {
 	int saved = errno;
 	char why[80] = "";

@@ -12,10 +12,9 @@ int
 az_open_beneath(int root, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
-		.flags = (unsigned)(flags | O_CLOEXEC),
-		.mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		    RESOLVE_NO_MAGICLINKS,
+	    .flags = (unsigned)(flags | O_CLOEXEC),
+	    .mode = flags & (O_CREAT | __O_TMPFILE) ? mode : 0,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd;
 
@@ -84,8 +83,7 @@ empty_dir(int fd, int depth)
 			rc = -1;
 			break;
 		}
-		sub = az_open_beneath(dirfd(d), e->d_name,
-		    O_RDONLY | O_DIRECTORY, 0);
+		sub = az_open_beneath(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY, 0);
 		if (sub < 0 || empty_dir(sub, depth + 1) < 0 ||
 		    unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0) {
 			rc = -1;
@@ -160,24 +158,21 @@ az_read_file(const char *path, size_t max, struct az_buf *b, struct az_err *err)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return az_fail_errno(err,
-		    errno == ENOENT ? AZ_ENOTFOUND : AZ_EIO, op,
-		    "cannot open %s", path);
+		return az_fail_errno(
+		    err, errno == ENOENT ? AZ_ENOTFOUND : AZ_EIO, op, "cannot open %s", path);
 	for (;;) {
 		n = read(fd, chunk, sizeof chunk);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			rc = az_fail_errno(err, AZ_EIO, op, "cannot read %s",
-			    path);
+			rc = az_fail_errno(err, AZ_EIO, op, "cannot read %s", path);
 			goto out;
 		}
 		if (n == 0)
 			break;
 		total += (size_t)n;
 		if (total > max) {
-			rc = az_fail(err, AZ_ETOOBIG, op,
-			    "%s is larger than %zu bytes", path, max);
+			rc = az_fail(err, AZ_ETOOBIG, op, "%s is larger than %zu bytes", path, max);
 			goto out;
 		}
 		az_buf_add(b, chunk, (size_t)n);

@@ -1,21 +1,21 @@
 #include <azlon/history.h>
 
 static const char *const names[AZ_EV_TYPES] = {
-	[AZ_EV_STARTED] = "started",
-	[AZ_EV_FN_SCHEDULED] = "fn_scheduled",
-	[AZ_EV_FN_COMPLETED] = "fn_completed",
-	[AZ_EV_FN_FAILED] = "fn_failed",
-	[AZ_EV_FN_CANCELED] = "fn_canceled",
-	[AZ_EV_TIMER_STARTED] = "timer_started",
-	[AZ_EV_TIMER_FIRED] = "timer_fired",
-	[AZ_EV_SIGNALED] = "signaled",
-	[AZ_EV_CANCEL_REQUESTED] = "cancel_requested",
-	[AZ_EV_FN_CANCEL_REQUESTED] = "fn_cancel_requested",
-	[AZ_EV_COMPLETED] = "completed",
-	[AZ_EV_FAILED] = "failed",
-	[AZ_EV_CANCELED] = "canceled",
-	[AZ_EV_TIMED_OUT] = "timed_out",
-	[AZ_EV_TERMINATED] = "terminated",
+    [AZ_EV_STARTED] = "started",
+    [AZ_EV_FN_SCHEDULED] = "fn_scheduled",
+    [AZ_EV_FN_COMPLETED] = "fn_completed",
+    [AZ_EV_FN_FAILED] = "fn_failed",
+    [AZ_EV_FN_CANCELED] = "fn_canceled",
+    [AZ_EV_TIMER_STARTED] = "timer_started",
+    [AZ_EV_TIMER_FIRED] = "timer_fired",
+    [AZ_EV_SIGNALED] = "signaled",
+    [AZ_EV_CANCEL_REQUESTED] = "cancel_requested",
+    [AZ_EV_FN_CANCEL_REQUESTED] = "fn_cancel_requested",
+    [AZ_EV_COMPLETED] = "completed",
+    [AZ_EV_FAILED] = "failed",
+    [AZ_EV_CANCELED] = "canceled",
+    [AZ_EV_TIMED_OUT] = "timed_out",
+    [AZ_EV_TERMINATED] = "terminated",
 };
 
 bool

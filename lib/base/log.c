@@ -10,7 +10,7 @@ static enum az_level lowest = AZ_INFO;
 static bool to_syslog;
 static _Thread_local char ctx_req[64], ctx_run[128];
 
-static const char *const level_name[] = { "debug", "info", "warn", "error" };
+static const char *const level_name[] = {"debug", "info", "warn", "error"};
 
 void
 az_log_open(const char *name, const char *target, enum az_level min)
@@ -40,24 +40,24 @@ static const struct {
 	const char *mark;
 	size_t n;
 } secrets[] = {
-	{ "Bearer ", 7 },
-	{ "bearer ", 7 },
-	{ "X-Amz-Signature=", 16 },
-	{ "X-Amz-Credential=", 17 },
-	{ "X-Amz-Security-Token=", 21 },
-	{ "signature=", 10 },
-	{ "sig=", 4 },
-	{ "sk-", 3 },
-	{ "e2b_", 4 },
-	{ "azk_", 4 },
-	{ "AKIA", 4 },
+    {"Bearer ", 7},
+    {"bearer ", 7},
+    {"X-Amz-Signature=", 16},
+    {"X-Amz-Credential=", 17},
+    {"X-Amz-Security-Token=", 21},
+    {"signature=", 10},
+    {"sig=", 4},
+    {"sk-", 3},
+    {"e2b_", 4},
+    {"azk_", 4},
+    {"AKIA", 4},
 };
 
 static bool
 token_char(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-	    (c >= 'A' && c <= 'Z') || (c && strchr("-._~+/=%", c));
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("-._~+/=%", c));
 }
 
 /* Length of the secret that starts at s, 0 if none; *keep is what is shown. */
@@ -65,7 +65,7 @@ static size_t
 secret_at(struct az_str s, size_t *keep)
 {
 	for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
-		struct az_str mark = { secrets[i].mark, secrets[i].n };
+		struct az_str mark = {secrets[i].mark, secrets[i].n};
 		size_t n = mark.n;
 
 		if (!az_str_starts(s, mark))
@@ -128,8 +128,7 @@ value(struct az_buf *b, struct az_str s)
 }
 
 void
-az_log_format(struct az_buf *b, enum az_level level, const char *ev,
-    const struct az_kv *kv)
+az_log_format(struct az_buf *b, enum az_level level, const char *ev, const struct az_kv *kv)
 {
 	az_buf_addf(b, "level=%s ev=%s", level_name[level & 3], ev);
 	if (ctx_req[0]) {
@@ -154,7 +153,7 @@ az_log_format(struct az_buf *b, enum az_level level, const char *ev,
 void
 az_log_kv(enum az_level level, const char *ev, const struct az_kv *kv)
 {
-	static const int prio[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR };
+	static const int prio[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
 	struct az_buf b;
 
 	if (level < lowest)

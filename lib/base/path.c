@@ -15,8 +15,7 @@ has_bidi(struct az_str s)
 			return true;
 		if (a != 0xe2)
 			continue;
-		if (b == 0x80 && ((c >= 0xaa && c <= 0xae) || c == 0x8e ||
-		    c == 0x8f))
+		if (b == 0x80 && ((c >= 0xaa && c <= 0xae) || c == 0x8e || c == 0x8f))
 			return true;
 		if (b == 0x81 && c >= 0xa6 && c <= 0xa9)
 			return true;
@@ -33,48 +32,39 @@ check(struct az_str path, bool own, struct az_err *err)
 	if (path.n == 0)
 		return az_fail(err, AZ_EINVAL, op, "the file name is empty");
 	if (path.n > 900)
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name is longer than 900 bytes");
+		return az_fail(err, AZ_EINVAL, op, "the file name is longer than 900 bytes");
 	for (size_t i = 0; i < path.n; i++) {
 		unsigned char c = (unsigned char)path.p[i];
 
 		if (c < 0x20 || c == 0x7f)
-			return az_fail(err, AZ_EINVAL, op,
-			    "the file name holds a control character");
+			return az_fail(
+			    err, AZ_EINVAL, op, "the file name holds a control character");
 		if (c == '\\')
-			return az_fail(err, AZ_EINVAL, op,
-			    "the file name holds a backslash");
+			return az_fail(err, AZ_EINVAL, op, "the file name holds a backslash");
 	}
 	if (!az_str_utf8_ok(path))
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name is not valid UTF-8");
+		return az_fail(err, AZ_EINVAL, op, "the file name is not valid UTF-8");
 	if (has_bidi(path))
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name holds a text direction override");
+		return az_fail(err, AZ_EINVAL, op, "the file name holds a text direction override");
 	if (path.p[0] == '/')
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name is absolute");
-	if (path.n >= 2 && path.p[1] == ':' &&
-	    ((path.p[0] | 32) >= 'a' && (path.p[0] | 32) <= 'z'))
-		return az_fail(err, AZ_EINVAL, op,
-		    "the file name starts with a drive letter");
+		return az_fail(err, AZ_EINVAL, op, "the file name is absolute");
+	if (path.n >= 2 && path.p[1] == ':' && ((path.p[0] | 32) >= 'a' && (path.p[0] | 32) <= 'z'))
+		return az_fail(err, AZ_EINVAL, op, "the file name starts with a drive letter");
 	while (az_str_cut(&rest, '/', &seg)) {
 		if (seg.n == 0)
-			return az_fail(err, AZ_EINVAL, op,
-			    "the file name has an empty segment");
+			return az_fail(err, AZ_EINVAL, op, "the file name has an empty segment");
 		if (seg.n > 255)
 			return az_fail(err, AZ_EINVAL, op,
 			    "a segment of the file name is longer than 255 bytes");
 		if (az_str_eqc(seg, ".") || az_str_eqc(seg, ".."))
-			return az_fail(err, AZ_EINVAL, op,
-			    "the file name holds a \".\" or \"..\" segment");
-		if (az_str_ieq(seg, AZ_S(".git")) ||
-		    (!own && az_str_ieq(seg, AZ_S(".azlon"))))
-			return az_fail(err, AZ_EINVAL, op,
-			    "the segment \"%.*s\" is reserved", AZ_FMT(seg));
+			return az_fail(
+			    err, AZ_EINVAL, op, "the file name holds a \".\" or \"..\" segment");
+		if (az_str_ieq(seg, AZ_S(".git")) || (!own && az_str_ieq(seg, AZ_S(".azlon"))))
+			return az_fail(
+			    err, AZ_EINVAL, op, "the segment \"%.*s\" is reserved", AZ_FMT(seg));
 		if (++depth > (own ? 24 : 16))
-			return az_fail(err, AZ_EINVAL, op,
-			    "the file name is nested deeper than 16");
+			return az_fail(
+			    err, AZ_EINVAL, op, "the file name is nested deeper than 16");
 	}
 	return AZ_OK;
 }
@@ -97,13 +87,11 @@ az_key_ok(struct az_str key, struct az_err *err)
 		enum az_code rc;
 
 		if (cut < 0)
-			return az_fail(err, AZ_EINVAL, op,
-			    "the key is too long");
+			return az_fail(err, AZ_EINVAL, op, "the key is too long");
 		rc = check(az_str_sub(tail, (size_t)cut + 1, tail.n), true, err);
 		if (rc)
 			return rc;
-		return check(az_str_sub(key, 0,
-		    key.n - 900 + (size_t)cut), true, err);
+		return check(az_str_sub(key, 0, key.n - 900 + (size_t)cut), true, err);
 	}
 	return check(key, true, err);
 }
@@ -133,33 +121,33 @@ az_path_mime(struct az_str path)
 	static const struct {
 		const char *ext, *mime;
 	} t[] = {
-		{ ".txt", "text/plain; charset=utf-8" },
-		{ ".md", "text/plain; charset=utf-8" },
-		{ ".log", "text/plain; charset=utf-8" },
-		{ ".py", "text/plain; charset=utf-8" },
-		{ ".c", "text/plain; charset=utf-8" },
-		{ ".h", "text/plain; charset=utf-8" },
-		{ ".sh", "text/plain; charset=utf-8" },
-		{ ".toml", "text/plain; charset=utf-8" },
-		{ ".yaml", "text/plain; charset=utf-8" },
-		{ ".yml", "text/plain; charset=utf-8" },
-		{ ".csv", "text/csv; charset=utf-8" },
-		{ ".json", "application/json" },
-		{ ".png", "image/png" },
-		{ ".jpg", "image/jpeg" },
-		{ ".jpeg", "image/jpeg" },
-		{ ".gif", "image/gif" },
-		{ ".webp", "image/webp" },
-		{ ".svg", "image/svg+xml" },
-		{ ".pdf", "application/pdf" },
-		{ ".zip", "application/zip" },
-		{ ".gz", "application/gzip" },
-		{ ".html", "text/html; charset=utf-8" },
-		{ ".htm", "text/html; charset=utf-8" },
-		{ ".xml", "application/xml" },
-		{ ".js", "text/javascript; charset=utf-8" },
-		{ ".mjs", "text/javascript; charset=utf-8" },
-		{ ".css", "text/css; charset=utf-8" },
+	    {".txt", "text/plain; charset=utf-8"},
+	    {".md", "text/plain; charset=utf-8"},
+	    {".log", "text/plain; charset=utf-8"},
+	    {".py", "text/plain; charset=utf-8"},
+	    {".c", "text/plain; charset=utf-8"},
+	    {".h", "text/plain; charset=utf-8"},
+	    {".sh", "text/plain; charset=utf-8"},
+	    {".toml", "text/plain; charset=utf-8"},
+	    {".yaml", "text/plain; charset=utf-8"},
+	    {".yml", "text/plain; charset=utf-8"},
+	    {".csv", "text/csv; charset=utf-8"},
+	    {".json", "application/json"},
+	    {".png", "image/png"},
+	    {".jpg", "image/jpeg"},
+	    {".jpeg", "image/jpeg"},
+	    {".gif", "image/gif"},
+	    {".webp", "image/webp"},
+	    {".svg", "image/svg+xml"},
+	    {".pdf", "application/pdf"},
+	    {".zip", "application/zip"},
+	    {".gz", "application/gzip"},
+	    {".html", "text/html; charset=utf-8"},
+	    {".htm", "text/html; charset=utf-8"},
+	    {".xml", "application/xml"},
+	    {".js", "text/javascript; charset=utf-8"},
+	    {".mjs", "text/javascript; charset=utf-8"},
+	    {".css", "text/css; charset=utf-8"},
 	};
 	struct az_str ext = az_path_ext(path);
 

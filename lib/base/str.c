@@ -44,15 +44,14 @@ az_str_cmp(struct az_str a, struct az_str b)
 bool
 az_str_starts(struct az_str s, struct az_str prefix)
 {
-	return s.n >= prefix.n &&
-	    (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
 bool
 az_str_ends(struct az_str s, struct az_str suffix)
 {
-	return s.n >= suffix.n && (suffix.n == 0 ||
-	    memcmp(s.p + (s.n - suffix.n), suffix.p, suffix.n) == 0);
+	return s.n >= suffix.n &&
+	       (suffix.n == 0 || memcmp(s.p + (s.n - suffix.n), suffix.p, suffix.n) == 0);
 }
 
 ptrdiff_t
@@ -93,7 +92,7 @@ az_str_sub(struct az_str s, size_t from, size_t to)
 		to = s.n;
 	if (from > to)
 		from = to;
-	return (struct az_str){ s.p ? s.p + from : NULL, to - from };
+	return (struct az_str){s.p ? s.p + from : NULL, to - from};
 }
 
 static bool
@@ -124,7 +123,7 @@ az_str_cut(struct az_str *rest, char sep, struct az_str *part)
 	at = az_str_chr(*rest, sep);
 	if (at < 0) {
 		*part = *rest;
-		*rest = (struct az_str){ NULL, 0 };
+		*rest = (struct az_str){NULL, 0};
 		return true;
 	}
 	*part = az_str_sub(*rest, 0, (size_t)at);
@@ -162,8 +161,7 @@ az_str_to_i64(struct az_str s, int64_t min, int64_t max, int64_t *out)
 		if (d < 0 || d > 9)
 			return false;
 		/* built up negative, since INT64_MIN has no positive twin */
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_sub_overflow(v, d, &v))
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, d, &v))
 			return false;
 	}
 	if (!neg) {

@@ -200,6 +200,8 @@ void cond_init(pthread_cond_t *c);	/* on the boot clock's pace: monotonic */
 bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
 
 /* ---- table.c: the boxes of a server ---- */
+/* Small stack, all signals blocked. */
+bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg, bool detached);
 struct box *box_find(struct az_box_server *s, struct az_str id);	/* referenced */
 void box_unref(struct box *b);
 void box_touch(struct box *b, int64_t timeout_s, bool only_extend);

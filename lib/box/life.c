@@ -182,9 +182,8 @@ start(struct box *b, struct az_err *err)
 		.sock = -1, .info = -1, .err = -1 };
 	int64_t deadline = az_boot_ms() + BIRTH_MS;
 	char why[200] = "";
-	pthread_attr_t a;
 	enum az_code rc;
-	int ipid, bad;
+	int ipid;
 
 	for (int k = 0; k < CG_KINDS; k++)
 		j.procs[k] = -1;
@@ -211,17 +210,12 @@ start(struct box *b, struct az_err *err)
 	ipid = init_pid(j.info, deadline);
 	if (ipid > 0)
 		b->init_fd = (int)syscall(SYS_pidfd_open, ipid, 0);
-	pthread_attr_init(&a);
-	pthread_attr_setstacksize(&a, AZ_KIB(256));
-	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
 	b->refs++;		/* the thread's */
 	pthread_mutex_lock(&s->mu);
 	s->live++;
 	pthread_mutex_unlock(&s->mu);
 	b->served = true;
-	bad = pthread_create(&b->io, &a, io_main, b);
-	pthread_attr_destroy(&a);
-	if (bad) {
+	if (!thread_start(&b->io, io_main, b, true)) {
 		b->served = false;
 		pthread_mutex_lock(&s->mu);
 		s->live--;

@@ -163,9 +163,7 @@ open_conn(struct box *b, uint32_t id, const char *host, int port)
 {
 	struct errand *e = NULL;
 	struct conn *c = NULL;
-	pthread_attr_t a;
 	pthread_t t;
-	bool ok;
 
 	if (!net_on(b)) {
 		note_blocked(b, host, port, "network");
@@ -195,13 +193,8 @@ open_conn(struct box *b, uint32_t id, const char *host, int port)
 	e->port = port;
 	snprintf(e->host, sizeof e->host, "%s", host);
 	b->refs++;
-	pthread_attr_init(&a);
-	pthread_attr_setstacksize(&a, AZ_KIB(256));
-	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
 	b->connectors++;
-	ok = !pthread_create(&t, &a, errand_main, e);
-	pthread_attr_destroy(&a);
-	if (!ok) {
+	if (!thread_start(&t, errand_main, e, true)) {
 		b->connectors--;
 		b->refs--;
 		free(e);

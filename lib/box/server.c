@@ -199,7 +199,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out,
 	    (rc = cg_open(&s->cg, o->cgroup, err)) ||
 	    (rc = spawner_open(s, &s->spawner, err)))
 		goto out;
-	if (pthread_create(&s->reaper, NULL, reaper_main, s)) {
+	if (!thread_start(&s->reaper, reaper_main, s, false)) {
 		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");
 		goto out;
 	}

@@ -282,7 +282,6 @@ enum az_code
 spawner_open(const struct az_box_server *s, struct spawner **out, struct az_err *err)
 {
 	struct spawner *sp = calloc(1, sizeof *sp);
-	pthread_attr_t a;
 
 	if (!sp)
 		return az_fail(err, AZ_ENOMEM, "box.spawn", "out of memory");
@@ -290,14 +289,10 @@ spawner_open(const struct az_box_server *s, struct spawner **out, struct az_err 
 	pthread_mutex_init(&sp->mu, NULL);
 	pthread_mutex_init(&sp->one, NULL);
 	pthread_cond_init(&sp->cond, NULL);
-	pthread_attr_init(&a);
-	pthread_attr_setstacksize(&a, AZ_KIB(256));
-	if (pthread_create(&sp->thread, &a, spawner_main, sp)) {
-		pthread_attr_destroy(&a);
+	if (!thread_start(&sp->thread, spawner_main, sp, false)) {
 		free(sp);
 		return az_fail(err, AZ_EIO, "box.spawn", "cannot start a thread");
 	}
-	pthread_attr_destroy(&a);
 	*out = sp;
 	return AZ_OK;
 }

@@ -1,6 +1,7 @@
 /* The table of boxes: finding, references, deadlines. */
 #include "box.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +39,26 @@ cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
 	}
 	pthread_cond_timedwait(c, m, &t);
 	return true;	/* the caller looks at its condition, then comes again */
+}
+
+bool
+thread_start(pthread_t *t, void *(*fn)(void *), void *arg, bool detached)
+{
+	pthread_attr_t a;
+	sigset_t all, old;
+	bool ok;
+
+	/* signals are the accept loop's: one that lands here would end the process */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&a);
+	pthread_attr_setstacksize(&a, AZ_KIB(256));
+	if (detached)
+		pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+	ok = !pthread_create(t, &a, fn, arg);
+	pthread_attr_destroy(&a);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ok;
 }
 
 enum az_code

@@ -3,13 +3,13 @@
 #include <azlon/conf.h>
 #include <azlon/limits.h>
 
-enum { EX_CONFIG_ = 78 };	/* sysexits: a supervisor need not try again */
+enum { EX_CONFIG_ = 78 }; /* sysexits: a supervisor need not try again */
 
 static int
 print(struct az_buf *b)
 {
-	bool ok = !b->fail && fwrite(b->p ? b->p : "", 1, b->n, stdout) == b->n &&
-	    fflush(stdout) == 0;
+	bool ok =
+	    !b->fail && fwrite(b->p ? b->p : "", 1, b->n, stdout) == b->n && fflush(stdout) == 0;
 
 	az_buf_release(b);
 	return ok ? 0 : 1;
@@ -19,12 +19,13 @@ static void
 usage(const char *name, const char *what)
 {
 	printf("%s: %s\n\n"
-	    "  --check-config    exit 0, or name the variable that is wrong\n"
-	    "  --print-config    the configuration in force, secrets masked\n"
-	    "  --example-config  every variable with its meaning and default\n"
-	    "  --man-config      the same as man page text\n"
-	    "  --version, --help\n\n"
-	    "Configuration comes from the environment.\n", name, what);
+	       "  --check-config    exit 0, or name the variable that is wrong\n"
+	       "  --print-config    the configuration in force, secrets masked\n"
+	       "  --example-config  every variable with its meaning and default\n"
+	       "  --man-config      the same as man page text\n"
+	       "  --version, --help\n\n"
+	       "Configuration comes from the environment.\n",
+	    name, what);
 }
 
 int

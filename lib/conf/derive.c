@@ -52,8 +52,10 @@ derive_store(struct az_conf *c, struct az_err *err)
 	if (c->use_external_minio && !c->minio_external)
 		return needs(err, "USE_EXTERNAL_MINIO", "MINIO_EXTERNAL_ENDPOINT");
 	if (strcmp(c->store, "s3") != 0)
-		return c->use_external_minio ? az_fail(err, AZ_EINVAL, OP,
-		    "USE_EXTERNAL_MINIO is set, but AZLON_STORE is %s", c->store) : AZ_OK;
+		return c->use_external_minio
+			   ? az_fail(err, AZ_EINVAL, OP,
+				 "USE_EXTERNAL_MINIO is set, but AZLON_STORE is %s", c->store)
+			   : AZ_OK;
 	if (!c->minio_endpoint)
 		return needs(err, "AZLON_STORE=s3", "MINIO_ENDPOINT");
 	if (!c->minio_user)
@@ -65,8 +67,8 @@ derive_store(struct az_conf *c, struct az_err *err)
 
 /* A key that `make start` left in the state directory; absent is fine. */
 static enum az_code
-key_file(const struct az_conf *c, struct az_arena *a, const char *name,
-    const char **out, struct az_err *err)
+key_file(const struct az_conf *c, struct az_arena *a, const char *name, const char **out,
+    struct az_err *err)
 {
 	char *path = az_arena_printf(a, "%s/secret/%s", c->var, name);
 	struct az_err why = AZ_ERR_INIT;
@@ -103,8 +105,7 @@ derive_sandbox(struct az_conf *c, struct az_arena *a, struct az_err *err)
 		c->sandbox = c->e2b_api_key ? "e2b" : "local";
 	}
 	if (strcmp(c->sandbox, "local") == 0) {
-		if (!(url = az_arena_printf(a, "http://127.0.0.1:%lld",
-		    (long long)c->local_port)))
+		if (!(url = az_arena_printf(a, "http://127.0.0.1:%lld", (long long)c->local_port)))
 			return no_memory(err);
 		if (!c->e2b_api_url)
 			c->e2b_api_url = url;
@@ -114,8 +115,8 @@ derive_sandbox(struct az_conf *c, struct az_arena *a, struct az_err *err)
 	}
 	if (!c->e2b_api_key)
 		return needs(err, "AZLON_SANDBOX=e2b", "E2B_API_KEY");
-	if (!c->e2b_api_url && !(c->e2b_api_url = az_arena_printf(a, "https://api.%s",
-	    c->e2b_domain)))
+	if (!c->e2b_api_url &&
+	    !(c->e2b_api_url = az_arena_printf(a, "https://api.%s", c->e2b_domain)))
 		return no_memory(err);
 	return AZ_OK;
 }
@@ -128,7 +129,8 @@ derive_llm(struct az_conf *c, struct az_err *err)
 
 	if (!c->llm) {
 		if (openai && c->anthropic_api_key)
-			return az_fail(err, AZ_EINVAL, OP, "%s and ANTHROPIC_API_KEY are both "
+			return az_fail(err, AZ_EINVAL, OP,
+			    "%s and ANTHROPIC_API_KEY are both "
 			    "set: AZLON_LLM must say which to use",
 			    c->openai_api_key ? "OPENAI_API_KEY" : "OPENAI_BASE_URL");
 		c->llm = openai ? "openai" : c->anthropic_api_key ? "anthropic" : "none";
@@ -137,8 +139,7 @@ derive_llm(struct az_conf *c, struct az_err *err)
 		return needs(err, "AZLON_LLM=anthropic", "ANTHROPIC_API_KEY");
 	if (strcmp(c->llm, "openai") == 0) {
 		if (!openai)
-			return needs(err, "AZLON_LLM=openai",
-			    "OPENAI_API_KEY or OPENAI_BASE_URL");
+			return needs(err, "AZLON_LLM=openai", "OPENAI_API_KEY or OPENAI_BASE_URL");
 		/* a server of one's own has models of its own: no default there */
 		if (!c->openai_base_url && !c->model)
 			c->model = "gpt-4o";
@@ -146,8 +147,9 @@ derive_llm(struct az_conf *c, struct az_err *err)
 			c->openai_base_url = hosted;
 	}
 	if (!c->llm_profile)
-		c->llm_profile = c->openai_base_url &&
-		    strcmp(c->openai_base_url, hosted) == 0 ? "openai" : "generic";
+		c->llm_profile = c->openai_base_url && strcmp(c->openai_base_url, hosted) == 0
+				     ? "openai"
+				     : "generic";
 	return AZ_OK;
 }
 
@@ -159,7 +161,8 @@ derive_identity(struct az_conf *c, struct az_err *err)
 	if (strcmp(c->identity, "firebase") == 0 && !c->firebase_project)
 		return needs(err, "AZLON_IDENTITY=firebase", "FIREBASE_PROJECT_ID");
 	if (strcmp(c->identity, "dev") == 0 && c->external_backend_url)
-		return az_fail(err, AZ_EINVAL, OP, "EXTERNAL_BACKEND_URL is set, but "
+		return az_fail(err, AZ_EINVAL, OP,
+		    "EXTERNAL_BACKEND_URL is set, but "
 		    "AZLON_IDENTITY is dev, which believes what a caller says it is and is "
 		    "for loopback only");
 	return AZ_OK;
@@ -170,9 +173,8 @@ check_built(const struct az_conf *c, struct az_err *err)
 {
 	const struct {
 		const char *variable, *value;
-	} chosen[] = { { "AZLON_ENGINE", c->engine }, { "AZLON_STORE", c->store },
-		{ "AZLON_SANDBOX", c->sandbox }, { "AZLON_LLM", c->llm },
-		{ "AZLON_IDENTITY", c->identity } };
+	} chosen[] = {{"AZLON_ENGINE", c->engine}, {"AZLON_STORE", c->store},
+	    {"AZLON_SANDBOX", c->sandbox}, {"AZLON_LLM", c->llm}, {"AZLON_IDENTITY", c->identity}};
 
 	for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++)
 		for (size_t k = 0; k < conf_nadapters; k++)
@@ -195,18 +197,16 @@ derive_paths(struct az_conf *c, struct az_arena *a, struct az_err *err)
 	int dir = slash > 0 ? (int)slash : 0;
 	struct stat st;
 
-	if (!c->url && !(c->url = az_arena_printf(a, "http://localhost:%lld",
-	    (long long)c->port)))
+	if (!c->url && !(c->url = az_arena_printf(a, "http://localhost:%lld", (long long)c->port)))
 		return no_memory(err);
-	if (!c->secret_file && !(c->secret_file = az_arena_printf(a,
-	    "%s/secret/azlon.secret", c->var)))
+	if (!c->secret_file &&
+	    !(c->secret_file = az_arena_printf(a, "%s/secret/azlon.secret", c->var)))
 		return no_memory(err);
-	if (!c->agent && !(c->agent = az_arena_printf(a, "%.*s/../libexec/sandbox-agent",
-	    dir, exe)))
+	if (!c->agent &&
+	    !(c->agent = az_arena_printf(a, "%.*s/../libexec/sandbox-agent", dir, exe)))
 		return no_memory(err);
 	if (!c->recordings) {
-		if (!(c->recordings = az_arena_printf(a, "%.*s/../share/recordings", dir,
-		    exe)))
+		if (!(c->recordings = az_arena_printf(a, "%.*s/../share/recordings", dir, exe)))
 			return no_memory(err);
 		if (stat(c->recordings, &st) != 0 || !S_ISDIR(st.st_mode))
 			c->recordings = "tests/recordings";

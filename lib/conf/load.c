@@ -28,8 +28,8 @@ lookup(const char *const *env, const char *name, const char *suffix)
 
 /* The value without blanks around it; the text of an error never shows a secret. */
 static enum az_code
-set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
-    struct az_str v, struct az_err *err)
+set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a, struct az_str v,
+    struct az_err *err)
 {
 	bool ok = az_str_utf8_ok(v);
 	char *s;
@@ -39,10 +39,9 @@ set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
 	if (!ok)
 		return az_fail(err, AZ_EINVAL, OP, "%s holds a control character", r->name);
 	if (r->kind == CONF_URL) {
-		if (!az_str_starts(v, AZ_S("http://")) &&
-		    !az_str_starts(v, AZ_S("https://")))
-			return az_fail(err, AZ_EINVAL, OP,
-			    "%s must start with http:// or https://", r->name);
+		if (!az_str_starts(v, AZ_S("http://")) && !az_str_starts(v, AZ_S("https://")))
+			return az_fail(
+			    err, AZ_EINVAL, OP, "%s must start with http:// or https://", r->name);
 		while (v.n && v.p[v.n - 1] == '/')
 			v.n--;
 	}
@@ -53,8 +52,8 @@ set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
 		while (!ok && az_str_cut(&rest, '|', &one))
 			ok = az_str_eq(one, v);
 		if (!ok)
-			return az_fail(err, AZ_EINVAL, OP, "%s must be one of %s", r->name,
-			    r->one_of);
+			return az_fail(
+			    err, AZ_EINVAL, OP, "%s must be one of %s", r->name, r->one_of);
 	}
 	if (!(s = az_arena_cstr(a, v)))
 		return az_fail(err, AZ_ENOMEM, OP, "no memory for %s", r->name);
@@ -65,8 +64,8 @@ set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
 static bool
 truth(struct az_str v, bool *out)
 {
-	static const char *const yes[] = { "true", "1", "yes", "on" };
-	static const char *const no[] = { "false", "0", "no", "off" };
+	static const char *const yes[] = {"true", "1", "yes", "on"};
+	static const char *const no[] = {"false", "0", "no", "off"};
 
 	for (int i = 0; i < 4; i++) {
 		if (az_str_ieq(v, az_str_c(yes[i])) || az_str_ieq(v, az_str_c(no[i]))) {
@@ -109,8 +108,8 @@ set(struct az_conf *c, const struct conf_row *r, struct az_arena *a, const char 
 
 /* A secret out of the file that NAME_FILE names. */
 static enum az_code
-set_from_file(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
-    const char *path, struct az_err *err)
+set_from_file(struct az_conf *c, const struct conf_row *r, struct az_arena *a, const char *path,
+    struct az_err *err)
 {
 	struct az_err why = AZ_ERR_INIT;
 	struct az_buf b;
@@ -132,8 +131,8 @@ out:
 }
 
 static enum az_code
-load_row(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
-    const char *const *env, struct az_err *err)
+load_row(struct az_conf *c, const struct conf_row *r, struct az_arena *a, const char *const *env,
+    struct az_err *err)
 {
 	const char *v = lookup(env, r->name, ""), *file = NULL;
 
@@ -144,8 +143,8 @@ load_row(struct az_conf *c, const struct conf_row *r, struct az_arena *a,
 	    az_str_eqc(az_str_trim(az_str_c(v)), "None"))
 		v = NULL;
 	if (v && file)
-		return az_fail(err, AZ_EINVAL, OP, "%s and %s_FILE are both set: keep one",
-		    r->name, r->name);
+		return az_fail(
+		    err, AZ_EINVAL, OP, "%s and %s_FILE are both set: keep one", r->name, r->name);
 	if (file)
 		return set_from_file(c, r, a, file, err);
 	if (!v)

@@ -10,11 +10,11 @@ enum conf_kind { CONF_STRING, CONF_URL, CONF_SECRET, CONF_ENUM, CONF_NUMBER, CON
 struct conf_row {
 	const char *name;
 	enum conf_kind kind;
-	size_t at;		/* offset in struct az_conf */
-	const char *dflt;	/* NULL: none, or derived (the help says from what) */
-	int64_t min, max;	/* NUMBER */
+	size_t at;        /* offset in struct az_conf */
+	const char *dflt; /* NULL: none, or derived (the help says from what) */
+	int64_t min, max; /* NUMBER */
 	const char *help;
-	const char *one_of;	/* ENUM: "a|b" */
+	const char *one_of; /* ENUM: "a|b" */
 };
 
 extern const struct conf_row conf_table[];
@@ -22,7 +22,7 @@ extern const size_t conf_rows;
 
 struct conf_adapter {
 	const char *variable, *name;
-	bool built;		/* does this build have it? */
+	bool built; /* does this build have it? */
 };
 extern const struct conf_adapter conf_adapters[];
 extern const size_t conf_nadapters;

@@ -17,8 +17,8 @@ az_sha256_new(void)
 {
 	struct az_sha256 *h = calloc(1, sizeof *h);
 
-	if (h && !((h->ctx = EVP_MD_CTX_new()) &&
-	    EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) == 1)) {
+	if (h &&
+	    !((h->ctx = EVP_MD_CTX_new()) && EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) == 1)) {
 		az_sha256_free(h);
 		h = NULL;
 	}
@@ -74,8 +74,8 @@ az_hmac_sha256(struct az_str key, struct az_str msg, unsigned char out[32])
 }
 
 enum az_code
-az_hkdf(struct az_str secret, struct az_str salt, struct az_str info,
-    unsigned char *out, size_t out_n, struct az_err *err)
+az_hkdf(struct az_str secret, struct az_str salt, struct az_str info, unsigned char *out,
+    size_t out_n, struct az_err *err)
 {
 	static char digest[] = "SHA256";
 	EVP_KDF *kdf = NULL;
@@ -97,8 +97,8 @@ az_hkdf(struct az_str secret, struct az_str salt, struct az_str info,
 	if (info.n)
 		*q++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, inf, info.n);
 	*q = OSSL_PARAM_construct_end();
-	if (!(kdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) ||
-	    !(ctx = EVP_KDF_CTX_new(kdf)) || EVP_KDF_derive(ctx, out, out_n, p) != 1)
+	if (!(kdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) || !(ctx = EVP_KDF_CTX_new(kdf)) ||
+	    EVP_KDF_derive(ctx, out, out_n, p) != 1)
 		rc = az_fail(err, AZ_EIO, "crypto.hkdf", "OpenSSL cannot derive a key");
 	EVP_KDF_CTX_free(ctx);
 	EVP_KDF_free(kdf);

@@ -2,10 +2,8 @@
 #include <azlon/crypto.h>
 
 static const char HEX[] = "0123456789abcdef";
-static const char B64[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char B64URL[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char B64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char B64URL[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const char B32[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 void
@@ -20,10 +18,9 @@ az_hex(const unsigned char *p, size_t n, char *out)
 
 /* bits per character, alphabet, and the characters of a padded group (0: none) */
 static void
-encode(struct az_buf *b, struct az_str s, unsigned bits, const char *alphabet,
-    unsigned group)
+encode(struct az_buf *b, struct az_str s, unsigned bits, const char *alphabet, unsigned group)
 {
-	char chunk[256] = { 0 };
+	char chunk[256] = {0};
 	size_t k = 0, total = 0;
 	unsigned acc = 0, have = 0;
 
@@ -89,7 +86,7 @@ az_base64_decode(struct az_buf *b, struct az_str s)
 {
 	size_t from = b->n, n = s.n, pad = 0;
 	unsigned acc = 0, have = 0;
-	char chunk[256] = { 0 };
+	char chunk[256] = {0};
 	size_t k = 0;
 
 	while (n && pad < 2 && s.p[n - 1] == '=') {
@@ -167,9 +164,8 @@ az_pct_decode(struct az_buf *b, struct az_str s, bool plus_is_space)
 static bool
 plain(char c, const char *keep)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	    (c >= '0' && c <= '9') ||
-	    (c && (strchr("-._~", c) || (keep && strchr(keep, c))));
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       (c && (strchr("-._~", c) || (keep && strchr(keep, c))));
 }
 
 void
@@ -179,7 +175,7 @@ az_pct_encode(struct az_buf *b, struct az_str s, const char *keep)
 
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
-		char e[3] = { '%', up[c >> 4], up[c & 15] };
+		char e[3] = {'%', up[c >> 4], up[c & 15]};
 
 		if (plain(s.p[i], keep))
 			az_buf_addch(b, s.p[i]);

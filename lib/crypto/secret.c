@@ -24,15 +24,13 @@ read_secret(const char *path, unsigned char out[SECRET], struct az_err *err)
 	ssize_t n;
 
 	if (fd < 0)
-		return az_fail_errno(err, errno == ENOENT ? AZ_ENOTFOUND : AZ_EIO, OP,
-		    "%s", path);
+		return az_fail_errno(err, errno == ENOENT ? AZ_ENOTFOUND : AZ_EIO, OP, "%s", path);
 	if (fstat(fd, &st) != 0) {
 		rc = az_fail_errno(err, AZ_EIO, OP, "%s", path);
 		goto out;
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size != SECRET) {
-		rc = az_fail(err, AZ_EINVAL, OP, "%s is not a file of %d bytes", path,
-		    SECRET);
+		rc = az_fail(err, AZ_EINVAL, OP, "%s is not a file of %d bytes", path, SECRET);
 		goto out;
 	}
 	if (st.st_mode & (S_IWGRP | S_IRWXO)) {

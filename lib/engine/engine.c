@@ -12,8 +12,8 @@ id_ok(struct az_str id)
 	for (size_t i = 0; i < id.n; i++) {
 		char c = id.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		        (c >= '0' && c <= '9') || c == '_' || c == '-'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			c == '_' || c == '-'))
 			return false;
 	}
 	return true;
@@ -41,23 +41,19 @@ static enum az_code
 check_payload(struct az_str s, const char *op, struct az_err *err)
 {
 	if (s.n > AZ_LIM_PAYLOAD_BYTES)
-		return az_fail(err, AZ_ETOOBIG, op,
-		    "payload over %zu bytes", AZ_LIM_PAYLOAD_BYTES);
+		return az_fail(err, AZ_ETOOBIG, op, "payload over %zu bytes", AZ_LIM_PAYLOAD_BYTES);
 	return AZ_OK;
 }
 
 enum az_code
-az_engine_start(struct az_engine *e, const struct az_start *s, bool *existed,
-    struct az_err *err)
+az_engine_start(struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err)
 {
 	static const char op[] = "engine.start";
 	bool dummy;
 	enum az_code rc;
 
-	if ((rc = check_id(s->workflow_id, op, err)) ||
-	    (rc = check_name(s->type, op, err)) ||
-	    (rc = check_payload(s->input, op, err)) ||
-	    (rc = check_payload(s->memo, op, err)))
+	if ((rc = check_id(s->workflow_id, op, err)) || (rc = check_name(s->type, op, err)) ||
+	    (rc = check_payload(s->input, op, err)) || (rc = check_payload(s->memo, op, err)))
 		return rc;
 	if (s->uid.n < 1 || s->uid.n > UID_MAX)
 		return az_fail(err, AZ_EINVAL, op, "bad uid");
@@ -78,8 +74,8 @@ az_engine_describe(struct az_engine *e, struct az_str id, struct az_arena *a,
 }
 
 enum az_code
-az_engine_history(struct az_engine *e, struct az_str id, int64_t after,
-    size_t max, struct az_arena *a, struct az_history *out, struct az_err *err)
+az_engine_history(struct az_engine *e, struct az_str id, int64_t after, size_t max,
+    struct az_arena *a, struct az_history *out, struct az_err *err)
 {
 	enum az_code rc = check_id(id, "engine.history", err);
 
@@ -90,8 +86,8 @@ az_engine_history(struct az_engine *e, struct az_str id, int64_t after,
 }
 
 enum az_code
-az_engine_list(struct az_engine *e, const struct az_list_query *q,
-    struct az_arena *a, struct az_list_page *out, struct az_err *err)
+az_engine_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
+    struct az_list_page *out, struct az_err *err)
 {
 	static const char op[] = "engine.list";
 
@@ -106,8 +102,8 @@ az_engine_list(struct az_engine *e, const struct az_list_query *q,
 }
 
 enum az_code
-az_engine_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
-    const bool *stop, int64_t *now, struct az_err *err)
+az_engine_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, const bool *stop,
+    int64_t *now, struct az_err *err)
 {
 	enum az_code rc = check_id(id, "engine.wait", err);
 	int64_t dummy;
@@ -121,8 +117,8 @@ az_engine_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
 }
 
 enum az_code
-az_engine_signal(struct az_engine *e, struct az_str id, const char *name,
-    struct az_str payload, struct az_err *err)
+az_engine_signal(struct az_engine *e, struct az_str id, const char *name, struct az_str payload,
+    struct az_err *err)
 {
 	static const char op[] = "engine.signal";
 	enum az_code rc;
@@ -134,21 +130,18 @@ az_engine_signal(struct az_engine *e, struct az_str id, const char *name,
 }
 
 enum az_code
-az_engine_cancel(struct az_engine *e, struct az_str id, struct az_str payload,
-    struct az_err *err)
+az_engine_cancel(struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err)
 {
 	static const char op[] = "engine.cancel";
 	enum az_code rc;
 
-	if ((rc = check_id(id, op, err)) ||
-	    (rc = check_payload(payload, op, err)))
+	if ((rc = check_id(id, op, err)) || (rc = check_payload(payload, op, err)))
 		return rc;
 	return e->ops->cancel(e, id, payload, err);
 }
 
 enum az_code
-az_engine_terminate(struct az_engine *e, struct az_str id, const char *reason,
-    struct az_err *err)
+az_engine_terminate(struct az_engine *e, struct az_str id, const char *reason, struct az_err *err)
 {
 	enum az_code rc = check_id(id, "engine.terminate", err);
 
@@ -170,8 +163,7 @@ az_engine_ping(struct az_engine *e, struct az_err *err)
 }
 
 enum az_code
-az_engine_work(struct az_engine *e, const struct az_worker *w,
-    struct az_err *err)
+az_engine_work(struct az_engine *e, const struct az_worker *w, struct az_err *err)
 {
 	static const char op[] = "engine.work";
 

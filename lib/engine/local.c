@@ -45,20 +45,20 @@ local_close(struct az_engine *eng)
 }
 
 static const struct az_engine_ops ops = {
-	.name = "local",
-	.start = local_start,
-	.describe = local_describe,
-	.history = local_history,
-	.list = local_list,
-	.wait = local_wait,
-	.signal = local_signal,
-	.cancel = local_cancel,
-	.terminate = local_terminate,
-	.remove = local_remove,
-	.ping = local_ping,
-	.work = local_work,
-	.stop = local_stop,
-	.close = local_close,
+    .name = "local",
+    .start = local_start,
+    .describe = local_describe,
+    .history = local_history,
+    .list = local_list,
+    .wait = local_wait,
+    .signal = local_signal,
+    .cancel = local_cancel,
+    .terminate = local_terminate,
+    .remove = local_remove,
+    .ping = local_ping,
+    .work = local_work,
+    .stop = local_stop,
+    .close = local_close,
 };
 
 static enum az_code
@@ -83,8 +83,8 @@ open_dir(struct local *e, const char *dir, struct az_err *err)
 }
 
 enum az_code
-az_engine_local_open(const struct az_engine_local_opts *o,
-    struct az_engine **out, struct az_err *err)
+az_engine_local_open(
+    const struct az_engine_local_opts *o, struct az_engine **out, struct az_err *err)
 {
 	struct local *e = calloc(1, sizeof *e);
 	enum az_code rc;
@@ -97,8 +97,7 @@ az_engine_local_open(const struct az_engine_local_opts *o,
 	pthread_mutex_init(&e->mu, NULL);
 	pthread_mutex_init(&e->readers.mu, NULL);
 	pthread_cond_init(&e->readers.cond, NULL);
-	if ((rc = open_dir(e, o->dir, err)) ||
-	    (rc = wake_open(&e->wake, e->dirfd, err)) ||
+	if ((rc = open_dir(e, o->dir, err)) || (rc = wake_open(&e->wake, e->dirfd, err)) ||
 	    (rc = watch_open(e, err)))
 		goto fail;
 	if (asprintf(&e->path, "%s/journal.db", o->dir) < 0) {

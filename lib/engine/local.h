@@ -16,7 +16,7 @@
 
 #define LOCAL_ID_MAX 200
 #define LOCAL_SCHEMA 1
-#define LOCAL_APP_ID 0x415a4c4a	/* "AZLJ" */
+#define LOCAL_APP_ID 0x415a4c4a /* "AZLJ" */
 /* A worker not heard of for so long has lost its leases. */
 #define LOCAL_LEASE_MS 10000
 /* Behind every wake-up stands a sweep. */
@@ -30,18 +30,51 @@ struct local;
 
 /* ---- local_sql.c: one connection, its statements prepared on first use ---- */
 enum query {
-	Q_BEGIN, Q_COMMIT, Q_ROLLBACK,
-	Q_RUN_ADD, Q_RUN_GET, Q_RUN_HEAD, Q_RUN_PUT, Q_RUN_TOUCH, Q_RUN_DEL,
-	Q_EVENT_ADD, Q_EVENTS, Q_EVENTS_DEL, Q_LAST_CANCEL,
-	Q_LIST, Q_LIST_STATE, Q_LIST_OPEN,
+	Q_BEGIN,
+	Q_COMMIT,
+	Q_ROLLBACK,
+	Q_RUN_ADD,
+	Q_RUN_GET,
+	Q_RUN_HEAD,
+	Q_RUN_PUT,
+	Q_RUN_TOUCH,
+	Q_RUN_DEL,
+	Q_EVENT_ADD,
+	Q_EVENTS,
+	Q_EVENTS_DEL,
+	Q_LAST_CANCEL,
+	Q_LIST,
+	Q_LIST_STATE,
+	Q_LIST_OPEN,
 	Q_DIRTY,
-	Q_TASK_ADD, Q_TASK_TAKE, Q_TASK_DROP_FREE, Q_TASK_DROP_IDLE,
-	Q_TASK_CANCEL, Q_TASK_RETRY, Q_TASK_GET, Q_TASKS_OF, Q_TASKS_DEL,
-	Q_TASKS_DUE, Q_TASK_CLAIM, Q_TASK_FREE, Q_TASKS_OWNED, Q_TASKS_LATE,
-	Q_TASK_NEXT, Q_OWNERS, Q_SLOTS,
-	Q_TIMER_ADD, Q_TIMER_DEL, Q_TIMERS_DEL, Q_TIMERS_DUE,
-	Q_META_GET, Q_META_PUT, Q_TASKS_REBASE, Q_TIMERS_REBASE,
-	Q_VERSION_OF, Q_DATA_VERSION, Q_PING,
+	Q_TASK_ADD,
+	Q_TASK_TAKE,
+	Q_TASK_DROP_FREE,
+	Q_TASK_DROP_IDLE,
+	Q_TASK_CANCEL,
+	Q_TASK_RETRY,
+	Q_TASK_GET,
+	Q_TASKS_OF,
+	Q_TASKS_DEL,
+	Q_TASKS_DUE,
+	Q_TASK_CLAIM,
+	Q_TASK_FREE,
+	Q_TASKS_OWNED,
+	Q_TASKS_LATE,
+	Q_TASK_NEXT,
+	Q_OWNERS,
+	Q_SLOTS,
+	Q_TIMER_ADD,
+	Q_TIMER_DEL,
+	Q_TIMERS_DEL,
+	Q_TIMERS_DUE,
+	Q_META_GET,
+	Q_META_PUT,
+	Q_TASKS_REBASE,
+	Q_TIMERS_REBASE,
+	Q_VERSION_OF,
+	Q_DATA_VERSION,
+	Q_PING,
 	Q_COUNT
 };
 
@@ -57,7 +90,7 @@ int sql_step(struct conn *c, enum query q, sqlite3_stmt **st, const char *fmt, .
 int sql_do(struct conn *c, enum query q, const char *fmt, ...);
 void sql_end(sqlite3_stmt *st);
 int64_t sql_i64(sqlite3_stmt *st, int col);
-struct az_str sql_str(sqlite3_stmt *st, int col);	/* until the next step */
+struct az_str sql_str(sqlite3_stmt *st, int col); /* until the next step */
 /* An SQLite failure as ours. */
 enum az_code sql_fail(struct conn *c, int rc, const char *op, struct az_err *err);
 void conn_close(struct conn *c);
@@ -66,17 +99,15 @@ void conn_close(struct conn *c);
 /* Open for writing: checks that the file is ours, makes the tables when new. */
 enum az_code schema_open(const char *path, struct conn *c, struct az_err *err);
 /* A further connection: read-only, or for checkpoints. */
-enum az_code schema_reader(const char *path, bool readonly, struct conn *c,
-    struct az_err *err);
+enum az_code schema_reader(const char *path, bool readonly, struct conn *c, struct az_err *err);
 /* quick_check; AZ_EIO with reason "journal_damaged". */
 enum az_code schema_check(struct conn *c, const char *path, struct az_err *err);
 
 /* ---- local_event.c: events as rows ---- */
-enum az_code event_add(struct conn *c, int64_t run, const struct az_event *ev,
-    struct az_err *err);
+enum az_code event_add(struct conn *c, int64_t run, const struct az_event *ev, struct az_err *err);
 /* The row under st as an event with its text in a; run is for the checksum. */
-enum az_code event_read(sqlite3_stmt *st, int64_t run, struct az_arena *a,
-    struct az_event *ev, struct az_err *err);
+enum az_code event_read(
+    sqlite3_stmt *st, int64_t run, struct az_arena *a, struct az_event *ev, struct az_err *err);
 
 /* ---- local_live.c: who works and the latest heartbeats; not durable ---- */
 struct live {
@@ -84,10 +115,10 @@ struct live {
 };
 struct live_worker {
 	uint64_t id;
-	int64_t seen;		/* boot clock, ms */
-	uint64_t start, ns;	/* of the process */
+	int64_t seen;       /* boot clock, ms */
+	uint64_t start, ns; /* of the process */
 	int32_t pid;
-	uint32_t state;		/* 1 working, 2 draining */
+	uint32_t state; /* 1 working, 2 draining */
 };
 #define LIVE_WORKERS 64
 #define LIVE_SLOTS 1024
@@ -113,9 +144,9 @@ struct az_str slot_get(struct live *l, int slot, int64_t token, struct az_arena 
 /* ---- local_wake.c: datagrams to all who wait or work ---- */
 struct wake {
 	pthread_mutex_t mu;
-	int dir, out;		/* the directory; socket to send from */
-	int in;			/* ours to receive, -1 until wake_listen() */
-	char name[64];		/* of in */
+	int dir, out;  /* the directory; socket to send from */
+	int in;        /* ours to receive, -1 until wake_listen() */
+	char name[64]; /* of in */
 	char (*peers)[64];
 	size_t n_peers;
 	struct timespec mtime;
@@ -135,8 +166,8 @@ struct op {
 	sem_t done;
 	enum az_code rc;
 	struct az_err err;
-	bool sql;		/* the failure was SQLite's */
-	bool touched;		/* something changed: wake those who watch id */
+	bool sql;     /* the failure was SQLite's */
+	bool touched; /* something changed: wake those who watch id */
 	char id[LOCAL_ID_MAX + 1];
 };
 struct writer {
@@ -145,14 +176,14 @@ struct writer {
 	pthread_t thread, cp_thread;
 	bool started, cp_started, stop, cp_wanted;
 	struct op *head, **tail;
-	struct conn c;		/* the thread's alone once it runs */
+	struct conn c; /* the thread's alone once it runs */
 	int lockfd;
 	pthread_cond_t cp_cond;
-	int cp_frames, cp_at;	/* the thread's: frames seen, when to checkpoint next */
-	_Atomic int64_t commits, ops;	/* counters for tests and benches */
+	int cp_frames, cp_at;         /* the thread's: frames seen, when to checkpoint next */
+	_Atomic int64_t commits, ops; /* counters for tests and benches */
 };
 enum az_code writer_open(struct local *e, struct az_err *err);
-void writer_stop(struct local *e);	/* ends the threads */
+void writer_stop(struct local *e); /* ends the threads */
 void writer_close(struct local *e);
 void op_init(struct op *op, struct az_str id,
     enum az_code (*apply)(struct local *, struct conn *, struct op *));
@@ -170,11 +201,10 @@ void checkpoint_join(struct local *e);
 struct run_head {
 	int64_t n, last_event, start_ms;
 	enum az_run_state state;
-	struct az_str type;	/* in the arena; empty from head_get() */
+	struct az_str type; /* in the arena; empty from head_get() */
 };
 /* For apply: AZ_ENOTFOUND without such a run. local_ops.c */
-enum az_code head_get(struct conn *c, struct op *op, const char *id,
-    struct run_head *h);
+enum az_code head_get(struct conn *c, struct op *op, const char *id, struct run_head *h);
 struct reader {
 	struct reader *next;
 	struct conn c;
@@ -188,12 +218,11 @@ struct readers {
 enum az_code reader_take(struct local *e, struct reader **out, struct az_err *err);
 void reader_give(struct local *e, struct reader *r, bool broken);
 /* Events and head of one moment; head may be NULL. */
-enum az_code read_history(struct local *e, struct az_str id, int64_t after,
-    size_t max, struct az_arena *a, struct run_head *head,
-    struct az_history *out, struct az_err *err);
+enum az_code read_history(struct local *e, struct az_str id, int64_t after, size_t max,
+    struct az_arena *a, struct run_head *head, struct az_history *out, struct az_err *err);
 /* 0 when there is no such run. */
-enum az_code read_version(struct local *e, struct reader *r, struct az_str id,
-    int64_t *version, struct az_err *err);
+enum az_code read_version(
+    struct local *e, struct reader *r, struct az_str id, int64_t *version, struct az_err *err);
 
 /* ---- local_watch.c ---- */
 struct watch {
@@ -201,11 +230,11 @@ struct watch {
 	pthread_t thread;
 	bool started, all;
 	_Atomic bool stop, used;
-	int poke;		/* eventfd */
+	int poke; /* eventfd */
 	struct watched **bucket;
 	struct waiter *waiters;
 	size_t n_watched, n_stops;
-	int worker_poke;	/* eventfd of a working dispatcher, or -1 */
+	int worker_poke; /* eventfd of a working dispatcher, or -1 */
 };
 enum az_code watch_open(struct local *e, struct az_err *err);
 void watch_close(struct local *e);
@@ -219,11 +248,11 @@ void local_note(struct local *e, const char *ids, size_t n, bool beat);
 /* ---- local_decide.c: fold a run and write what follows ---- */
 enum fence { FENCE_NONE, FENCE_HELD, FENCE_FREE, FENCE_TIMER };
 struct trigger {
-	bool any;		/* is there an event? else only fold */
+	bool any; /* is there an event? else only fold */
 	struct az_event ev;
 	enum fence fence;
-	int64_t token;		/* FENCE_HELD */
-	int attempt;		/* FENCE_HELD, FENCE_FREE */
+	int64_t token; /* FENCE_HELD */
+	int attempt;   /* FENCE_HELD, FENCE_FREE */
 };
 struct decision;
 /*
@@ -231,12 +260,12 @@ struct decision;
  * the run moved on meanwhile (try again), AZ_EPRECOND when the fence no longer
  * holds or the run is closed or gone (drop it).
  */
-enum az_code decide_send(struct local *e, const struct az_workflow *workflows,
-    struct az_str id, const struct trigger *t, struct decision **out, struct az_err *err);
+enum az_code decide_send(struct local *e, const struct az_workflow *workflows, struct az_str id,
+    const struct trigger *t, struct decision **out, struct az_err *err);
 enum az_code decide_wait(struct decision *d, struct az_err *err);
 /* Both, again while in conflict. */
-enum az_code decide(struct local *e, const struct az_workflow *workflows,
-    struct az_str id, const struct trigger *t, struct az_err *err);
+enum az_code decide(struct local *e, const struct az_workflow *workflows, struct az_str id,
+    const struct trigger *t, struct az_err *err);
 
 /* ---- local_task.c: ops on tasks ---- */
 struct attempt;
@@ -245,7 +274,7 @@ struct claim_op {
 	uint64_t owner;
 	const struct az_function *functions;
 	int max;
-	struct attempt **got;	/* max pointers */
+	struct attempt **got; /* max pointers */
 	int n;
 };
 enum az_code claim_apply(struct local *e, struct conn *c, struct op *op);
@@ -253,7 +282,7 @@ struct retry_op {
 	struct op op;
 	int64_t ref, token;
 	int64_t delay_ms;
-	bool lost, death;	/* does not count as a try; the worker died */
+	bool lost, death; /* does not count as a try; the worker died */
 	struct az_str reason, message, heartbeat;
 };
 /* AZ_EPRECOND: not ours any more; AZ_ECONFLICT: cancelled meanwhile. */
@@ -270,8 +299,7 @@ struct enter_op {
 };
 enum az_code enter_apply(struct local *e, struct conn *c, struct op *op);
 /* Append an event the fold has to see; used inside ops. */
-enum az_code append_apply(struct conn *c, struct op *op, const char *id,
-    struct az_event *ev);
+enum az_code append_apply(struct conn *c, struct op *op, const char *id, struct az_event *ev);
 
 /* ---- local_worker.c, local_fn.c ---- */
 struct worker;
@@ -280,18 +308,18 @@ struct attempt {
 	struct attempt *next;
 	struct worker *w;
 	struct az_fn_ctx ctx;
-	struct az_arena *arena;	/* holds all of this */
+	struct az_arena *arena; /* holds all of this */
 	const struct az_function *fn;
 	struct az_str input;
 	struct az_fn_opts opts;
-	int64_t token, started, dead;	/* boot clock, ms; dead: LOCAL_NEVER if none */
+	int64_t token, started, dead; /* boot clock, ms; dead: LOCAL_NEVER if none */
 	int slot, lost_tries;
 	_Atomic bool cancel, lost, over;
-	_Atomic int64_t beat;	/* when it last gave a sign */
-	pthread_mutex_t mu;	/* of what follows */
+	_Atomic int64_t beat; /* when it last gave a sign */
+	pthread_mutex_t mu;   /* of what follows */
 	struct az_buf hb;
 	uint64_t hb_seq;
-	bool hb_new;		/* hb is not written out yet */
+	bool hb_new; /* hb is not written out yet */
 	int64_t hb_written;
 };
 
@@ -300,22 +328,22 @@ struct worker {
 	const struct az_worker *opt;
 	uint64_t id;
 	int index, slots, drain_ms;
-	int poke;		/* eventfd */
+	int poke; /* eventfd */
 	pthread_mutex_t mu;
-	pthread_cond_t cond;	/* for function threads: work */
-	pthread_cond_t idle;	/* for those that wait to store a result again */
+	pthread_cond_t cond; /* for function threads: work */
+	pthread_cond_t idle; /* for those that wait to store a result again */
 	pthread_cond_t renew;
 	struct attempt *queue, *running, *done;
-	int n_busy, n_threads;	/* n_busy: queued and running */
+	int n_busy, n_threads; /* n_busy: queued and running */
 	bool quit, renewing, renew_quit;
-	bool evicted;		/* our place among the living was taken */
+	bool evicted; /* our place among the living was taken */
 	_Atomic bool draining, half, abandoned;
 };
 
 /* local_round.c: what the dispatcher does when it is awake. */
 struct peer {
 	uint64_t id;
-	int fd;		/* pidfd: readable when it died */
+	int fd; /* pidfd: readable when it died */
 };
 
 struct dispatch {
@@ -323,7 +351,7 @@ struct dispatch {
 	struct reader *r;
 	struct peer peer[LIVE_WORKERS];
 	size_t n_peers;
-	uint64_t seen[LIVE_WORKERS];	/* ids when the pidfds were opened */
+	uint64_t seen[LIVE_WORKERS]; /* ids when the pidfds were opened */
 	int64_t swept, fold_after;
 	bool reap, more;
 	struct az_err err;
@@ -352,14 +380,12 @@ const char *attempt_clock(const struct attempt *a, int64_t now, int64_t *next);
 void attempt_timeout(struct failure *f);
 void *fn_thread(void *worker);
 /* Retry by the policy, or fail for good; drops it when the lease is lost. */
-enum az_code attempt_failed(struct attempt *a, const struct failure *f,
-    struct az_err *err);
+enum az_code attempt_failed(struct attempt *a, const struct failure *f, struct az_err *err);
 /* Give the lease up: another worker takes over at once. */
 void attempt_release(struct attempt *a);
 /* Write out a heartbeat that was held back. */
 void attempt_flush(struct attempt *a, int64_t now);
-enum az_code local_work(struct az_engine *e, const struct az_worker *w,
-    struct az_err *err);
+enum az_code local_work(struct az_engine *e, const struct az_worker *w, struct az_err *err);
 void local_stop(struct az_engine *e);
 
 struct local {
@@ -373,29 +399,29 @@ struct local {
 	struct watch watch;
 	pthread_mutex_t mu;
 	struct worker *worker;
-	bool leaked;		/* a function never came back: memory stays */
+	bool leaked; /* a function never came back: memory stays */
 	_Atomic bool stop;
 	int stop_fd;
 };
 
 /* Slots of local_ops.c, local_read.c, local_watch.c. */
-enum az_code local_start(struct az_engine *e, const struct az_start *s,
-    bool *existed, struct az_err *err);
+enum az_code local_start(
+    struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err);
 enum az_code local_signal(struct az_engine *e, struct az_str id, const char *name,
     struct az_str payload, struct az_err *err);
-enum az_code local_cancel(struct az_engine *e, struct az_str id,
-    struct az_str payload, struct az_err *err);
-enum az_code local_terminate(struct az_engine *e, struct az_str id,
-    const char *reason, struct az_err *err);
+enum az_code local_cancel(
+    struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err);
+enum az_code local_terminate(
+    struct az_engine *e, struct az_str id, const char *reason, struct az_err *err);
 enum az_code local_remove(struct az_engine *e, struct az_str id, struct az_err *err);
-enum az_code local_describe(struct az_engine *e, struct az_str id,
-    struct az_arena *a, struct az_run_info *out, struct az_err *err);
-enum az_code local_history(struct az_engine *e, struct az_str id, int64_t after,
-    size_t max, struct az_arena *a, struct az_history *out, struct az_err *err);
-enum az_code local_list(struct az_engine *e, const struct az_list_query *q,
-    struct az_arena *a, struct az_list_page *out, struct az_err *err);
-enum az_code local_wait(struct az_engine *e, struct az_str id, int64_t seen,
-    int64_t ms, const bool *stop, int64_t *now, struct az_err *err);
+enum az_code local_describe(struct az_engine *e, struct az_str id, struct az_arena *a,
+    struct az_run_info *out, struct az_err *err);
+enum az_code local_history(struct az_engine *e, struct az_str id, int64_t after, size_t max,
+    struct az_arena *a, struct az_history *out, struct az_err *err);
+enum az_code local_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
+    struct az_list_page *out, struct az_err *err);
+enum az_code local_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
+    const bool *stop, int64_t *now, struct az_err *err);
 enum az_code local_ping(struct az_engine *e, struct az_err *err);
 
 #endif

@@ -13,27 +13,27 @@ static void
 checkpoint(struct local *e, struct conn *c)
 {
 	int log = 0, moved = 0, rc;
-	int fd = openat(e->dirfd, "checkpoint.lock",
-	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+	int fd =
+	    openat(e->dirfd, "checkpoint.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 
 	if (fd < 0)
 		return;
 	(void)!fchmod(fd, 0660);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		goto out; /* another process is at it */
-	rc = sqlite3_wal_checkpoint_v2(c->db, "main",
-	    SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
+	rc = sqlite3_wal_checkpoint_v2(c->db, "main", SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
 	if (rc == SQLITE_OK && log >= RESTART_FRAMES) {
 		/* most of it is done: the writers stand still for the rest */
-		int lock = e->writer.lockfd >= 0 ? openat(e->dirfd,
-		    "journal.lock", O_RDWR | O_CLOEXEC) : -1;
+		int lock = e->writer.lockfd >= 0
+			       ? openat(e->dirfd, "journal.lock", O_RDWR | O_CLOEXEC)
+			       : -1;
 
 		if (lock >= 0) {
 			while (flock(lock, LOCK_EX) < 0 && errno == EINTR)
 				continue;
 			sqlite3_busy_timeout(c->db, 200);
-			sqlite3_wal_checkpoint_v2(c->db, "main",
-			    SQLITE_CHECKPOINT_RESTART, &log, &moved);
+			sqlite3_wal_checkpoint_v2(
+			    c->db, "main", SQLITE_CHECKPOINT_RESTART, &log, &moved);
 			close(lock);
 		}
 	}
@@ -46,7 +46,7 @@ checkpoint_main(void *arg)
 {
 	struct local *e = arg;
 	struct writer *w = &e->writer;
-	struct conn c = { 0 };
+	struct conn c = {0};
 
 	if (schema_reader(e->path, false, &c, NULL))
 		c.db = NULL; /* the next commit asks again */
@@ -83,8 +83,7 @@ checkpoint_poke(struct local *e, int frames)
 	w->cp_at = frames + BEGIN_FRAMES;
 	pthread_mutex_lock(&w->mu);
 	if (!w->cp_started)
-		w->cp_started = pthread_create(&w->cp_thread, NULL,
-		    checkpoint_main, e) == 0;
+		w->cp_started = pthread_create(&w->cp_thread, NULL, checkpoint_main, e) == 0;
 	w->cp_wanted = true;
 	pthread_cond_signal(&w->cp_cond);
 	pthread_mutex_unlock(&w->mu);

@@ -16,12 +16,12 @@ struct step {
 struct decision {
 	struct op op;
 	struct az_arena *arena, *fold_arena;
-	struct run_head head;	/* as it was read */
+	struct run_head head; /* as it was read */
 	struct trigger t;
 	struct step step[AZ_CMDS_MAX + 2];
 	size_t n;
 	enum az_run_state state;
-	bool fold_later;	/* the fold is not ours to run */
+	bool fold_later; /* the fold is not ours to run */
 };
 
 static void
@@ -42,12 +42,11 @@ fence(struct conn *c, struct decision *d)
 
 	switch (t->fence) {
 	case FENCE_HELD:
-		rc = sql_do(c, Q_TASK_TAKE, "iiii", d->head.n, t->ev.ref,
-		    (int64_t)t->attempt, t->token);
+		rc = sql_do(
+		    c, Q_TASK_TAKE, "iiii", d->head.n, t->ev.ref, (int64_t)t->attempt, t->token);
 		break;
 	case FENCE_FREE:
-		rc = sql_do(c, Q_TASK_DROP_FREE, "iii", d->head.n, t->ev.ref,
-		    (int64_t)t->attempt);
+		rc = sql_do(c, Q_TASK_DROP_FREE, "iii", d->head.n, t->ev.ref, (int64_t)t->attempt);
 		break;
 	case FENCE_TIMER:
 		rc = sql_do(c, Q_TIMER_DEL, "ii", d->head.n, t->ev.ref);
@@ -58,8 +57,7 @@ fence(struct conn *c, struct decision *d)
 	if (rc != SQLITE_DONE)
 		return op_sql(&d->op, c, rc, "engine.advance");
 	if (sqlite3_changes(c->db) == 0)
-		return az_fail(&d->op.err, AZ_EPRECOND, "engine.advance",
-		    "the lease is lost");
+		return az_fail(&d->op.err, AZ_EPRECOND, "engine.advance", "the lease is lost");
 	return AZ_OK;
 }
 
@@ -71,13 +69,11 @@ add_task(struct conn *c, int64_t run, const struct step *s)
 	int64_t total = o->schedule_to_close_ms;
 	int64_t initial = o->retry_initial_ms > 0 ? o->retry_initial_ms : 1000;
 
-	return sql_do(c, Q_TASK_ADD, "iisiiiiiiiidi", run, s->ev.id, s->ev.name,
-	    now, wall, total > 0 ? now + total : LOCAL_NEVER,
-	    total > 0 ? wall + total : 0, o->start_to_close_ms,
-	    o->heartbeat_ms, initial,
+	return sql_do(c, Q_TASK_ADD, "iisiiiiiiiidi", run, s->ev.id, s->ev.name, now, wall,
+	    total > 0 ? now + total : LOCAL_NEVER, total > 0 ? wall + total : 0,
+	    o->start_to_close_ms, o->heartbeat_ms, initial,
 	    o->retry_max_ms > 0 ? o->retry_max_ms : initial * 100,
-	    o->retry_coefficient >= 1 ? o->retry_coefficient : 2.0,
-	    (int64_t)o->retry_attempts);
+	    o->retry_coefficient >= 1 ? o->retry_coefficient : 2.0, (int64_t)o->retry_attempts);
 }
 
 /* A task that nobody runs is cancelled at once; *idle says so. */
@@ -104,14 +100,11 @@ decision_apply(struct local *e, struct conn *c, struct op *op)
 	int rc = SQLITE_DONE;
 
 	(void)e;
-	if (code == AZ_ENOTFOUND ||
-	    (!code && (now.state != AZ_RUN_OPEN || now.n != d->head.n ||
-	            now.start_ms != d->head.start_ms)))
-		return az_fail(&op->err, AZ_EPRECOND, "engine.advance",
-		    "the run is over");
+	if (code == AZ_ENOTFOUND || (!code && (now.state != AZ_RUN_OPEN || now.n != d->head.n ||
+						  now.start_ms != d->head.start_ms)))
+		return az_fail(&op->err, AZ_EPRECOND, "engine.advance", "the run is over");
 	if (!code && now.last_event != d->head.last_event)
-		return az_fail(&op->err, AZ_ECONFLICT, "engine.advance",
-		    "the run moved on");
+		return az_fail(&op->err, AZ_ECONFLICT, "engine.advance", "the run moved on");
 	if (!code)
 		code = fence(c, d);
 	if (code)
@@ -132,14 +125,12 @@ decision_apply(struct local *e, struct conn *c, struct op *op)
 			rc = add_task(c, run, s);
 		else if (s->ev.type == AZ_EV_TIMER_STARTED)
 			rc = sql_do(c, Q_TIMER_ADD, "iiii", run, s->ev.id,
-			    az_boot_ms() + s->delay_ms,
-			    az_wall_ms() + s->delay_ms);
+			    az_boot_ms() + s->delay_ms, az_wall_ms() + s->delay_ms);
 		else if (s->ev.type == AZ_EV_FN_CANCEL_REQUESTED)
 			rc = cancel_task(c, run, s->ev.ref, &idle);
 		if (idle && n_canceled < AZ_CMDS_MAX)
 			canceled[n_canceled++] = (struct az_event){
-				.type = AZ_EV_FN_CANCELED, .ref = s->ev.ref,
-				.t_ms = s->ev.t_ms };
+			    .type = AZ_EV_FN_CANCELED, .ref = s->ev.ref, .t_ms = s->ev.t_ms};
 	}
 	if (d->state != AZ_RUN_OPEN) {
 		n_canceled = 0;
@@ -158,9 +149,8 @@ decision_apply(struct local *e, struct conn *c, struct op *op)
 	}
 	if (rc == SQLITE_DONE)
 		rc = sql_do(c, Q_RUN_PUT, "iiiii", run, (int64_t)d->state,
-		    d->state == AZ_RUN_OPEN ? (int64_t)0 :
-		                              d->step[d->n - 1].ev.t_ms,
-		    last, (int64_t)(d->fold_later || n_canceled > 0));
+		    d->state == AZ_RUN_OPEN ? (int64_t)0 : d->step[d->n - 1].ev.t_ms, last,
+		    (int64_t)(d->fold_later || n_canceled > 0));
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.advance");
 	op->touched = true;
@@ -183,8 +173,7 @@ add(struct decision *d, int64_t now, enum az_ev_type type)
 }
 
 static void
-fail_run(struct decision *d, int64_t now, const char *reason,
-    const char *message)
+fail_run(struct decision *d, int64_t now, const char *reason, const char *message)
 {
 	struct step *s;
 
@@ -206,8 +195,7 @@ scheduled(const struct az_history *h, int64_t ref)
 
 /* One command as an event; NULL or what is wrong with it. */
 static const char *
-command(struct decision *d, const struct az_history *h,
-    const struct az_cmd *cmd, int64_t now)
+command(struct decision *d, const struct az_history *h, const struct az_cmd *cmd, int64_t now)
 {
 	struct step *s;
 
@@ -215,8 +203,7 @@ command(struct decision *d, const struct az_history *h,
 		return "a payload is too large";
 	switch (cmd->type) {
 	case AZ_CMD_SCHEDULE_FN:
-		if (!cmd->name.n || cmd->name.n > 100 ||
-		    cmd->opts.start_to_close_ms <= 0)
+		if (!cmd->name.n || cmd->name.n > 100 || cmd->opts.start_to_close_ms <= 0)
 			return "a function without name or timeout";
 		s = add(d, now, AZ_EV_FN_SCHEDULED);
 		s->ev.name = cmd->name;
@@ -232,8 +219,7 @@ command(struct decision *d, const struct az_history *h,
 	case AZ_CMD_START_TIMER:
 		s = add(d, now, AZ_EV_TIMER_STARTED);
 		s->delay_ms = cmd->delay_ms > 0 ? cmd->delay_ms : 0;
-		s->ev.payload = az_str_c(az_arena_printf(d->arena, "%lld",
-		    (long long)s->delay_ms));
+		s->ev.payload = az_str_c(az_arena_printf(d->arena, "%lld", (long long)s->delay_ms));
 		return NULL;
 	case AZ_CMD_COMPLETE:
 		s = add(d, now, AZ_EV_COMPLETED);
@@ -257,11 +243,11 @@ command(struct decision *d, const struct az_history *h,
 }
 
 static enum az_code
-fold(struct decision *d, const struct az_workflow *wf,
-    const struct az_history *h, int64_t now, struct az_err *err)
+fold(struct decision *d, const struct az_workflow *wf, const struct az_history *h, int64_t now,
+    struct az_err *err)
 {
 	/* a fold that wants more memory gets more, once */
-	const size_t mem[] = { AZ_MIB(64), AZ_MIB(256) };
+	const size_t mem[] = {AZ_MIB(64), AZ_MIB(256)};
 	struct az_cmds cmds;
 	enum az_code rc = AZ_ENOMEM;
 	struct az_err why = AZ_ERR_INIT;
@@ -271,23 +257,24 @@ fold(struct decision *d, const struct az_workflow *wf,
 		az_arena_free(d->fold_arena);
 		d->fold_arena = az_arena_new(mem[i]);
 		if (!d->fold_arena)
-			return az_fail(err, AZ_ENOMEM, "engine.fold",
-			    "out of memory");
+			return az_fail(err, AZ_ENOMEM, "engine.fold", "out of memory");
 		memset(&cmds, 0, sizeof cmds);
 		why = (struct az_err)AZ_ERR_INIT;
 		rc = wf->fold(h, d->fold_arena, &cmds, &why);
 	}
 	if (rc) {
-		fail_run(d, now, why.reason[0] ? why.reason :
-		        rc == AZ_EINTERNAL ? "nondeterminism" : "internal",
+		fail_run(d, now,
+		    why.reason[0]        ? why.reason
+		    : rc == AZ_EINTERNAL ? "nondeterminism"
+					 : "internal",
 		    why.text);
 		return AZ_OK;
 	}
 	if (cmds.n > AZ_CMDS_MAX)
 		wrong = "too many commands";
 	for (size_t i = 0; !wrong && i < cmds.n; i++)
-		wrong = d->state == AZ_RUN_OPEN ?
-		    command(d, h, &cmds.v[i], now) : "goes on after its end";
+		wrong = d->state == AZ_RUN_OPEN ? command(d, h, &cmds.v[i], now)
+						: "goes on after its end";
 	if (wrong)
 		fail_run(d, now, "internal", wrong);
 	return AZ_OK;
@@ -303,29 +290,27 @@ hosted(const struct az_workflow *w, struct az_str type)
 }
 
 static enum az_code
-prepare(struct local *e, struct decision *d, const struct az_workflow *all,
-    struct az_str id, struct az_err *err)
+prepare(struct local *e, struct decision *d, const struct az_workflow *all, struct az_str id,
+    struct az_err *err)
 {
-	struct az_history h = { 0 };
+	struct az_history h = {0};
 	const struct az_workflow *wf;
 	struct az_event *ev;
 	int64_t now = az_wall_ms();
 	struct az_err why = AZ_ERR_INIT;
 	bool damaged;
-	enum az_code rc = read_history(e, id, 0, SIZE_MAX, d->arena, &d->head,
-	    &h, &why);
+	enum az_code rc = read_history(e, id, 0, SIZE_MAX, d->arena, &d->head, &h, &why);
 
-	damaged = rc == AZ_EIO && d->head.n &&
-	    strcmp(why.reason, "journal_damaged") == 0;
+	damaged = rc == AZ_EIO && d->head.n && strcmp(why.reason, "journal_damaged") == 0;
 	if (rc && !damaged) {
 		if (err)
 			*err = why;
-		return rc == AZ_ENOTFOUND ? az_fail(err, AZ_EPRECOND,
-		    "engine.advance", "the run is gone") : rc;
+		return rc == AZ_ENOTFOUND
+			   ? az_fail(err, AZ_EPRECOND, "engine.advance", "the run is gone")
+			   : rc;
 	}
 	if (d->head.state != AZ_RUN_OPEN)
-		return az_fail(err, AZ_EPRECOND, "engine.advance",
-		    "the run is over");
+		return az_fail(err, AZ_EPRECOND, "engine.advance", "the run is over");
 	/* time does not run backwards within a run */
 	if (h.n && now < h.ev[h.n - 1].t_ms)
 		now = h.ev[h.n - 1].t_ms;
@@ -359,9 +344,8 @@ prepare(struct local *e, struct decision *d, const struct az_workflow *all,
 }
 
 enum az_code
-decide_send(struct local *e, const struct az_workflow *workflows,
-    struct az_str id, const struct trigger *t, struct decision **out,
-    struct az_err *err)
+decide_send(struct local *e, const struct az_workflow *workflows, struct az_str id,
+    const struct trigger *t, struct decision **out, struct az_err *err)
 {
 	struct decision *d = calloc(1, sizeof *d);
 	enum az_code rc;
@@ -372,8 +356,8 @@ decide_send(struct local *e, const struct az_workflow *workflows,
 	d->t = *t;
 	d->state = AZ_RUN_OPEN;
 	d->arena = az_arena_new(AZ_MIB(512));
-	rc = d->arena ? prepare(e, d, workflows, id, err) :
-	                az_fail(err, AZ_ENOMEM, "engine.fold", "out of memory");
+	rc = d->arena ? prepare(e, d, workflows, id, err)
+		      : az_fail(err, AZ_ENOMEM, "engine.fold", "out of memory");
 	if (!rc) {
 		op_init(&d->op, id, decision_apply);
 		rc = op_send(e, &d->op, err);

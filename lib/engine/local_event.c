@@ -42,16 +42,13 @@ sum_of(int64_t run, const struct az_event *ev)
 }
 
 enum az_code
-event_add(struct conn *c, int64_t run, const struct az_event *ev,
-    struct az_err *err)
+event_add(struct conn *c, int64_t run, const struct az_event *ev, struct az_err *err)
 {
-	int rc = sql_do(c, Q_EVENT_ADD, "iisiiissssi", run, ev->id,
-	    az_str_c(az_ev_name(ev->type)), ev->ref, (int64_t)ev->attempt,
-	    ev->t_ms, ev->name, ev->payload, ev->reason, ev->message,
+	int rc = sql_do(c, Q_EVENT_ADD, "iisiiissssi", run, ev->id, az_str_c(az_ev_name(ev->type)),
+	    ev->ref, (int64_t)ev->attempt, ev->t_ms, ev->name, ev->payload, ev->reason, ev->message,
 	    sum_of(run, ev));
 
-	return rc == SQLITE_DONE ? AZ_OK :
-	    sql_fail(c, rc, "engine.append", err);
+	return rc == SQLITE_DONE ? AZ_OK : sql_fail(c, rc, "engine.append", err);
 }
 
 static bool
@@ -66,8 +63,8 @@ keep(sqlite3_stmt *st, int col, struct az_arena *a, struct az_str *out)
 }
 
 enum az_code
-event_read(sqlite3_stmt *st, int64_t run, struct az_arena *a,
-    struct az_event *ev, struct az_err *err)
+event_read(
+    sqlite3_stmt *st, int64_t run, struct az_arena *a, struct az_event *ev, struct az_err *err)
 {
 	ev->id = sql_i64(st, 0);
 	ev->type = az_ev_by_name(sql_str(st, 1));
@@ -76,11 +73,10 @@ event_read(sqlite3_stmt *st, int64_t run, struct az_arena *a,
 	ev->t_ms = sql_i64(st, 4);
 	if (!keep(st, 5, a, &ev->name) || !keep(st, 6, a, &ev->payload) ||
 	    !keep(st, 7, a, &ev->reason) || !keep(st, 8, a, &ev->message))
-		return az_fail(err, AZ_ENOMEM, "engine.history",
-		    "out of memory");
+		return az_fail(err, AZ_ENOMEM, "engine.history", "out of memory");
 	if (!ev->type || sql_i64(st, 9) != sum_of(run, ev)) {
-		az_fail(err, AZ_EIO, "engine.history",
-		    "event %lld fails its checksum", (long long)ev->id);
+		az_fail(err, AZ_EIO, "engine.history", "event %lld fails its checksum",
+		    (long long)ev->id);
 		az_err_reason(err, "journal_damaged");
 		return AZ_EIO;
 	}

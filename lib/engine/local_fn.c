@@ -28,8 +28,7 @@ write_out(struct attempt *a, int64_t now)
 
 	a->hb_new = false;
 	a->hb_written = now;
-	if (!slot_put(&a->w->e->live, a->slot, a->token, ++a->hb_seq,
-	        az_buf_str(&a->hb)))
+	if (!slot_put(&a->w->e->live, a->slot, a->token, ++a->hb_seq, az_buf_str(&a->hb)))
 		return;
 	memcpy(note, id.p, id.n);
 	note[id.n] = '\n';
@@ -72,11 +71,9 @@ attempt_flush(struct attempt *a, int64_t now)
 const char *
 attempt_clock(const struct attempt *a, int64_t now, int64_t *next)
 {
-	static const char *const what[3] = { "start_to_close",
-		"schedule_to_close", "heartbeat" };
-	int64_t t[3] = { a->started + a->opts.start_to_close_ms, a->dead,
-		a->opts.heartbeat_ms > 0 ?
-		    atomic_load(&a->beat) + a->opts.heartbeat_ms : LOCAL_NEVER };
+	static const char *const what[3] = {"start_to_close", "schedule_to_close", "heartbeat"};
+	int64_t t[3] = {a->started + a->opts.start_to_close_ms, a->dead,
+	    a->opts.heartbeat_ms > 0 ? atomic_load(&a->beat) + a->opts.heartbeat_ms : LOCAL_NEVER};
 
 	for (int i = 0; i < 3; i++) {
 		if (now >= t[i])
@@ -93,9 +90,8 @@ cancelled(struct az_fn_ctx *ctx)
 	struct attempt *a = ctx->engine;
 	int64_t next = LOCAL_NEVER;
 
-	return atomic_load(&a->cancel) || atomic_load(&a->lost) ||
-	    atomic_load(&a->over) || atomic_load(&a->w->half) ||
-	    attempt_clock(a, az_boot_ms(), &next);
+	return atomic_load(&a->cancel) || atomic_load(&a->lost) || atomic_load(&a->over) ||
+	       atomic_load(&a->w->half) || attempt_clock(a, az_boot_ms(), &next);
 }
 
 /* ---- outcomes ---- */
@@ -103,25 +99,30 @@ cancelled(struct az_fn_ctx *ctx)
 static enum az_code
 conclude(struct attempt *a, const struct az_event *ev, struct az_err *err)
 {
-	struct trigger t = { .any = true, .ev = *ev, .fence = FENCE_HELD,
-		.token = a->token, .attempt = a->ctx.attempt };
+	struct trigger t = {.any = true,
+	    .ev = *ev,
+	    .fence = FENCE_HELD,
+	    .token = a->token,
+	    .attempt = a->ctx.attempt};
 
 	t.ev.ref = a->ctx.ref;
 	t.ev.attempt = a->ctx.attempt;
-	return decide(a->w->e, a->w->opt->workflows, a->ctx.workflow_id, &t,
-	    err);
+	return decide(a->w->e, a->w->opt->workflows, a->ctx.workflow_id, &t, err);
 }
 
 /* Back to the queue. */
 static enum az_code
-again(struct attempt *a, int64_t delay_ms, bool lost, const char *reason,
-    const char *message, struct az_err *err)
+again(struct attempt *a, int64_t delay_ms, bool lost, const char *reason, const char *message,
+    struct az_err *err)
 {
 	char hb[LOCAL_HEARTBEAT_BYTES];
-	struct retry_op o = { .ref = a->ctx.ref, .token = a->token,
-		.delay_ms = delay_ms, .lost = lost,
-		.reason = az_str_c(reason), .message = az_str_c(message) };
-	struct az_event ev = { .type = AZ_EV_FN_CANCELED };
+	struct retry_op o = {.ref = a->ctx.ref,
+	    .token = a->token,
+	    .delay_ms = delay_ms,
+	    .lost = lost,
+	    .reason = az_str_c(reason),
+	    .message = az_str_c(message)};
+	struct az_event ev = {.type = AZ_EV_FN_CANCELED};
 	enum az_code rc;
 
 	pthread_mutex_lock(&a->mu);
@@ -154,16 +155,15 @@ backoff(const struct attempt *a, int tries)
 enum az_code
 attempt_failed(struct attempt *a, const struct failure *f, struct az_err *err)
 {
-	struct az_event ev = { .type = AZ_EV_FN_FAILED,
-		.reason = az_str_c(f->reason), .message = az_str_c(f->message) };
+	struct az_event ev = {.type = AZ_EV_FN_FAILED,
+	    .reason = az_str_c(f->reason),
+	    .message = az_str_c(f->message)};
 	int tries = a->ctx.attempt - a->lost_tries;
-	int64_t delay = f->retry_after_ms > 0 ? f->retry_after_ms :
-	                                        backoff(a, tries);
+	int64_t delay = f->retry_after_ms > 0 ? f->retry_after_ms : backoff(a, tries);
 
 	if (delay > RETRY_AFTER_MAX_MS)
 		delay = RETRY_AFTER_MAX_MS;
-	if (f->retryable &&
-	    (a->opts.retry_attempts <= 0 || tries < a->opts.retry_attempts) &&
+	if (f->retryable && (a->opts.retry_attempts <= 0 || tries < a->opts.retry_attempts) &&
 	    az_boot_ms() + delay < a->dead)
 		return again(a, delay, false, f->reason, f->message, err);
 	return conclude(a, &ev, err);
@@ -174,8 +174,7 @@ attempt_release(struct attempt *a)
 {
 	struct az_err err = AZ_ERR_INIT;
 
-	(void)!again(a, 0, true, "worker_stopped", "the worker was stopped",
-	    &err);
+	(void)!again(a, 0, true, "worker_stopped", "the worker was stopped", &err);
 }
 
 void
@@ -188,13 +187,14 @@ attempt_timeout(struct failure *f)
 }
 
 static enum az_code
-outcome(struct attempt *a, enum az_code code, struct az_buf *result,
-    const struct az_err *why, struct az_err *err)
+outcome(struct attempt *a, enum az_code code, struct az_buf *result, const struct az_err *why,
+    struct az_err *err)
 {
-	struct az_event ev = { .type = AZ_EV_FN_COMPLETED };
-	struct failure f = { .code = code, .message = why->text,
-		.retryable = az_code_retryable(code),
-		.retry_after_ms = why->retry_after_ms };
+	struct az_event ev = {.type = AZ_EV_FN_COMPLETED};
+	struct failure f = {.code = code,
+	    .message = why->text,
+	    .retryable = az_code_retryable(code),
+	    .retry_after_ms = why->retry_after_ms};
 	int64_t next = LOCAL_NEVER;
 
 	if (!code && (result->fail == AZ_ETOOBIG)) {
@@ -219,15 +219,13 @@ outcome(struct attempt *a, enum az_code code, struct az_buf *result,
 		return conclude(a, &ev, err);
 	}
 	/* told to stop because its time was up, and quicker than the dispatcher */
-	if (code == AZ_ECANCELLED &&
-	    (f.message = attempt_clock(a, az_boot_ms(), &next))) {
+	if (code == AZ_ECANCELLED && (f.message = attempt_clock(a, az_boot_ms(), &next))) {
 		attempt_timeout(&f);
 		return attempt_failed(a, &f, err);
 	}
 	f.message = why->text;
 	if (code == AZ_ECANCELLED && atomic_load(&a->w->draining))
-		return again(a, 0, true, "worker_stopped",
-		    "the worker was stopped", err);
+		return again(a, 0, true, "worker_stopped", "the worker was stopped", err);
 	f.reason = why->reason[0] ? why->reason : az_code_name(code);
 	return attempt_failed(a, &f, err);
 }

@@ -29,10 +29,9 @@ struct slot {
 	uint32_t n, pad;
 };
 
-_Static_assert(sizeof(struct live_worker) * LIVE_WORKERS <=
-        SLOTS_AT - WORKERS_AT, "the registry fits");
-_Static_assert(sizeof(struct slot) + LOCAL_HEARTBEAT_BYTES <= SLOT_BYTES,
-    "a heartbeat fits");
+_Static_assert(
+    sizeof(struct live_worker) * LIVE_WORKERS <= SLOTS_AT - WORKERS_AT, "the registry fits");
+_Static_assert(sizeof(struct slot) + LOCAL_HEARTBEAT_BYTES <= SLOT_BYTES, "a heartbeat fits");
 
 static bool
 put(int fd, const void *p, size_t n, off_t at)
@@ -43,13 +42,12 @@ put(int fd, const void *p, size_t n, off_t at)
 enum az_code
 live_open(struct live *l, int dirfd, struct az_err *err)
 {
-	struct live_worker none[LIVE_WORKERS] = { 0 };
-	struct head want = { .magic = "AZLIVE1" }, have = { 0 };
+	struct live_worker none[LIVE_WORKERS] = {0};
+	struct head want = {.magic = "AZLIVE1"}, have = {0};
 	struct stat st;
 
 	snprintf(want.boot, sizeof want.boot, "%s", az_boot_id());
-	l->fd = openat(dirfd, "live", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-	    0660);
+	l->fd = openat(dirfd, "live", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (l->fd < 0 || fstat(l->fd, &st) < 0)
 		goto fail;
 	if (st.st_size == 0 && fchmod(l->fd, 0660) < 0)
@@ -57,8 +55,7 @@ live_open(struct live *l, int dirfd, struct az_err *err)
 	if (pread(l->fd, &have, sizeof have, 0) == (ssize_t)sizeof have &&
 	    memcmp(&have, &want, sizeof have) == 0)
 		return AZ_OK;
-	if (!put(l->fd, none, sizeof none, WORKERS_AT) ||
-	    !put(l->fd, &want, sizeof want, 0))
+	if (!put(l->fd, none, sizeof none, WORKERS_AT) || !put(l->fd, &want, sizeof want, 0))
 		goto fail;
 	return AZ_OK;
 fail:
@@ -81,7 +78,7 @@ static uint64_t
 proc_start(int32_t pid)
 {
 	char path[40], buf[1024];
-	struct az_str rest, field = { 0 };
+	struct az_str rest, field = {0};
 	int64_t v;
 	ssize_t n;
 	int fd;
@@ -99,8 +96,7 @@ proc_start(int32_t pid)
 	rest = az_str_sub(rest, (size_t)(az_str_rchr(rest, ')') + 2), rest.n);
 	for (int i = 3; i <= 22; i++)
 		if (!az_str_cut(&rest, ' ', &field) ||
-		    (i == 3 && (az_str_eqc(field, "Z") ||
-		        az_str_eqc(field, "X"))))
+		    (i == 3 && (az_str_eqc(field, "Z") || az_str_eqc(field, "X"))))
 			return 0;
 	return az_str_to_i64(field, 0, INT64_MAX, &v) ? (uint64_t)v : 0;
 }
@@ -142,10 +138,8 @@ live_any(struct live *l)
 	if (!live_workers(l, w))
 		return false;
 	for (int i = 0; i < LIVE_WORKERS; i++)
-		if (w[i].id && w[i].state == 1 &&
-		    now - w[i].seen <= LOCAL_LEASE_MS &&
-		    (kill(w[i].pid, 0) == 0 || errno != ESRCH ||
-		        w[i].ns != pid_namespace()))
+		if (w[i].id && w[i].state == 1 && now - w[i].seen <= LOCAL_LEASE_MS &&
+		    (kill(w[i].pid, 0) == 0 || errno != ESRCH || w[i].ns != pid_namespace()))
 			return true;
 	return false;
 }
@@ -159,7 +153,7 @@ entry_at(int index)
 int
 live_enter(struct live *l, uint64_t id)
 {
-	struct live_worker w[LIVE_WORKERS], mine = { .id = id, .state = 1 };
+	struct live_worker w[LIVE_WORKERS], mine = {.id = id, .state = 1};
 	int64_t now = az_boot_ms();
 
 	if (!live_workers(l, w))
@@ -180,8 +174,7 @@ live_enter(struct live *l, uint64_t id)
 static bool
 ours(struct live *l, int index, uint64_t id, struct live_worker *w)
 {
-	return pread(l->fd, w, sizeof *w, entry_at(index)) ==
-	    (ssize_t)sizeof *w && w->id == id;
+	return pread(l->fd, w, sizeof *w, entry_at(index)) == (ssize_t)sizeof *w && w->id == id;
 }
 
 bool
@@ -225,22 +218,20 @@ sum_of(const struct slot *s, const char *p)
 }
 
 bool
-slot_put(struct live *l, int slot, int64_t token, uint64_t seq,
-    struct az_str details)
+slot_put(struct live *l, int slot, int64_t token, uint64_t seq, struct az_str details)
 {
-	struct slot s = { .token = token, .seq = seq, .n = (uint32_t)details.n };
+	struct slot s = {.token = token, .seq = seq, .n = (uint32_t)details.n};
 	struct iovec io[2];
 	size_t all = sizeof s + details.n;
 
 	if (slot < 0 || details.n > LOCAL_HEARTBEAT_BYTES)
 		return false;
 	s.sum = sum_of(&s, details.p);
-	io[0] = (struct iovec){ .iov_base = &s, .iov_len = sizeof s };
+	io[0] = (struct iovec){.iov_base = &s, .iov_len = sizeof s};
 	/* struct iovec has no const; pwritev only reads */
 	io[1].iov_len = details.n;
 	memcpy(&io[1].iov_base, &details.p, sizeof details.p);
-	return pwritev(l->fd, io, details.n ? 2 : 1, slot_at(slot)) ==
-	    (ssize_t)all;
+	return pwritev(l->fd, io, details.n ? 2 : 1, slot_at(slot)) == (ssize_t)all;
 }
 
 bool
@@ -254,8 +245,7 @@ slot_seq(struct live *l, int slot, int64_t token)
 {
 	struct slot s;
 
-	if (slot < 0 ||
-	    pread(l->fd, &s, sizeof s, slot_at(slot)) != (ssize_t)sizeof s ||
+	if (slot < 0 || pread(l->fd, &s, sizeof s, slot_at(slot)) != (ssize_t)sizeof s ||
 	    s.token != token)
 		return 0;
 	return s.seq;
@@ -269,15 +259,14 @@ slot_get(struct live *l, int slot, int64_t token, struct az_arena *a)
 
 	/* a write may be under way: the sum tells, a second look is enough */
 	for (int tries = 0; slot >= 0 && tries < 3; tries++) {
-		if (pread(l->fd, &s, sizeof s, slot_at(slot)) !=
-		        (ssize_t)sizeof s ||
+		if (pread(l->fd, &s, sizeof s, slot_at(slot)) != (ssize_t)sizeof s ||
 		    s.token != token || s.n == 0 || s.n > LOCAL_HEARTBEAT_BYTES)
 			break;
 		p = az_arena_alloc(a, s.n + 1);
 		if (!p)
 			break;
-		if (pread(l->fd, p, s.n, slot_at(slot) + (off_t)sizeof s) ==
-		        (ssize_t)s.n && sum_of(&s, p) == s.sum)
+		if (pread(l->fd, p, s.n, slot_at(slot) + (off_t)sizeof s) == (ssize_t)s.n &&
+		    sum_of(&s, p) == s.sum)
 			return az_str_n(p, s.n);
 	}
 	return AZ_S("");

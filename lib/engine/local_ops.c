@@ -7,11 +7,10 @@ head_get(struct conn *c, struct op *op, const char *id, struct run_head *h)
 	sqlite3_stmt *st;
 	int rc = sql_step(c, Q_RUN_HEAD, &st, "s", az_str_c(id));
 
-	*h = (struct run_head){ 0 };
+	*h = (struct run_head){0};
 	if (rc == SQLITE_DONE) {
 		sql_end(st);
-		return az_fail(&op->err, AZ_ENOTFOUND, "engine.run",
-		    "no run %s", id);
+		return az_fail(&op->err, AZ_ENOTFOUND, "engine.run", "no run %s", id);
 	}
 	if (rc != SQLITE_ROW)
 		return op_sql(op, c, rc, "engine.run");
@@ -29,8 +28,7 @@ head_open(struct conn *c, struct op *op, struct run_head *h)
 	enum az_code rc = head_get(c, op, op->id, h);
 
 	if (!rc && h->state != AZ_RUN_OPEN)
-		rc = az_fail(&op->err, AZ_ECONFLICT, "engine.run",
-		    "the run is over");
+		rc = az_fail(&op->err, AZ_ECONFLICT, "engine.run", "the run is over");
 	return rc;
 }
 
@@ -44,8 +42,7 @@ append(struct conn *c, struct op *op, int64_t run, const struct az_event *ev)
 }
 
 enum az_code
-append_apply(struct conn *c, struct op *op, const char *id,
-    struct az_event *ev)
+append_apply(struct conn *c, struct op *op, const char *id, struct az_event *ev)
 {
 	struct run_head h;
 	enum az_code code = head_get(c, op, id, &h);
@@ -58,8 +55,8 @@ append_apply(struct conn *c, struct op *op, const char *id,
 	code = append(c, op, h.n, ev);
 	if (code)
 		return code;
-	rc = sql_do(c, Q_RUN_PUT, "iiiii", h.n, (int64_t)AZ_RUN_OPEN,
-	    (int64_t)0, ev->id, (int64_t)1);
+	rc = sql_do(
+	    c, Q_RUN_PUT, "iiiii", h.n, (int64_t)AZ_RUN_OPEN, (int64_t)0, ev->id, (int64_t)1);
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.append");
 	op->touched = true;
@@ -79,14 +76,14 @@ start_apply(struct local *e, struct conn *c, struct op *op)
 {
 	struct start_op *o = (struct start_op *)op;
 	int64_t now = az_wall_ms();
-	struct az_event ev = { .type = AZ_EV_STARTED, .id = 1, .t_ms = now };
+	struct az_event ev = {.type = AZ_EV_STARTED, .id = 1, .t_ms = now};
 	enum az_code code;
 	int rc;
 
 	(void)e;
 	o->existed = false;
-	rc = sql_do(c, Q_RUN_ADD, "ssssi", o->s->workflow_id, o->s->uid,
-	    az_str_c(o->s->type), o->s->memo, now);
+	rc = sql_do(c, Q_RUN_ADD, "ssssi", o->s->workflow_id, o->s->uid, az_str_c(o->s->type),
+	    o->s->memo, now);
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.start");
 	if (sqlite3_changes(c->db) == 0) {
@@ -101,10 +98,9 @@ start_apply(struct local *e, struct conn *c, struct op *op)
 }
 
 enum az_code
-local_start(struct az_engine *eng, const struct az_start *s, bool *existed,
-    struct az_err *err)
+local_start(struct az_engine *eng, const struct az_start *s, bool *existed, struct az_err *err)
 {
-	struct start_op o = { .s = s };
+	struct start_op o = {.s = s};
 	enum az_code rc;
 
 	op_init(&o.op, s->workflow_id, start_apply);
@@ -139,8 +135,7 @@ static enum az_code
 tell_apply(struct local *e, struct conn *c, struct op *op)
 {
 	struct tell_op *o = (struct tell_op *)op;
-	struct az_event ev = { .type = o->type, .name = o->name,
-		.payload = o->payload };
+	struct az_event ev = {.type = o->type, .name = o->name, .payload = o->payload};
 	struct run_head h;
 	bool yes = false;
 	enum az_code rc = head_open(c, op, &h);
@@ -154,25 +149,24 @@ tell_apply(struct local *e, struct conn *c, struct op *op)
 }
 
 static enum az_code
-tell(struct az_engine *eng, struct az_str id, enum az_ev_type type,
-    struct az_str name, struct az_str payload, struct az_err *err)
+tell(struct az_engine *eng, struct az_str id, enum az_ev_type type, struct az_str name,
+    struct az_str payload, struct az_err *err)
 {
-	struct tell_op o = { .type = type, .name = name, .payload = payload };
+	struct tell_op o = {.type = type, .name = name, .payload = payload};
 
 	op_init(&o.op, id, tell_apply);
 	return op_run((struct local *)eng, &o.op, err);
 }
 
 enum az_code
-local_signal(struct az_engine *eng, struct az_str id, const char *name,
-    struct az_str payload, struct az_err *err)
+local_signal(struct az_engine *eng, struct az_str id, const char *name, struct az_str payload,
+    struct az_err *err)
 {
 	return tell(eng, id, AZ_EV_SIGNALED, az_str_c(name), payload, err);
 }
 
 enum az_code
-local_cancel(struct az_engine *eng, struct az_str id, struct az_str payload,
-    struct az_err *err)
+local_cancel(struct az_engine *eng, struct az_str id, struct az_str payload, struct az_err *err)
 {
 	return tell(eng, id, AZ_EV_CANCEL_REQUESTED, AZ_S(""), payload, err);
 }
@@ -185,8 +179,7 @@ struct end_op {
 };
 
 static enum az_code
-do_all(struct op *op, struct conn *c, const enum query *q, size_t n,
-    int64_t run)
+do_all(struct op *op, struct conn *c, const enum query *q, size_t n, int64_t run)
 {
 	for (size_t i = 0; i < n; i++) {
 		int rc = sql_do(c, q[i], "i", run);
@@ -200,10 +193,9 @@ do_all(struct op *op, struct conn *c, const enum query *q, size_t n,
 static enum az_code
 terminate_apply(struct local *e, struct conn *c, struct op *op)
 {
-	static const enum query q[] = { Q_TASKS_DEL, Q_TIMERS_DEL };
+	static const enum query q[] = {Q_TASKS_DEL, Q_TIMERS_DEL};
 	struct end_op *o = (struct end_op *)op;
-	struct az_event ev = { .type = AZ_EV_TERMINATED, .reason = o->reason,
-		.t_ms = az_wall_ms() };
+	struct az_event ev = {.type = AZ_EV_TERMINATED, .reason = o->reason, .t_ms = az_wall_ms()};
 	struct run_head h;
 	enum az_code code = head_open(c, op, &h);
 	int rc;
@@ -212,11 +204,10 @@ terminate_apply(struct local *e, struct conn *c, struct op *op)
 	if (code)
 		return code;
 	ev.id = h.last_event + 1;
-	if ((code = append(c, op, h.n, &ev)) ||
-	    (code = do_all(op, c, q, 2, h.n)))
+	if ((code = append(c, op, h.n, &ev)) || (code = do_all(op, c, q, 2, h.n)))
 		return code;
-	rc = sql_do(c, Q_RUN_PUT, "iiiii", h.n, (int64_t)AZ_RUN_TERMINATED,
-	    ev.t_ms, ev.id, (int64_t)0);
+	rc = sql_do(
+	    c, Q_RUN_PUT, "iiiii", h.n, (int64_t)AZ_RUN_TERMINATED, ev.t_ms, ev.id, (int64_t)0);
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.terminate");
 	op->touched = true;
@@ -224,10 +215,9 @@ terminate_apply(struct local *e, struct conn *c, struct op *op)
 }
 
 enum az_code
-local_terminate(struct az_engine *eng, struct az_str id, const char *reason,
-    struct az_err *err)
+local_terminate(struct az_engine *eng, struct az_str id, const char *reason, struct az_err *err)
 {
-	struct end_op o = { .reason = az_str_c(reason) };
+	struct end_op o = {.reason = az_str_c(reason)};
 
 	op_init(&o.op, id, terminate_apply);
 	return op_run((struct local *)eng, &o.op, err);
@@ -236,7 +226,7 @@ local_terminate(struct az_engine *eng, struct az_str id, const char *reason,
 static enum az_code
 remove_apply(struct local *e, struct conn *c, struct op *op)
 {
-	static const enum query q[] = { Q_EVENTS_DEL, Q_RUN_DEL };
+	static const enum query q[] = {Q_EVENTS_DEL, Q_RUN_DEL};
 	struct run_head h;
 	enum az_code code = head_get(c, op, op->id, &h);
 
@@ -244,8 +234,7 @@ remove_apply(struct local *e, struct conn *c, struct op *op)
 	if (code)
 		return code;
 	if (h.state == AZ_RUN_OPEN)
-		return az_fail(&op->err, AZ_ECONFLICT, "engine.remove",
-		    "the run is not over");
+		return az_fail(&op->err, AZ_ECONFLICT, "engine.remove", "the run is not over");
 	op->touched = true;
 	return do_all(op, c, q, 2, h.n);
 }

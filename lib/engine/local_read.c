@@ -32,8 +32,7 @@ reader_take(struct local *e, struct reader **out, struct az_err *err)
 		r = calloc(1, sizeof *r);
 		if (!r) {
 			reader_give(e, NULL, true);
-			return az_fail(err, AZ_ENOMEM, "engine.read",
-			    "out of memory");
+			return az_fail(err, AZ_ENOMEM, "engine.read", "out of memory");
 		}
 		rc = schema_reader(e->path, true, &r->c, err);
 		if (rc) {
@@ -87,8 +86,8 @@ text(sqlite3_stmt *st, int col, struct az_arena *a, bool *bad)
 }
 
 enum az_code
-read_version(struct local *e, struct reader *r, struct az_str id,
-    int64_t *version, struct az_err *err)
+read_version(
+    struct local *e, struct reader *r, struct az_str id, int64_t *version, struct az_err *err)
 {
 	sqlite3_stmt *st;
 	int64_t v = 0, beats = 0;
@@ -97,8 +96,7 @@ read_version(struct local *e, struct reader *r, struct az_str id,
 	for (; rc == SQLITE_ROW; rc = sqlite3_step(st)) {
 		v = sql_i64(st, 0);
 		if (sqlite3_column_type(st, 1) != SQLITE_NULL)
-			beats += (int64_t)slot_seq(&e->live,
-			    (int)sql_i64(st, 1), sql_i64(st, 2));
+			beats += (int64_t)slot_seq(&e->live, (int)sql_i64(st, 1), sql_i64(st, 2));
 	}
 	if (rc != SQLITE_DONE)
 		return sql_fail(&r->c, rc, "engine.read", err);
@@ -141,8 +139,8 @@ read_pending(struct local *e, struct conn *c, int64_t run, struct az_arena *a,
 }
 
 enum az_code
-local_describe(struct az_engine *eng, struct az_str id, struct az_arena *a,
-    struct az_run_info *out, struct az_err *err)
+local_describe(struct az_engine *eng, struct az_str id, struct az_arena *a, struct az_run_info *out,
+    struct az_err *err)
 {
 	struct local *e = (struct local *)eng;
 	struct reader *r = NULL;
@@ -209,9 +207,8 @@ grow(void **v, size_t size, size_t n, size_t *cap, struct az_arena *a)
 }
 
 enum az_code
-read_history(struct local *e, struct az_str id, int64_t after, size_t max,
-    struct az_arena *a, struct run_head *h, struct az_history *out,
-    struct az_err *err)
+read_history(struct local *e, struct az_str id, int64_t after, size_t max, struct az_arena *a,
+    struct run_head *h, struct az_history *out, struct az_err *err)
 {
 	struct reader *r = NULL;
 	sqlite3_stmt *head = NULL, *st = NULL;
@@ -270,11 +267,10 @@ out:
 }
 
 enum az_code
-local_history(struct az_engine *eng, struct az_str id, int64_t after,
-    size_t max, struct az_arena *a, struct az_history *out, struct az_err *err)
+local_history(struct az_engine *eng, struct az_str id, int64_t after, size_t max,
+    struct az_arena *a, struct az_history *out, struct az_err *err)
 {
-	return read_history((struct local *)eng, id, after, max, a, NULL, out,
-	    err);
+	return read_history((struct local *)eng, id, after, max, a, NULL, out, err);
 }
 
 /* A cursor is "<start_ms>.<id>" of the last row seen. */
@@ -289,12 +285,11 @@ cursor_parse(struct az_str s, int64_t *start_ms, struct az_str *id)
 		return true;
 	}
 	return s.n <= LOCAL_ID_MAX + 21 && az_str_cut(&s, '.', &t) && s.n &&
-	    az_str_to_i64(t, 0, INT64_MAX, start_ms) && (*id = s, true);
+	       az_str_to_i64(t, 0, INT64_MAX, start_ms) && (*id = s, true);
 }
 
 static enum az_code
-list_row(sqlite3_stmt *st, struct az_arena *a, struct az_run_info *r,
-    struct az_err *err)
+list_row(sqlite3_stmt *st, struct az_arena *a, struct az_run_info *r, struct az_err *err)
 {
 	bool bad = false;
 
@@ -311,8 +306,8 @@ list_row(sqlite3_stmt *st, struct az_arena *a, struct az_run_info *r,
 }
 
 enum az_code
-local_list(struct az_engine *eng, const struct az_list_query *q,
-    struct az_arena *a, struct az_list_page *out, struct az_err *err)
+local_list(struct az_engine *eng, const struct az_list_query *q, struct az_arena *a,
+    struct az_list_page *out, struct az_err *err)
 {
 	struct local *e = (struct local *)eng;
 	struct reader *r = NULL;
@@ -331,16 +326,13 @@ local_list(struct az_engine *eng, const struct az_list_query *q,
 	if (code)
 		return code;
 	if (q->state == 0)
-		rc = sql_step(&r->c, Q_LIST, &st, "sisi", q->uid, start, id,
-		    limit);
+		rc = sql_step(&r->c, Q_LIST, &st, "sisi", q->uid, start, id, limit);
 	else if (q->state == AZ_RUN_OPEN)
-		rc = sql_step(&r->c, Q_LIST_OPEN, &st, "sisi", q->uid, start,
-		    id, limit);
+		rc = sql_step(&r->c, Q_LIST_OPEN, &st, "sisi", q->uid, start, id, limit);
 	else
-		rc = sql_step(&r->c, Q_LIST_STATE, &st, "sisii", q->uid, start,
-		    id, limit, (int64_t)q->state);
-	for (; rc == SQLITE_ROW && out->n < (size_t)q->limit;
-	     rc = sqlite3_step(st)) {
+		rc = sql_step(
+		    &r->c, Q_LIST_STATE, &st, "sisii", q->uid, start, id, limit, (int64_t)q->state);
+	for (; rc == SQLITE_ROW && out->n < (size_t)q->limit; rc = sqlite3_step(st)) {
 		code = list_row(st, a, &out->runs[out->n], err);
 		if (code)
 			goto out;
@@ -349,8 +341,8 @@ local_list(struct az_engine *eng, const struct az_list_query *q,
 	if (rc == SQLITE_ROW) {
 		const struct az_run_info *last = &out->runs[out->n - 1];
 
-		out->next = az_str_c(az_arena_printf(a, "%lld.%.*s",
-		    (long long)last->start_ms, AZ_FMT(last->workflow_id)));
+		out->next = az_str_c(az_arena_printf(
+		    a, "%lld.%.*s", (long long)last->start_ms, AZ_FMT(last->workflow_id)));
 		if (!out->next.p)
 			code = nomem(err);
 	} else if (rc != SQLITE_DONE) {
@@ -378,8 +370,8 @@ local_ping(struct az_engine *eng, struct az_err *err)
 		code = sql_fail(&r->c, rc, "engine.ping", err);
 	sqlite3_file_control(r->c.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (!code && moved) {
-		code = az_fail(err, AZ_EUNAVAIL, "engine.ping",
-		    "the journal file was moved or deleted");
+		code = az_fail(
+		    err, AZ_EUNAVAIL, "engine.ping", "the journal file was moved or deleted");
 		az_err_reason(err, "engine");
 	}
 	reader_give(e, r, code != AZ_OK);

@@ -50,8 +50,8 @@ decide_all(struct dispatch *d, struct item *it, size_t n)
 	enum az_code rc;
 
 	for (size_t i = 0; i < n; i++) {
-		rc = decide_send(w->e, w->opt->workflows, az_str_c(it[i].id),
-		    &it[i].t, &dec[i], &d->err);
+		rc = decide_send(
+		    w->e, w->opt->workflows, az_str_c(it[i].id), &it[i].t, &dec[i], &d->err);
 		if (broken(rc))
 			dispatch_complain("engine.fold", &d->err);
 	}
@@ -91,7 +91,7 @@ do_folds(struct dispatch *d)
 			d->fold_after = sql_i64(st, 0);
 			if (!folds(d->w, sql_str(st, 2)))
 				continue;
-			it[n].t = (struct trigger){ .any = false };
+			it[n].t = (struct trigger){.any = false};
 			item_id(&it[n++], sql_str(st, 1));
 		}
 		sql_end(st);
@@ -113,9 +113,9 @@ do_timers(struct dispatch *d, int64_t now)
 
 	for (; rc == SQLITE_ROW; rc = sqlite3_step(st), n++) {
 		item_id(&it[n], sql_str(st, 0));
-		it[n].t = (struct trigger){ .any = true, .fence = FENCE_TIMER,
-			.ev = { .type = AZ_EV_TIMER_FIRED,
-			    .ref = sql_i64(st, 1) } };
+		it[n].t = (struct trigger){.any = true,
+		    .fence = FENCE_TIMER,
+		    .ev = {.type = AZ_EV_TIMER_FIRED, .ref = sql_i64(st, 1)}};
 	}
 	sql_end(st);
 	decide_all(d, it, n);
@@ -133,13 +133,14 @@ do_late(struct dispatch *d, int64_t now)
 
 	for (; rc == SQLITE_ROW; rc = sqlite3_step(st), n++) {
 		item_id(&it[n], sql_str(st, 0));
-		it[n].t = (struct trigger){ .any = true, .fence = FENCE_FREE,
+		it[n].t = (struct trigger){.any = true,
+		    .fence = FENCE_FREE,
+		    .attempt = (int)sql_i64(st, 2),
+		    .ev = {.type = AZ_EV_FN_FAILED,
+			.ref = sql_i64(st, 1),
 			.attempt = (int)sql_i64(st, 2),
-			.ev = { .type = AZ_EV_FN_FAILED,
-			    .ref = sql_i64(st, 1),
-			    .attempt = (int)sql_i64(st, 2),
-			    .reason = AZ_S("timeout"),
-			    .message = AZ_S("schedule_to_close") } };
+			.reason = AZ_S("timeout"),
+			.message = AZ_S("schedule_to_close")}};
 	}
 	sql_end(st);
 	decide_all(d, it, n);
@@ -175,13 +176,13 @@ peers(struct dispatch *d)
 	for (int i = 0; i < LIVE_WORKERS; i++) {
 		int fd;
 
-		if (!all[i].id || all[i].id == d->w->id ||
-		    all[i].pid == getpid() || !live_ok(&all[i], now))
+		if (!all[i].id || all[i].id == d->w->id || all[i].pid == getpid() ||
+		    !live_ok(&all[i], now))
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, all[i].pid, 0);
 		if (fd < 0)
 			continue;
-		d->peer[d->n_peers++] = (struct peer){ all[i].id, fd };
+		d->peer[d->n_peers++] = (struct peer){all[i].id, fd};
 	}
 }
 
@@ -209,7 +210,7 @@ do_reap(struct dispatch *d)
 	}
 	sql_end(st);
 	for (size_t i = 0; i < n; i++) {
-		struct reclaim_op o = { .owner = dead[i] };
+		struct reclaim_op o = {.owner = dead[i]};
 
 		op_init(&o.op, AZ_S(""), reclaim_apply);
 		if (op_run(d->w->e, &o.op, &d->err))
@@ -239,8 +240,7 @@ do_claims(struct dispatch *d, int64_t now)
 {
 	struct worker *w = d->w;
 	struct attempt *got[256];
-	struct claim_op o = { .owner = w->id, .functions = w->opt->functions,
-		.got = got };
+	struct claim_op o = {.owner = w->id, .functions = w->opt->functions, .got = got};
 	enum az_code rc;
 
 	pthread_mutex_lock(&w->mu);
@@ -272,7 +272,7 @@ do_claims(struct dispatch *d, int64_t now)
 static void
 look_after(struct dispatch *d, struct attempt *a, int64_t now, int64_t *next)
 {
-	struct failure f = { 0 };
+	struct failure f = {0};
 	sqlite3_stmt *st;
 	enum az_code rc;
 	int64_t token = 0;
@@ -280,8 +280,7 @@ look_after(struct dispatch *d, struct attempt *a, int64_t now, int64_t *next)
 
 	if (atomic_load(&a->over) || atomic_load(&a->lost))
 		return;
-	s = sql_step(&d->r->c, Q_TASK_GET, &st, "si", a->ctx.workflow_id,
-	    a->ctx.ref);
+	s = sql_step(&d->r->c, Q_TASK_GET, &st, "si", a->ctx.workflow_id, a->ctx.ref);
 	if (s == SQLITE_ROW) {
 		token = sql_i64(st, 1);
 		if (sql_i64(st, 2))
@@ -361,8 +360,7 @@ dispatch_round(struct dispatch *d)
 		return now;
 	if (sql_step(&d->r->c, Q_TASK_NEXT, &st, "i", now) == SQLITE_ROW)
 		for (int i = 0; i < 3; i++)
-			if (sqlite3_column_type(st, i) != SQLITE_NULL &&
-			    sql_i64(st, i) < next)
+			if (sqlite3_column_type(st, i) != SQLITE_NULL && sql_i64(st, i) < next)
 				next = sql_i64(st, i);
 	sql_end(st);
 	return next;
@@ -376,12 +374,11 @@ dispatch_rest(struct dispatch *d, int64_t until)
 	uint64_t x;
 	nfds_t n = 2;
 
-	p[0] = (struct pollfd){ .fd = d->w->poke, .events = POLLIN };
-	p[1] = (struct pollfd){ .fd = atomic_load(&d->w->draining) ? -1 :
-		d->w->e->stop_fd, .events = POLLIN };
+	p[0] = (struct pollfd){.fd = d->w->poke, .events = POLLIN};
+	p[1] = (struct pollfd){
+	    .fd = atomic_load(&d->w->draining) ? -1 : d->w->e->stop_fd, .events = POLLIN};
 	for (size_t i = 0; i < d->n_peers; i++)
-		p[n++] = (struct pollfd){ .fd = d->peer[i].fd,
-			.events = POLLIN };
+		p[n++] = (struct pollfd){.fd = d->peer[i].fd, .events = POLLIN};
 	if (ms < 0)
 		ms = 0;
 	if (poll(p, n, (int)ms) < 0)

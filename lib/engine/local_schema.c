@@ -63,12 +63,10 @@ one_int(sqlite3 *db, const char *sql, int64_t *out)
 
 /* A file we will not touch: say what to do about it. */
 static enum az_code
-refuse(const char *path, const char *reason, const char *what,
-    struct az_err *err)
+refuse(const char *path, const char *reason, const char *what, struct az_err *err)
 {
 	az_fail(err, AZ_EIO, "engine.open",
-	    "%s %s; move it and its -wal and -shm aside to start afresh", path,
-	    what);
+	    "%s %s; move it and its -wal and -shm aside to start afresh", path, what);
 	az_err_reason(err, reason);
 	return AZ_EIO;
 }
@@ -83,8 +81,10 @@ create(struct conn *c, struct az_err *err)
 		rc = sqlite3_exec(c->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
 	if (!rc)
 		rc = sqlite3_exec(c->db, tables, NULL, NULL, NULL);
-	snprintf(sql, sizeof sql, "PRAGMA application_id = %d;"
-	    "PRAGMA user_version = %d;COMMIT", LOCAL_APP_ID, LOCAL_SCHEMA);
+	snprintf(sql, sizeof sql,
+	    "PRAGMA application_id = %d;"
+	    "PRAGMA user_version = %d;COMMIT",
+	    LOCAL_APP_ID, LOCAL_SCHEMA);
 	if (!rc)
 		rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 	return rc ? sql_fail(c, rc, "engine.open", err) : AZ_OK;
@@ -110,8 +110,7 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 		return AZ_EIO;
 	}
 	rc = sqlite3_open_v2(path, &c->db,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-	    SQLITE_OPEN_PRIVATECACHE, NULL);
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
 	if (rc)
 		return sql_fail(c, rc, op, err);
 	sqlite3_extended_result_codes(c->db, 1);
@@ -123,11 +122,9 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 	if (!rc)
 		rc = one_int(c->db, "PRAGMA user_version", &version);
 	if (!rc)
-		rc = one_int(c->db, "SELECT count(*) FROM sqlite_schema",
-		    &objects);
+		rc = one_int(c->db, "SELECT count(*) FROM sqlite_schema", &objects);
 	if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT)
-		return refuse(path, "journal_damaged",
-		    "is damaged or no database", err);
+		return refuse(path, "journal_damaged", "is damaged or no database", err);
 	if (rc)
 		return sql_fail(c, rc, op, err);
 	if (app == 0 && version == 0 && objects == 0) {
@@ -136,13 +133,12 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 		if (code)
 			return code;
 	} else if (app != LOCAL_APP_ID) {
-		return refuse(path, "journal_foreign",
-		    "is another program's database", err);
+		return refuse(path, "journal_foreign", "is another program's database", err);
 	} else if (version != LOCAL_SCHEMA) {
-		return refuse(path, "journal_version",
-		    "was written by another version", err);
+		return refuse(path, "journal_version", "was written by another version", err);
 	}
-	rc = sqlite3_exec(c->db, "PRAGMA synchronous = FULL;"
+	rc = sqlite3_exec(c->db,
+	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA wal_autocheckpoint = 0;PRAGMA journal_size_limit = 16777216;"
 	    "PRAGMA cache_size = -2048;PRAGMA temp_store = MEMORY",
 	    NULL, NULL, NULL);
@@ -150,18 +146,19 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 }
 
 enum az_code
-schema_reader(const char *path, bool readonly, struct conn *c,
-    struct az_err *err)
+schema_reader(const char *path, bool readonly, struct conn *c, struct az_err *err)
 {
 	int rc = sqlite3_open_v2(path, &c->db,
-	    (readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
-	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+	    (readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX |
+		SQLITE_OPEN_PRIVATECACHE,
+	    NULL);
 	enum az_code code;
 
 	if (!rc) {
 		sqlite3_extended_result_codes(c->db, 1);
 		sqlite3_busy_timeout(c->db, 10000);
-		rc = sqlite3_exec(c->db, "PRAGMA cache_size = -512;"
+		rc = sqlite3_exec(c->db,
+		    "PRAGMA cache_size = -512;"
 		    "PRAGMA wal_autocheckpoint = 0;PRAGMA synchronous = FULL",
 		    NULL, NULL, NULL);
 	}
@@ -176,8 +173,7 @@ enum az_code
 schema_check(struct conn *c, const char *path, struct az_err *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(c->db, "PRAGMA quick_check(1)", -1, &st,
-	    NULL);
+	int rc = sqlite3_prepare_v2(c->db, "PRAGMA quick_check(1)", -1, &st, NULL);
 	bool ok = false;
 
 	if (!rc)
@@ -187,8 +183,7 @@ schema_check(struct conn *c, const char *path, struct az_err *err)
 	sqlite3_finalize(st);
 	if (ok)
 		return AZ_OK;
-	if (rc != SQLITE_ROW && (rc & 0xff) != SQLITE_CORRUPT &&
-	    (rc & 0xff) != SQLITE_NOTADB)
+	if (rc != SQLITE_ROW && (rc & 0xff) != SQLITE_CORRUPT && (rc & 0xff) != SQLITE_NOTADB)
 		return sql_fail(c, rc, "engine.check", err);
 	return refuse(path, "journal_damaged", "fails its integrity check", err);
 }

@@ -48,10 +48,9 @@ attempt_new(sqlite3_stmt *st, const struct az_function *fn)
 	a->started = now;
 	atomic_init(&a->beat, now);
 	a->arena = az_arena_new(AZ_MIB(256));
-	if (!a->arena || !keep(a, st, 0, &a->ctx.name) ||
-	    !keep(a, st, 6, &a->ctx.last_heartbeat) ||
-	    !keep(a, st, 13, &a->ctx.workflow_id) ||
-	    !keep(a, st, 14, &a->ctx.uid) || !keep(a, st, 15, &a->input)) {
+	if (!a->arena || !keep(a, st, 0, &a->ctx.name) || !keep(a, st, 6, &a->ctx.last_heartbeat) ||
+	    !keep(a, st, 13, &a->ctx.workflow_id) || !keep(a, st, 14, &a->ctx.uid) ||
+	    !keep(a, st, 15, &a->input)) {
 		attempt_free(a);
 		return NULL;
 	}
@@ -119,7 +118,7 @@ enum az_code
 claim_apply(struct local *e, struct conn *c, struct op *op)
 {
 	struct claim_op *o = (struct claim_op *)op;
-	uint64_t used[LIVE_SLOTS / 64] = { 0 };
+	uint64_t used[LIVE_SLOTS / 64] = {0};
 	int64_t runs[256];
 	sqlite3_stmt *st;
 	int rc;
@@ -131,8 +130,7 @@ claim_apply(struct local *e, struct conn *c, struct op *op)
 		return op_sql(op, c, rc, "engine.claim");
 	rc = sql_step(c, Q_TASKS_DUE, &st, "i", az_boot_ms());
 	for (; rc == SQLITE_ROW && o->n < o->max; rc = sqlite3_step(st)) {
-		const struct az_function *fn = hosted(o->functions,
-		    sql_str(st, 0));
+		const struct az_function *fn = hosted(o->functions, sql_str(st, 0));
 
 		if (!fn || sql_i64(st, 5) <= az_boot_ms())
 			continue;
@@ -152,8 +150,8 @@ claim_apply(struct local *e, struct conn *c, struct op *op)
 		a->slot = free_slot(used);
 		if (!slot_clear(&e->live, a->slot, a->token))
 			a->slot = -1;
-		rc = sql_do(c, Q_TASK_CLAIM, "iiiii", runs[i], a->ctx.ref,
-		    (int64_t)o->owner, a->token, (int64_t)a->slot);
+		rc = sql_do(c, Q_TASK_CLAIM, "iiiii", runs[i], a->ctx.ref, (int64_t)o->owner,
+		    a->token, (int64_t)a->slot);
 		if (rc == SQLITE_DONE)
 			rc = sql_do(c, Q_RUN_TOUCH, "i", runs[i]);
 		if (rc != SQLITE_DONE)
@@ -166,13 +164,11 @@ claim_apply(struct local *e, struct conn *c, struct op *op)
 /* ---- giving back ---- */
 
 static int
-give_back(struct conn *c, int64_t run, int64_t ref, int64_t token, bool lost,
-    bool death, int64_t delay_ms, struct az_str reason, struct az_str message,
-    struct az_str hb)
+give_back(struct conn *c, int64_t run, int64_t ref, int64_t token, bool lost, bool death,
+    int64_t delay_ms, struct az_str reason, struct az_str message, struct az_str hb)
 {
-	int rc = sql_do(c, Q_TASK_RETRY, "iiiiiiisss", run, ref, token,
-	    (int64_t)lost, (int64_t)death, az_boot_ms() + delay_ms,
-	    az_wall_ms() + delay_ms, reason, message, hb);
+	int rc = sql_do(c, Q_TASK_RETRY, "iiiiiiisss", run, ref, token, (int64_t)lost,
+	    (int64_t)death, az_boot_ms() + delay_ms, az_wall_ms() + delay_ms, reason, message, hb);
 
 	if (rc == SQLITE_DONE)
 		rc = sql_do(c, Q_RUN_TOUCH, "i", run);
@@ -197,13 +193,11 @@ retry_apply(struct local *e, struct conn *c, struct op *op)
 	}
 	sql_end(st);
 	if (token != o->token)
-		return az_fail(&op->err, AZ_EPRECOND, "engine.retry",
-		    "the lease is lost");
+		return az_fail(&op->err, AZ_EPRECOND, "engine.retry", "the lease is lost");
 	if (cancel)
-		return az_fail(&op->err, AZ_ECONFLICT, "engine.retry",
-		    "cancelled meanwhile");
-	rc = give_back(c, run, o->ref, o->token, o->lost, o->death, o->delay_ms,
-	    o->reason, o->message, o->heartbeat);
+		return az_fail(&op->err, AZ_ECONFLICT, "engine.retry", "cancelled meanwhile");
+	rc = give_back(c, run, o->ref, o->token, o->lost, o->death, o->delay_ms, o->reason,
+	    o->message, o->heartbeat);
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.retry");
 	op->touched = true;
@@ -248,17 +242,15 @@ orphans(struct conn *c, uint64_t owner, struct orphan o[16], size_t *n)
 }
 
 static enum az_code
-reclaim_one(struct local *e, struct conn *c, struct op *op,
-    const struct orphan *x)
+reclaim_one(struct local *e, struct conn *c, struct op *op, const struct orphan *x)
 {
-	struct az_event ev = { .ref = x->ref, .attempt = x->attempt };
+	struct az_event ev = {.ref = x->ref, .attempt = x->attempt};
 	struct az_arena *a;
 	struct az_str hb;
 	int rc;
 
 	if (x->cancel || x->deaths + 1 >= LOCAL_DEATHS_MAX) {
-		rc = sql_do(c, Q_TASK_TAKE, "iiii", x->run, x->ref,
-		    (int64_t)x->attempt, x->token);
+		rc = sql_do(c, Q_TASK_TAKE, "iiii", x->run, x->ref, (int64_t)x->attempt, x->token);
 		if (rc != SQLITE_DONE)
 			return op_sql(op, c, rc, "engine.reclaim");
 		ev.type = x->cancel ? AZ_EV_FN_CANCELED : AZ_EV_FN_FAILED;
@@ -270,8 +262,8 @@ reclaim_one(struct local *e, struct conn *c, struct op *op,
 	}
 	a = az_arena_new(AZ_KIB(64));
 	hb = a ? slot_get(&e->live, x->slot, x->token, a) : AZ_S("");
-	rc = give_back(c, x->run, x->ref, x->token, true, true, 0,
-	    AZ_S("worker_lost"), AZ_S("the worker is gone"), hb);
+	rc = give_back(c, x->run, x->ref, x->token, true, true, 0, AZ_S("worker_lost"),
+	    AZ_S("the worker is gone"), hb);
 	az_arena_free(a);
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.reclaim");
@@ -339,8 +331,7 @@ enter_apply(struct local *e, struct conn *c, struct op *op)
 		return op_sql(op, c, rc, "engine.work");
 	o->index = live_enter(&e->live, o->owner);
 	if (o->index < 0) {
-		az_fail(&op->err, AZ_EUNAVAIL, "engine.work",
-		    "no room for one more worker");
+		az_fail(&op->err, AZ_EUNAVAIL, "engine.work", "no room for one more worker");
 		return az_err_reason(&op->err, "engine");
 	}
 	return AZ_OK;

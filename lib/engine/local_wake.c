@@ -21,8 +21,7 @@ address(const struct wake *w, const char *name, struct sockaddr_un *a)
 {
 	memset(a, 0, sizeof *a);
 	a->sun_family = AF_UNIX;
-	snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%.60s",
-	    w->dir, name);
+	snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%.60s", w->dir, name);
 }
 
 enum az_code
@@ -90,8 +89,7 @@ scan(struct wake *w)
 
 	if (fstat(w->dir, &st) < 0)
 		return;
-	if (now - w->scanned < LOCAL_SWEEP_MS &&
-	    st.st_mtim.tv_sec == w->mtime.tv_sec &&
+	if (now - w->scanned < LOCAL_SWEEP_MS && st.st_mtim.tv_sec == w->mtime.tv_sec &&
 	    st.st_mtim.tv_nsec == w->mtime.tv_nsec)
 		return;
 	fd = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -108,8 +106,7 @@ scan(struct wake *w)
 		if (d->d_name[0] == '.' || strlen(d->d_name) >= 60 ||
 		    strcmp(d->d_name, w->name) == 0)
 			continue;
-		snprintf(w->peers[w->n_peers++], sizeof *w->peers, "%.60s",
-		    d->d_name);
+		snprintf(w->peers[w->n_peers++], sizeof *w->peers, "%.60s", d->d_name);
 	}
 	closedir(dir);
 }
@@ -123,8 +120,8 @@ wake_send(struct wake *w, const char *msg, size_t n)
 	scan(w);
 	for (size_t i = 0; i < w->n_peers; i++) {
 		address(w, w->peers[i], &a);
-		if (sendto(w->out, msg, n, MSG_DONTWAIT | MSG_NOSIGNAL,
-		        (struct sockaddr *)&a, sizeof a) >= 0)
+		if (sendto(w->out, msg, n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&a,
+			sizeof a) >= 0)
 			continue;
 		/* full: it has work to do anyway and will look at everything */
 		if (errno == ECONNREFUSED)

@@ -15,7 +15,7 @@ enum { BUCKETS = 1024, LOOK = 64, STOP_TICK_MS = 100, FLOOD = 8 };
 
 struct watched {
 	struct watched *next;
-	int64_t version;	/* last read, -1 not yet, 0 gone */
+	int64_t version; /* last read, -1 not yet, 0 gone */
 	int refs;
 	bool dirty;
 	pthread_cond_t cond;
@@ -148,8 +148,7 @@ look(struct local *e, struct reader *r)
 		if (t->all && bucket == 0) {
 			t->all = false;
 			for (size_t i = 0; i < BUCKETS; i++)
-				for (struct watched *w = t->bucket[i]; w;
-				     w = w->next)
+				for (struct watched *w = t->bucket[i]; w; w = w->next)
 					w->dirty = true;
 		}
 		n = collect(t, ids, &bucket);
@@ -204,8 +203,8 @@ watch_main(void *arg)
 	struct local *e = arg;
 	struct watch *t = &e->watch;
 	struct reader *r = NULL;
-	struct pollfd p[2] = { { .fd = t->poke, .events = POLLIN },
-		{ .fd = e->wake.in, .events = POLLIN } };
+	struct pollfd p[2] = {
+	    {.fd = t->poke, .events = POLLIN}, {.fd = e->wake.in, .events = POLLIN}};
 	int64_t data = -1, swept = 0, now;
 	uint64_t n;
 
@@ -270,13 +269,11 @@ watch_start(struct local *e, struct az_err *err)
 		if (!rc) {
 			errno = pthread_create(&t->thread, NULL, watch_main, e);
 			if (errno)
-				rc = az_fail_errno(err, AZ_EUNAVAIL,
-				    "engine.wait", "thread");
+				rc = az_fail_errno(err, AZ_EUNAVAIL, "engine.wait", "thread");
 		}
 		t->started = rc == AZ_OK;
 		if (!rc)
-			atomic_store_explicit(&t->used, true,
-			    memory_order_release);
+			atomic_store_explicit(&t->used, true, memory_order_release);
 	}
 	pthread_mutex_unlock(&t->mu);
 	return rc;
@@ -385,13 +382,13 @@ stopped(const bool *stop)
 }
 
 enum az_code
-local_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms,
-    const bool *stop, int64_t *now, struct az_err *err)
+local_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms, const bool *stop,
+    int64_t *now, struct az_err *err)
 {
 	struct local *e = (struct local *)eng;
 	struct watch *t = &e->watch;
 	struct timespec end = until(ms);
-	struct waiter me = { .stop = stop };
+	struct waiter me = {.stop = stop};
 	struct watched *w;
 	int64_t v;
 	enum az_code rc = watch_start(e, err);

@@ -10,8 +10,13 @@
 #include <unistd.h>
 #include "local.h"
 
-enum { SLOTS = 8, DRAIN_MS = 10000, LAST_CALL_MS = 5000, RENEW_MS = 2000,
-	STACK_BYTES = 2 * 1024 * 1024 };
+enum {
+	SLOTS = 8,
+	DRAIN_MS = 10000,
+	LAST_CALL_MS = 5000,
+	RENEW_MS = 2000,
+	STACK_BYTES = 2 * 1024 * 1024
+};
 
 static void *
 renew_thread(void *arg)
@@ -25,8 +30,7 @@ renew_thread(void *arg)
 		t.tv_sec += RENEW_MS / 1000;
 		pthread_cond_timedwait(&w->renew, &w->mu, &t);
 		/* evicted means we were stopped for long; see local_work() */
-		if (!live_touch(&w->e->live, w->index, w->id,
-		        atomic_load(&w->draining) ? 2 : 1))
+		if (!live_touch(&w->e->live, w->index, w->id, atomic_load(&w->draining) ? 2 : 1))
 			w->evicted = true;
 	}
 	pthread_mutex_unlock(&w->mu);
@@ -36,7 +40,7 @@ renew_thread(void *arg)
 static enum az_code
 enter(struct worker *w, struct az_err *err)
 {
-	struct enter_op o = { .owner = w->id, .index = -1 };
+	struct enter_op o = {.owner = w->id, .index = -1};
 	enum az_code rc;
 
 	op_init(&o.op, AZ_S(""), enter_apply);
@@ -96,8 +100,9 @@ drain(struct dispatch *d)
 			pthread_mutex_unlock(&w->mu);
 		}
 		next = dispatch_round(d);
-		now = begin + (released ? w->drain_ms + LAST_CALL_MS :
-		    atomic_load(&w->half) ? w->drain_ms : w->drain_ms / 2);
+		now = begin + (released                   ? w->drain_ms + LAST_CALL_MS
+				  : atomic_load(&w->half) ? w->drain_ms
+							  : w->drain_ms / 2);
 		dispatch_rest(d, next < now ? next : now);
 	}
 }
@@ -122,8 +127,7 @@ loop(struct dispatch *d)
 }
 
 static enum az_code
-worker_new(struct local *e, const struct az_worker *opt, struct worker **out,
-    struct az_err *err)
+worker_new(struct local *e, const struct az_worker *opt, struct worker **out, struct az_err *err)
 {
 	struct worker *w = calloc(1, sizeof *w);
 	pthread_condattr_t attr;
@@ -148,8 +152,7 @@ worker_new(struct local *e, const struct az_worker *opt, struct worker **out,
 	pthread_condattr_destroy(&attr);
 	w->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	*out = w;
-	return w->poke >= 0 ? AZ_OK :
-	    az_fail_errno(err, AZ_EIO, "engine.work", "eventfd");
+	return w->poke >= 0 ? AZ_OK : az_fail_errno(err, AZ_EIO, "engine.work", "eventfd");
 }
 
 static void
@@ -166,8 +169,7 @@ worker_free(struct worker *w)
 
 /* Threads for functions and for the lease. */
 static enum az_code
-threads_start(struct worker *w, pthread_t *fn, pthread_t *renew,
-    struct az_err *err)
+threads_start(struct worker *w, pthread_t *fn, pthread_t *renew, struct az_err *err)
 {
 	pthread_attr_t attr;
 
@@ -184,22 +186,20 @@ threads_start(struct worker *w, pthread_t *fn, pthread_t *renew,
 	}
 	pthread_attr_destroy(&attr);
 	if (errno)
-		return az_fail_errno(err, AZ_EUNAVAIL, "engine.work",
-		    "threads");
+		return az_fail_errno(err, AZ_EUNAVAIL, "engine.work", "threads");
 	return AZ_OK;
 }
 
 static enum az_code
 host(struct worker *w, struct az_err *err)
 {
-	struct dispatch d = { .w = w, .swept = -LOCAL_SWEEP_MS };
+	struct dispatch d = {.w = w, .swept = -LOCAL_SWEEP_MS};
 	pthread_t fn[256], renew;
 	enum az_code rc;
 	int started;
 	bool stuck;
 
-	if ((rc = reader_take(w->e, &d.r, err)) ||
-	    (rc = schema_check(&d.r->c, w->e->path, err)) ||
+	if ((rc = reader_take(w->e, &d.r, err)) || (rc = schema_check(&d.r->c, w->e->path, err)) ||
 	    (rc = watch_start(w->e, err)) || (rc = enter(w, err)))
 		goto out;
 	rc = threads_start(w, fn, &renew, err);
@@ -226,8 +226,7 @@ host(struct worker *w, struct az_err *err)
 	local_note(w->e, "*\n", 2, false);
 	if (stuck) {
 		w->e->leaked = true;
-		rc = az_fail(err, AZ_ETIMEOUT, "engine.work",
-		    "a function did not end");
+		rc = az_fail(err, AZ_ETIMEOUT, "engine.work", "a function did not end");
 	} else {
 		struct attempt *v[256];
 
@@ -240,8 +239,7 @@ out:
 }
 
 enum az_code
-local_work(struct az_engine *eng, const struct az_worker *opt,
-    struct az_err *err)
+local_work(struct az_engine *eng, const struct az_worker *opt, struct az_err *err)
 {
 	struct local *e = (struct local *)eng;
 	struct worker *w = NULL;
@@ -252,8 +250,7 @@ local_work(struct az_engine *eng, const struct az_worker *opt,
 		goto out;
 	pthread_mutex_lock(&e->mu);
 	if (e->worker)
-		rc = az_fail(err, AZ_ECONFLICT, "engine.work",
-		    "this engine works already");
+		rc = az_fail(err, AZ_ECONFLICT, "engine.work", "this engine works already");
 	else
 		e->worker = w;
 	pthread_mutex_unlock(&e->mu);

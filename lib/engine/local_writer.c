@@ -32,8 +32,8 @@ writer_open(struct local *e, struct az_err *err)
 	pthread_cond_init(&w->cond, NULL);
 	pthread_cond_init(&w->cp_cond, NULL);
 	w->tail = &w->head;
-	w->lockfd = openat(e->dirfd, "journal.lock",
-	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+	w->lockfd =
+	    openat(e->dirfd, "journal.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (w->lockfd < 0) {
 		az_fail_errno(err, AZ_EIO, "engine.open", "journal.lock");
 		az_err_reason(err, "engine");
@@ -138,8 +138,7 @@ moved(struct conn *c)
 {
 	int m = 0;
 
-	return sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &m) ==
-	    SQLITE_OK && m;
+	return sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &m) == SQLITE_OK && m;
 }
 
 static void
@@ -154,16 +153,15 @@ fail_all(struct op *batch, enum az_code rc, const struct az_err *why)
 
 /* One transaction. False: nothing of it happened, *rc and *why say what. */
 static bool
-attempt(struct local *e, struct op *batch, enum az_code *rc,
-    struct az_err *why)
+attempt(struct local *e, struct op *batch, enum az_code *rc, struct az_err *why)
 {
 	struct conn *c = &e->writer.c;
 	bool touched = false;
 	int s;
 
 	if (moved(c)) {
-		*rc = az_fail(why, AZ_EUNAVAIL, "engine.write",
-		    "the journal file was moved or deleted");
+		*rc = az_fail(
+		    why, AZ_EUNAVAIL, "engine.write", "the journal file was moved or deleted");
 		az_err_reason(why, "engine");
 		return false;
 	}
@@ -192,8 +190,7 @@ attempt(struct local *e, struct op *batch, enum az_code *rc,
 		return false;
 	}
 	if (touched)
-		atomic_fetch_add_explicit(&e->writer.commits, 1,
-		    memory_order_relaxed);
+		atomic_fetch_add_explicit(&e->writer.commits, 1, memory_order_relaxed);
 	return true;
 }
 
@@ -236,8 +233,7 @@ finish(struct local *e, struct op *batch)
 		size_t len = strlen(op->id);
 
 		batch = op->next;
-		atomic_fetch_add_explicit(&e->writer.ops, 1,
-		    memory_order_relaxed);
+		atomic_fetch_add_explicit(&e->writer.ops, 1, memory_order_relaxed);
 		if (op->touched && len) {
 			if (n + len + 1 <= sizeof note) {
 				memcpy(note + n, op->id, len);

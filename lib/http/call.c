@@ -11,20 +11,20 @@
 #define CONNECT_MS 10000
 #define IDLE_MS 60000
 #define CHUNK_BYTES 131072L
-#define CONN_AGE_S 30L	/* a warm connection older than this is not used again */
+#define CONN_AGE_S 30L /* a warm connection older than this is not used again */
 
 struct call {
 	const struct az_http_req *q;
 	struct az_http_resp *r;
 	struct az_err *err;
-	const char *key;	/* for messages: never the path or query */
-	enum az_code rc;	/* why we ended the transfer ourselves */
-	int64_t last_ms;	/* the last byte either way */
-	int64_t up_left;	/* of a streamed body with a length */
+	const char *key; /* for messages: never the path or query */
+	enum az_code rc; /* why we ended the transfer ourselves */
+	int64_t last_ms; /* the last byte either way */
+	int64_t up_left; /* of a streamed body with a length */
 	size_t n_headers;
-	bool any;		/* a byte of a reply came */
-	bool head_done;		/* headers of the final status are complete */
-	bool enough;		/* an error body was cut at its cap */
+	bool any;       /* a byte of a reply came */
+	bool head_done; /* headers of the final status are complete */
+	bool enough;    /* an error body was cut at its cap */
 };
 
 void
@@ -41,10 +41,9 @@ az_http_header(const struct az_http_resp *r, const char *name)
 	size_t n = strlen(name);
 
 	while (az_str_line(&rest, &line))
-		if (line.n > n + 1 && line.p[n] == ':' &&
-		    memcmp(line.p, name, n) == 0)
+		if (line.n > n + 1 && line.p[n] == ':' && memcmp(line.p, name, n) == 0)
 			return az_str_sub(line, n + 2, line.n);
-	return (struct az_str){ NULL, 0 };
+	return (struct az_str){NULL, 0};
 }
 
 static bool
@@ -76,15 +75,15 @@ on_header(char *p, size_t size, size_t n, void *arg)
 	c->last_ms = az_boot_ms();
 	while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
 		line.n--;
-	if (c->head_done)	/* trailers */
+	if (c->head_done) /* trailers */
 		return size * n;
 	if (az_str_starts(line, AZ_S("HTTP/"))) {
 		ptrdiff_t sp = az_str_chr(line, ' ');
 		int64_t v = 0;
-		if (sp < 0 || !az_str_to_i64(az_str_sub(line, (size_t)sp + 1,
-		    (size_t)sp + 4), 100, 999, &v)) {
-			c->rc = az_fail(c->err, AZ_EUPSTREAM, "http.call",
-			    "%s: malformed status line", c->key);
+		if (sp < 0 || !az_str_to_i64(
+				  az_str_sub(line, (size_t)sp + 1, (size_t)sp + 4), 100, 999, &v)) {
+			c->rc = az_fail(
+			    c->err, AZ_EUPSTREAM, "http.call", "%s: malformed status line", c->key);
 			return 0;
 		}
 		c->r->status = (int)v;
@@ -99,12 +98,11 @@ on_header(char *p, size_t size, size_t n, void *arg)
 	for (size_t i = 0; i < (size_t)colon; i++)
 		az_buf_addch(&c->r->headers, (char)tolower((unsigned char)line.p[i]));
 	az_buf_addc(&c->r->headers, ": ");
-	az_buf_adds(&c->r->headers,
-	    az_str_trim(az_str_sub(line, (size_t)colon + 1, line.n)));
+	az_buf_adds(&c->r->headers, az_str_trim(az_str_sub(line, (size_t)colon + 1, line.n)));
 	az_buf_addch(&c->r->headers, '\n');
 	if (++c->n_headers > HTTP_HEADERS_MAX || c->r->headers.fail) {
-		c->rc = az_fail(c->err, AZ_ETOOBIG, "http.call",
-		    "%s: too many reply headers", c->key);
+		c->rc =
+		    az_fail(c->err, AZ_ETOOBIG, "http.call", "%s: too many reply headers", c->key);
 		return 0;
 	}
 	return size * n;
@@ -156,8 +154,7 @@ on_read(char *p, size_t size, size_t n, void *arg)
 	c->rc = c->q->read(c->q->arg, p, want, &got, c->err);
 	if (c->rc == AZ_OK && got == 0 && c->q->body_bytes >= 0)
 		c->rc = az_fail(c->err, AZ_EIO, "http.call",
-		    "%s: %lld bytes of the body are missing", c->key,
-		    (long long)c->up_left);
+		    "%s: %lld bytes of the body are missing", c->key, (long long)c->up_left);
 	if (c->rc != AZ_OK)
 		return CURL_READFUNC_ABORT;
 	c->up_left -= (int64_t)got;
@@ -178,8 +175,8 @@ static enum az_code
 key_of(const char *url, char key[HTTP_KEY_MAX], struct az_err *err)
 {
 	struct az_str u = az_str_c(url), host;
-	size_t skip = az_str_starts(u, AZ_S("https://")) ? 8
-	    : az_str_starts(u, AZ_S("http://"))		  ? 7
+	size_t skip = az_str_starts(u, AZ_S("https://"))  ? 8
+		      : az_str_starts(u, AZ_S("http://")) ? 7
 							  : 0;
 	size_t n;
 
@@ -205,8 +202,7 @@ headers_of(const struct az_http_req *q, struct curl_slist **out, struct az_err *
 	for (size_t i = 0; l && q->headers && q->headers[i]; i++) {
 		if (!clean(q->headers[i]) || !strchr(q->headers[i], ':')) {
 			curl_slist_free_all(l);
-			return az_fail(err, AZ_EINVAL, "http.call",
-			    "header %zu is malformed", i);
+			return az_fail(err, AZ_EINVAL, "http.call", "header %zu is malformed", i);
 		}
 		type |= strncasecmp(q->headers[i], "content-type:", 13) == 0;
 		if (!(more = curl_slist_append(l, q->headers[i])))
@@ -234,8 +230,8 @@ set_body(CURL *e, struct call *c)
 {
 	const struct az_http_req *q = c->q;
 	bool r = false;
-	bool bodied = !strcmp(q->method, "POST") || !strcmp(q->method, "PUT") ||
-	    !strcmp(q->method, "PATCH");
+	bool bodied =
+	    !strcmp(q->method, "POST") || !strcmp(q->method, "PUT") || !strcmp(q->method, "PATCH");
 
 	if (!strcmp(q->method, "HEAD"))
 		SET(CURLOPT_NOBODY, 1L);
@@ -299,17 +295,17 @@ result_of(struct call *c, CURLcode cc, const char *text)
 		return c->rc;
 	/* libcurl is content with a reply that ends inside its headers */
 	if (cc == CURLE_OK && !c->head_done)
-		return az_fail(c->err, AZ_EUPSTREAM, "http.call",
-		    "%s: reply cut inside its headers", c->key);
+		return az_fail(
+		    c->err, AZ_EUPSTREAM, "http.call", "%s: reply cut inside its headers", c->key);
 	if (cc == CURLE_OK || c->enough)
 		return AZ_OK;
-	/* the rest of libcurl's codes belong to other protocols */
+		/* the rest of libcurl's codes belong to other protocols */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wswitch-enum"
 	switch (cc) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_CONNECT:
-	case CURLE_OPERATION_TIMEDOUT:	/* only the connect timeout is libcurl's */
+	case CURLE_OPERATION_TIMEDOUT: /* only the connect timeout is libcurl's */
 	case CURLE_SEND_FAIL_REWIND:
 		code = AZ_EUNAVAIL;
 		break;
@@ -329,8 +325,8 @@ result_of(struct call *c, CURLcode cc, const char *text)
 		code = AZ_EUPSTREAM;
 	}
 #pragma GCC diagnostic pop
-	return az_fail(c->err, code, "http.call", "%s: %s", c->key,
-	    text[0] ? text : curl_easy_strerror(cc));
+	return az_fail(
+	    c->err, code, "http.call", "%s: %s", c->key, text[0] ? text : curl_easy_strerror(cc));
 }
 
 /* Drive the transfer to its end or until we end it. */
@@ -345,8 +341,8 @@ drive(struct http_slot *s, struct call *c, const char *text)
 	c->last_ms = start;
 	for (;;) {
 		if (curl_multi_perform(s->multi, &running) != CURLM_OK)
-			return az_fail(c->err, AZ_EINTERNAL, "http.call",
-			    "%s: transfer failed", c->key);
+			return az_fail(
+			    c->err, AZ_EINTERNAL, "http.call", "%s: transfer failed", c->key);
 		if (!running)
 			break;
 		if (told_to_stop(c))
@@ -354,16 +350,15 @@ drive(struct http_slot *s, struct call *c, const char *text)
 		now = az_boot_ms();
 		left = c->last_ms + idle - now;
 		if (left <= 0)
-			return az_fail(c->err, AZ_ETIMEOUT, "http.call",
-			    "%s: no byte for %lld ms", c->key, (long long)idle);
+			return az_fail(c->err, AZ_ETIMEOUT, "http.call", "%s: no byte for %lld ms",
+			    c->key, (long long)idle);
 		if (c->q->total_ms > 0 && start + c->q->total_ms - now < left)
 			left = start + c->q->total_ms - now;
 		if (left <= 0)
-			return az_fail(c->err, AZ_ETIMEOUT, "http.call",
-			    "%s: not done in %lld ms", c->key,
-			    (long long)c->q->total_ms);
-		(void)curl_multi_poll(s->multi, NULL, 0,
-		    (int)(left < POLL_MS ? left : POLL_MS), NULL);
+			return az_fail(c->err, AZ_ETIMEOUT, "http.call", "%s: not done in %lld ms",
+			    c->key, (long long)c->q->total_ms);
+		(void)curl_multi_poll(
+		    s->multi, NULL, 0, (int)(left < POLL_MS ? left : POLL_MS), NULL);
 	}
 	while ((m = curl_multi_info_read(s->multi, &n)))
 		if (m->msg == CURLMSG_DONE)
@@ -372,21 +367,20 @@ drive(struct http_slot *s, struct call *c, const char *text)
 }
 
 enum az_code
-az_http_call(struct az_http *h, const struct az_http_req *q,
-    struct az_http_resp *r, struct az_err *err)
+az_http_call(
+    struct az_http *h, const struct az_http_req *q, struct az_http_resp *r, struct az_err *err)
 {
 	struct az_err local = AZ_ERR_INIT;
-	struct call c = { .q = q, .r = r, .err = err ? err : &local,
-		.up_left = q->body_bytes };
+	struct call c = {.q = q, .r = r, .err = err ? err : &local, .up_left = q->body_bytes};
 	char key[HTTP_KEY_MAX], text[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers = NULL;
 	struct http_slot *s = NULL;
 	enum az_code rc;
 
 	az_buf_init(&r->headers, HTTP_HEADERS_BYTES);
-	az_buf_init(&r->body, q->data ? HTTP_ERROR_BYTES
-	    : q->max_bytes	      ? q->max_bytes
-				      : HTTP_BODY_BYTES);
+	az_buf_init(&r->body, q->data        ? HTTP_ERROR_BYTES
+			      : q->max_bytes ? q->max_bytes
+					     : HTTP_BODY_BYTES);
 	if ((rc = key_of(q->url, key, err)) != AZ_OK ||
 	    (rc = headers_of(q, &headers, err)) != AZ_OK)
 		return rc;

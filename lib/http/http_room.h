@@ -18,19 +18,19 @@
 struct http_slot {
 	CURLM *multi;
 	CURL *easy;
-	char key[HTTP_KEY_MAX];	/* scheme://host:port */
+	char key[HTTP_KEY_MAX]; /* scheme://host:port */
 	struct http_slot *next;
 };
 
 struct az_http {
 	pthread_mutex_t mu;
-	struct http_slot *idle;	/* most recently used first */
+	struct http_slot *idle; /* most recently used first */
 	size_t n_idle;
 };
 
 /* pool.c */
-AZ_MUST_CHECK enum az_code http_slot_take(struct az_http *h, const char *key,
-    struct http_slot **out, struct az_err *err);
+AZ_MUST_CHECK enum az_code http_slot_take(
+    struct az_http *h, const char *key, struct http_slot **out, struct az_err *err);
 void http_slot_give(struct az_http *h, struct http_slot *s);
 void http_slot_free(struct http_slot *s);
 

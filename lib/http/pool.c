@@ -19,8 +19,8 @@ az_http_new(struct az_http **out, struct az_err *err)
 	*out = NULL;
 	pthread_once(&curl_once, curl_start);
 	if (curl_up != CURLE_OK)
-		return az_fail(err, AZ_EINTERNAL, "http.new", "libcurl: %s",
-		    curl_easy_strerror(curl_up));
+		return az_fail(
+		    err, AZ_EINTERNAL, "http.new", "libcurl: %s", curl_easy_strerror(curl_up));
 	if (!(h = calloc(1, sizeof *h)))
 		return az_fail(err, AZ_ENOMEM, "http.new", "out of memory");
 	pthread_mutex_init(&h->mu, NULL);
@@ -55,14 +55,12 @@ az_http_free(struct az_http *h)
 }
 
 enum az_code
-http_slot_take(struct az_http *h, const char *key, struct http_slot **out,
-    struct az_err *err)
+http_slot_take(struct az_http *h, const char *key, struct http_slot **out, struct az_err *err)
 {
 	struct http_slot **at, *s;
 
 	pthread_mutex_lock(&h->mu);
-	for (at = &h->idle; *at && strcmp((*at)->key, key) != 0;
-	     at = &(*at)->next)
+	for (at = &h->idle; *at && strcmp((*at)->key, key) != 0; at = &(*at)->next)
 		;
 	if ((s = *at)) {
 		*at = s->next;

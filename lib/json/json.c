@@ -28,8 +28,8 @@ feed(struct json_tokener *tok, const char *p, size_t n, enum json_tokener_error 
 }
 
 enum az_code
-az_json_parse(struct az_str text, const struct az_json_limits *lim,
-    struct az_json **out, struct az_err *err)
+az_json_parse(
+    struct az_str text, const struct az_json_limits *lim, struct az_json **out, struct az_err *err)
 {
 	struct json_tokener *tok = NULL;
 	struct json_object *o = NULL;
@@ -40,8 +40,7 @@ az_json_parse(struct az_str text, const struct az_json_limits *lim,
 
 	*out = NULL;
 	az_buf_init(&big, lim->bytes < AZ_MIB(64) ? lim->bytes : AZ_MIB(64));
-	if ((rc = json_scan(text, lim, &big, err)) ||
-	    (rc = az_buf_check(&big, OP, err)))
+	if ((rc = json_scan(text, lim, &big, err)) || (rc = az_buf_check(&big, OP, err)))
 		goto out;
 	if (text.n > INT32_MAX) {
 		rc = az_fail(err, AZ_ETOOBIG, OP, "%zu bytes", text.n);
@@ -65,7 +64,7 @@ az_json_parse(struct az_str text, const struct az_json_limits *lim,
 		o = feed(tok, text.p + from, text.n - from, &e);
 	if (e == json_tokener_continue)
 		o = feed(tok, "", 1, &e); /* the NUL ends a number at top level */
-	if (e != json_tokener_success) { /* the text is right, so memory is short */
+	if (e != json_tokener_success) {  /* the text is right, so memory is short */
 		rc = az_fail(err, AZ_ENOMEM, OP, "json-c: %s", json_tokener_error_desc(e));
 		goto out;
 	}
@@ -86,8 +85,8 @@ put(void *j)
 }
 
 enum az_code
-az_json_parse_in(struct az_arena *a, struct az_str text,
-    const struct az_json_limits *lim, const struct az_json **out, struct az_err *err)
+az_json_parse_in(struct az_arena *a, struct az_str text, const struct az_json_limits *lim,
+    const struct az_json **out, struct az_err *err)
 {
 	struct az_json *j = NULL;
 	enum az_code rc;
@@ -134,8 +133,7 @@ az_json_get(const struct az_json *obj, const char *key)
 {
 	struct json_object *v = NULL;
 
-	if (az_json_type(obj) != AZ_JOBJ ||
-	    !json_object_object_get_ex(in(obj), key, &v))
+	if (az_json_type(obj) != AZ_JOBJ || !json_object_object_get_ex(in(obj), key, &v))
 		return NULL;
 	return wrap(v);
 }
@@ -159,15 +157,14 @@ az_json_at(const struct az_json *arr, size_t i)
 }
 
 bool
-az_json_each(const struct az_json *obj, void **it, struct az_str *key,
-    const struct az_json **val)
+az_json_each(const struct az_json *obj, void **it, struct az_str *key, const struct az_json **val)
 {
 	struct lh_entry *e;
 
 	if (az_json_type(obj) != AZ_JOBJ)
 		return false;
-	e = *it ? lh_entry_next((struct lh_entry *)*it) :
-	    lh_table_head(json_object_get_object(in(obj)));
+	e = *it ? lh_entry_next((struct lh_entry *)*it)
+		: lh_table_head(json_object_get_object(in(obj)));
 	if (!e)
 		return false;
 	*it = e;
@@ -188,7 +185,7 @@ az_json_str(const struct az_json *j)
 	struct json_object *o;
 
 	if (!az_json_is_str(j))
-		return (struct az_str){ "", 0 };
+		return (struct az_str){"", 0};
 	/* json-c's getter wants a mutable pointer but changes nothing for a string */
 	memcpy(&o, &j, sizeof o);
 	return az_str_n(json_object_get_string(o), (size_t)json_object_get_string_len(o));
@@ -221,8 +218,7 @@ az_json_num(const struct az_json *j, double otherwise)
 bool
 az_json_bool(const struct az_json *j, bool otherwise)
 {
-	return az_json_type(j) == AZ_JBOOL ? json_object_get_boolean(in(j)) != 0 :
-	    otherwise;
+	return az_json_type(j) == AZ_JBOOL ? json_object_get_boolean(in(j)) != 0 : otherwise;
 }
 
 struct az_str

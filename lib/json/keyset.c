@@ -6,8 +6,8 @@
 
 struct keyslot {
 	uint64_t hash;
-	uint32_t obj;		/* 0 = free */
-	uint32_t off, len;	/* of the raw key in the text */
+	uint32_t obj;      /* 0 = free */
+	uint32_t off, len; /* of the raw key in the text */
 };
 
 void
@@ -66,8 +66,7 @@ next(struct az_str *raw, unsigned char out[4])
 	cp = (unsigned long)json_hex4(p + 2);
 	used = 6;
 	if (cp >= 0xd800 && cp <= 0xdbff) {
-		cp = 0x10000 + ((cp - 0xd800) << 10) +
-		    ((unsigned long)json_hex4(p + 8) - 0xdc00);
+		cp = 0x10000 + ((cp - 0xd800) << 10) + ((unsigned long)json_hex4(p + 8) - 0xdc00);
 		used = 12;
 	}
 	*raw = az_str_sub(*raw, used, raw->n);
@@ -118,8 +117,8 @@ rounds(uint64_t v[4], int n)
 static uint64_t
 hash_key(const struct keyset *ks, uint32_t obj, struct az_str raw)
 {
-	uint64_t v[4] = { ks->k0 ^ 0x736f6d6570736575, ks->k1 ^ 0x646f72616e646f6d,
-		ks->k0 ^ 0x6c7967656e657261, ks->k1 ^ 0x7465646279746573 };
+	uint64_t v[4] = {ks->k0 ^ 0x736f6d6570736575, ks->k1 ^ 0x646f72616e646f6d,
+	    ks->k0 ^ 0x6c7967656e657261, ks->k1 ^ 0x7465646279746573};
 	uint64_t word = obj, total = 4;
 	unsigned char c[4];
 	size_t n;
@@ -170,8 +169,8 @@ grow(struct keyset *ks, struct az_err *err)
 }
 
 enum az_code
-keyset_add(struct keyset *ks, struct az_str text, uint32_t obj, struct az_str raw,
-    struct az_err *err)
+keyset_add(
+    struct keyset *ks, struct az_str text, uint32_t obj, struct az_str raw, struct az_err *err)
 {
 	uint32_t off = (uint32_t)(raw.p - text.p);
 	enum az_code rc;
@@ -183,13 +182,11 @@ keyset_add(struct keyset *ks, struct az_str text, uint32_t obj, struct az_str ra
 	h = hash_key(ks, obj, raw);
 	for (j = (size_t)h & (ks->cap - 1); ks->slot[j].obj; j = (j + 1) & (ks->cap - 1)) {
 		const struct keyslot *k = &ks->slot[j];
-		if (k->hash == h && k->obj == obj &&
-		    same(az_str_n(text.p + k->off, k->len), raw))
-			return az_fail(err, AZ_EINVAL, "json.scan",
-			    "duplicate key at byte %u", off);
+		if (k->hash == h && k->obj == obj && same(az_str_n(text.p + k->off, k->len), raw))
+			return az_fail(
+			    err, AZ_EINVAL, "json.scan", "duplicate key at byte %u", off);
 	}
-	ks->slot[j] = (struct keyslot){ .hash = h, .obj = obj, .off = off,
-		.len = (uint32_t)raw.n };
+	ks->slot[j] = (struct keyslot){.hash = h, .obj = obj, .off = off, .len = (uint32_t)raw.n};
 	ks->n++;
 	return AZ_OK;
 }

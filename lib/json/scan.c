@@ -3,19 +3,19 @@
 #include <azlon/json.h>
 #include "scan.h"
 
-const struct az_json_limits az_json_request_limits = { AZ_LIM_REQUEST_BYTES,
-	AZ_LIM_REQUEST_DEPTH, AZ_LIM_JSON_TOKENS };
-const struct az_json_limits az_json_own_limits = { AZ_MIB(16), 32, 1000000 };
+const struct az_json_limits az_json_request_limits = {
+    AZ_LIM_REQUEST_BYTES, AZ_LIM_REQUEST_DEPTH, AZ_LIM_JSON_TOKENS};
+const struct az_json_limits az_json_own_limits = {AZ_MIB(16), 32, 1000000};
 
 static const char OP[] = "json.scan";
 
 struct scan {
 	const char *p;
-	size_t n, i;		/* text, and where we are */
+	size_t n, i; /* text, and where we are */
 	size_t tokens, max_tokens;
 	struct keyset keys;
 	struct az_buf *big;
-	uint32_t objects;	/* number of the last object seen */
+	uint32_t objects; /* number of the last object seen */
 	size_t depth;
 	uint32_t in[JSON_DEPTH_MAX]; /* per level: object number, 0 = array */
 	struct az_err *err;
@@ -36,8 +36,8 @@ peek(const struct scan *s)
 static void
 blanks(struct scan *s)
 {
-	while (s->i < s->n && (s->p[s->i] == ' ' || s->p[s->i] == '\n' ||
-	    s->p[s->i] == '\r' || s->p[s->i] == '\t'))
+	while (s->i < s->n && (s->p[s->i] == ' ' || s->p[s->i] == '\n' || s->p[s->i] == '\r' ||
+				  s->p[s->i] == '\t'))
 		s->i++;
 }
 
@@ -78,8 +78,9 @@ unicode(struct scan *s, bool is_key)
 		s->i += 4;
 		return AZ_OK;
 	}
-	lo = hi < 0xdc00 && s->n - s->i >= 10 && s->p[s->i + 4] == '\\' &&
-	    s->p[s->i + 5] == 'u' ? json_hex4(s->p + s->i + 6) : -1;
+	lo = hi < 0xdc00 && s->n - s->i >= 10 && s->p[s->i + 4] == '\\' && s->p[s->i + 5] == 'u'
+		 ? json_hex4(s->p + s->i + 6)
+		 : -1;
 	if (lo < 0xdc00 || lo > 0xdfff)
 		return bad(s, "lone surrogate");
 	s->i += 10;
@@ -223,8 +224,7 @@ static enum az_code
 token(struct scan *s)
 {
 	if (++s->tokens > s->max_tokens)
-		return az_fail(s->err, AZ_ETOOBIG, OP, "more than %zu values",
-		    s->max_tokens);
+		return az_fail(s->err, AZ_ETOOBIG, OP, "more than %zu values", s->max_tokens);
 	return AZ_OK;
 }
 
@@ -239,8 +239,7 @@ key(struct scan *s)
 	if (peek(s) != '"')
 		return bad(s, "expected a key");
 	if ((rc = token(s)) || (rc = string(s, true, &raw)) ||
-	    (rc = keyset_add(&s->keys, az_str_n(s->p, s->n), s->in[s->depth - 1],
-	    raw, s->err)))
+	    (rc = keyset_add(&s->keys, az_str_n(s->p, s->n), s->in[s->depth - 1], raw, s->err)))
 		return rc;
 	blanks(s);
 	if (peek(s) != ':')
@@ -275,8 +274,8 @@ value(struct scan *s, size_t max_depth, bool *opened)
 	if (c != '{' && c != '[')
 		return bad(s, c < 0 ? "unexpected end" : "unexpected character");
 	if (s->depth >= max_depth)
-		return az_fail(s->err, AZ_ETOOBIG, OP,
-		    "nested deeper than %zu at byte %zu", max_depth, s->i);
+		return az_fail(
+		    s->err, AZ_ETOOBIG, OP, "nested deeper than %zu at byte %zu", max_depth, s->i);
 	s->i++;
 	blanks(s);
 	if (peek(s) == (c == '{' ? '}' : ']')) {
@@ -303,8 +302,8 @@ after(struct scan *s, bool *more)
 			return obj ? key(s) : AZ_OK;
 		}
 		if (peek(s) != (obj ? '}' : ']'))
-			return bad(s, peek(s) < 0 ? "unexpected end" :
-			    "expected ',' or a closing bracket");
+			return bad(s,
+			    peek(s) < 0 ? "unexpected end" : "expected ',' or a closing bracket");
 		s->i++;
 		s->depth--;
 	}
@@ -312,18 +311,18 @@ after(struct scan *s, bool *more)
 }
 
 enum az_code
-json_scan(struct az_str text, const struct az_json_limits *lim, struct az_buf *big,
-    struct az_err *err)
+json_scan(
+    struct az_str text, const struct az_json_limits *lim, struct az_buf *big, struct az_err *err)
 {
 	size_t max_depth = lim->depth < JSON_DEPTH_MAX ? lim->depth : JSON_DEPTH_MAX;
-	struct scan s = { .p = text.p, .n = text.n, .max_tokens = lim->tokens,
-		.big = big, .err = err };
+	struct scan s = {
+	    .p = text.p, .n = text.n, .max_tokens = lim->tokens, .big = big, .err = err};
 	bool opened, more = true;
 	enum az_code rc;
 
 	if (text.n > lim->bytes || text.n > UINT32_MAX)
-		return az_fail(err, AZ_ETOOBIG, OP, "%zu bytes, at most %zu allowed",
-		    text.n, lim->bytes);
+		return az_fail(
+		    err, AZ_ETOOBIG, OP, "%zu bytes, at most %zu allowed", text.n, lim->bytes);
 	if (!az_str_utf8_ok(text))
 		return az_fail(err, AZ_EINVAL, OP, "not UTF-8");
 	while (more) {
@@ -340,8 +339,7 @@ out:
 }
 
 enum az_code
-az_json_scan(struct az_str text, const struct az_json_limits *lim,
-    struct az_err *err)
+az_json_scan(struct az_str text, const struct az_json_limits *lim, struct az_err *err)
 {
 	return json_scan(text, lim, NULL, err);
 }

@@ -20,15 +20,15 @@ struct keyset {
 void keyset_release(struct keyset *ks);
 /* raw: the key between its quotes, escapes undecoded but valid. obj: number of the
    object, from 1. AZ_EINVAL when that object has the key already. */
-enum az_code keyset_add(struct keyset *ks, struct az_str text, uint32_t obj,
-    struct az_str raw, struct az_err *err);
+enum az_code keyset_add(
+    struct keyset *ks, struct az_str text, uint32_t obj, struct az_str raw, struct az_err *err);
 
 /*
  * az_json_scan(), which also appends to big (NULL: do not) the end offset of each
  * integer that int64 cannot hold, as size_t values.
  */
-enum az_code json_scan(struct az_str text, const struct az_json_limits *lim,
-    struct az_buf *big, struct az_err *err);
+enum az_code json_scan(
+    struct az_str text, const struct az_json_limits *lim, struct az_buf *big, struct az_err *err);
 
 /* Value of 4 hex digits, -1 if malformed. */
 int json_hex4(const char *p);

@@ -7,7 +7,7 @@
 void
 az_jw_init(struct az_jw *w, struct az_buf *b)
 {
-	*w = (struct az_jw){ .b = b };
+	*w = (struct az_jw){.b = b};
 }
 
 /* What stands between the value before and the next one. */
@@ -152,7 +152,7 @@ az_jw_double(struct az_jw *w, double v)
 	}
 	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(t, sizeof t, "%.*g", digits, v);
-		if (memcmp(&(double){ strtod(t, NULL) }, &v, sizeof v) == 0)
+		if (memcmp(&(double){strtod(t, NULL)}, &v, sizeof v) == 0)
 			break;
 	}
 	for (char *p = t; *p; p++)

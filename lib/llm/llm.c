@@ -5,7 +5,8 @@ static bool
 name_ok(const char *s)
 {
 	size_t n = s ? strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	    "0123456789_-") : 0;
+				 "0123456789_-")
+		     : 0;
 
 	return n >= 1 && n <= 64 && s[n] == '\0';
 }
@@ -16,7 +17,7 @@ az_llm_complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a
 {
 	static const char op[] = "llm.complete";
 
-	*r = (struct az_llm_reply){ 0 };
+	*r = (struct az_llm_reply){0};
 	if (q->model.n == 0 || q->model.n > 200)
 		return az_fail(err, AZ_EINVAL, op, "the model's name must be 1..200 bytes");
 	if (q->n_msgs == 0)

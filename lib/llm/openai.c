@@ -22,8 +22,8 @@ enum {
 	BACKOFF_MS = 500,
 	BACKOFF_MAX_MS = 8000,
 	RETRY_AFTER_MAX_MS = 120000,
-	MODELS = 64,		/* whose quirks are remembered */
-	SLICE_MS = 200		/* between two looks at cancelled */
+	MODELS = 64,   /* whose quirks are remembered */
+	SLICE_MS = 200 /* between two looks at cancelled */
 };
 #define REQUEST_BYTES AZ_MIB(16)
 
@@ -35,13 +35,13 @@ struct known {
 struct openai {
 	struct az_llm base;
 	struct az_http *http;
-	char *url, *models_url, *auth;	/* auth: a header line, or NULL */
+	char *url, *models_url, *auth; /* auth: a header line, or NULL */
 	char provenance[16];
 	int tries, idle_ms;
 	int64_t total_ms;
-	pthread_mutex_t mu;	/* known */
+	pthread_mutex_t mu; /* known */
 	struct known known[MODELS];
-	size_t n_known;		/* ever added; the ring wraps */
+	size_t n_known; /* ever added; the ring wraps */
 };
 
 /* One HTTP call under way. */
@@ -54,7 +54,7 @@ struct call {
 static struct openai_quirks
 recall(struct openai *o, struct az_str model)
 {
-	struct openai_quirks k = { 0 };
+	struct openai_quirks k = {0};
 
 	pthread_mutex_lock(&o->mu);
 	for (size_t i = 0; i < MODELS && i < o->n_known; i++)
@@ -145,15 +145,18 @@ accept_reply(struct openai *o, struct call *c, struct az_arena *a, struct az_llm
 	size_t sent = prompt_bytes(c->q);
 
 	if ((s->refusal.n && text.n == 0) || strcmp(s->finish, "content_filter") == 0)
-		return terminal(err, az_fail(err, AZ_EUNPROC, OP,
-		    "the model refused: %.*s", AZ_FMT(az_buf_str(&s->refusal))),
+		return terminal(err,
+		    az_fail(err, AZ_EUNPROC, OP, "the model refused: %.*s",
+			AZ_FMT(az_buf_str(&s->refusal))),
 		    "bad_model_output");
 	/* no tokenizer packs 12 bytes of a long prompt into a token: it was cut */
 	if (strcmp(o->provenance, "recording") != 0 && s->tokens_in > 0 && sent > 8192 &&
 	    (int64_t)sent / 12 > s->tokens_in)
-		return terminal(err, az_fail(err, AZ_EPERM, OP,
-		    "the server read only %lld tokens of a prompt of %zu bytes: raise its "
-		    "context size (num_ctx)", (long long)s->tokens_in, sent),
+		return terminal(err,
+		    az_fail(err, AZ_EPERM, OP,
+			"the server read only %lld tokens of a prompt of %zu bytes: raise its "
+			"context size (num_ctx)",
+			(long long)s->tokens_in, sent),
 		    "llm_unavailable");
 	r->text = az_arena_str(a, az_llm_unthink(text));
 	if (!r->text.p)
@@ -175,7 +178,7 @@ once(struct openai *o, struct call *c, struct openai_quirks *k, int64_t left_ms,
     enum openai_next *next, int64_t *after_ms, struct az_err *err)
 {
 	struct az_str id = az_log_request_id();
-	struct az_http_resp resp = { 0 };
+	struct az_http_resp resp = {0};
 	struct openai_fault f;
 	const char *headers[5];
 	char id_line[160];
@@ -198,14 +201,21 @@ once(struct openai *o, struct call *c, struct openai_quirks *k, int64_t left_ms,
 		headers[n++] = id_line;
 	}
 	headers[n] = NULL;
-	rc = az_http_call(o->http, &(struct az_http_req){ .method = "POST", .url = o->url,
-	    .headers = headers, .body = az_buf_str(&body), .data = data,
-	    .cancelled = cancelled, .arg = c, .connect_ms = CONNECT_MS,
-	    .idle_ms = o->idle_ms, .total_ms = left_ms }, &resp, err);
+	rc = az_http_call(o->http,
+	    &(struct az_http_req){.method = "POST",
+		.url = o->url,
+		.headers = headers,
+		.body = az_buf_str(&body),
+		.data = data,
+		.cancelled = cancelled,
+		.arg = c,
+		.connect_ms = CONNECT_MS,
+		.idle_ms = o->idle_ms,
+		.total_ms = left_ms},
+	    &resp, err);
 	if (rc == AZ_OK && (resp.status < 200 || resp.status > 299)) {
 		openai_fault_read(&f, resp.status, az_buf_str(&resp.body));
-		*next = openai_judge(&f, az_http_header(&resp, "x-should-retry"), c->q, k,
-		    err);
+		*next = openai_judge(&f, az_http_header(&resp, "x-should-retry"), c->q, k, err);
 		if (az_http_header(&resp, "retry-after").p ||
 		    az_http_header(&resp, "retry-after-ms").p)
 			*after_ms = az_http_retry_after_ms(&resp);
@@ -217,7 +227,7 @@ once(struct openai *o, struct call *c, struct openai_quirks *k, int64_t left_ms,
 	if (rc == AZ_OK || (rc == AZ_EUPSTREAM && c->s.finish[0] && !c->stream_rc))
 		rc = openai_stream_end(&c->s, err);
 	if (rc == AZ_OK && c->s.failed) {
-		*next = openai_judge(&c->s.fault, (struct az_str){ NULL, 0 }, c->q, k, err);
+		*next = openai_judge(&c->s.fault, (struct az_str){NULL, 0}, c->q, k, err);
 		rc = *next == NEXT_ADJUST ? AZ_EUPSTREAM : err->code;
 		goto out;
 	}
@@ -234,8 +244,8 @@ out:
 }
 
 static enum az_code
-complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a,
-    struct az_llm_reply *r, struct az_err *err)
+complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a, struct az_llm_reply *r,
+    struct az_err *err)
 {
 	struct openai *o = (struct openai *)l;
 	struct openai_quirks k = recall(o, q->model);
@@ -249,7 +259,7 @@ complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a,
 	if (k.rung == RUNG_OBJECT && !openai_says_json(q))
 		k.rung = RUNG_NONE;
 	for (;;) {
-		struct call c = { .q = q };
+		struct call c = {.q = q};
 
 		left = end - az_boot_ms();
 		openai_stream_init(&c.s);
@@ -265,18 +275,16 @@ complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a,
 			continue;
 		}
 		if (next == NEXT_ADJUST)
-			return terminal(e, az_fail(e, AZ_EPERM, OP,
-			    "the model server refuses every form of the request"),
+			return terminal(e,
+			    az_fail(e, AZ_EPERM, OP,
+				"the model server refuses every form of the request"),
 			    "llm_unavailable");
 		if (after > 0)
 			e->retry_after_ms = after;
-		wait = after >= 0 ? after : az_backoff_ms(tries + 1, BACKOFF_MS,
-		    BACKOFF_MAX_MS, 0);
-		if (++tries >= o->tries || after > RETRY_AFTER_MAX_MS ||
-		    az_boot_ms() + wait >= end)
+		wait = after >= 0 ? after : az_backoff_ms(tries + 1, BACKOFF_MS, BACKOFF_MAX_MS, 0);
+		if (++tries >= o->tries || after > RETRY_AFTER_MAX_MS || az_boot_ms() + wait >= end)
 			return rc;
-		az_log(AZ_WARN, "llm.retry", AZ_KE(e), AZ_KN("try", tries),
-		    AZ_KN("wait_ms", wait));
+		az_log(AZ_WARN, "llm.retry", AZ_KE(e), AZ_KN("try", tries), AZ_KN("wait_ms", wait));
 		if ((rc = pause_ms(q, wait, e)))
 			return rc;
 	}
@@ -286,18 +294,23 @@ static enum az_code
 ping(struct az_llm *l, struct az_err *err)
 {
 	struct openai *o = (struct openai *)l;
-	const char *headers[] = { o->auth, NULL };
-	struct az_http_resp resp = { 0 };
+	const char *headers[] = {o->auth, NULL};
+	struct az_http_resp resp = {0};
 	enum az_code rc;
 
-	rc = az_http_call(o->http, &(struct az_http_req){ .method = "GET",
-	    .url = o->models_url, .headers = headers, .connect_ms = CONNECT_MS,
-	    .idle_ms = 5000, .total_ms = 10000, .max_bytes = AZ_MIB(4) }, &resp, err);
+	rc = az_http_call(o->http,
+	    &(struct az_http_req){.method = "GET",
+		.url = o->models_url,
+		.headers = headers,
+		.connect_ms = CONNECT_MS,
+		.idle_ms = 5000,
+		.total_ms = 10000,
+		.max_bytes = AZ_MIB(4)},
+	    &resp, err);
 	if (rc == AZ_OK && (resp.status == 401 || resp.status == 403))
 		rc = az_fail(err, AZ_EPERM, "llm.ping", "the key was refused");
 	else if (rc == AZ_OK && resp.status >= 500)
-		rc = az_fail(err, AZ_EUNAVAIL, "llm.ping", "the server answered %d",
-		    resp.status);
+		rc = az_fail(err, AZ_EUNAVAIL, "llm.ping", "the server answered %d", resp.status);
 	az_http_resp_release(&resp);
 	return rc ? terminal(err, rc, "llm_unavailable") : AZ_OK;
 }
@@ -318,14 +331,17 @@ close_openai(struct az_llm *l)
 }
 
 static const struct az_llm_ops ops = {
-	.name = "openai", .complete = complete, .ping = ping, .close = close_openai,
+    .name = "openai",
+    .complete = complete,
+    .ping = ping,
+    .close = close_openai,
 };
 
 /* base + path, before a query ("?api-version=…") if there is one */
 static char *
 join(const char *base, const char *path)
 {
-	struct az_str b = az_str_c(base), query = { NULL, 0 };
+	struct az_str b = az_str_c(base), query = {NULL, 0};
 	ptrdiff_t q = az_str_chr(b, '?');
 	char *out = NULL;
 
@@ -341,8 +357,7 @@ join(const char *base, const char *path)
 }
 
 enum az_code
-az_llm_openai_open(const struct az_llm_openai_opts *opts, struct az_llm **out,
-    struct az_err *err)
+az_llm_openai_open(const struct az_llm_openai_opts *opts, struct az_llm **out, struct az_err *err)
 {
 	const char *provenance = opts->provenance ? opts->provenance : "hosted";
 	struct openai *o;
@@ -363,9 +378,10 @@ az_llm_openai_open(const struct az_llm_openai_opts *opts, struct az_llm **out,
 	pthread_mutex_init(&o->mu, NULL);
 	o->url = join(opts->base_url, "/chat/completions");
 	o->models_url = join(opts->base_url, "/models");
-	if (opts->key && opts->key[0] && asprintf(&o->auth, "%s%s",
-	    strstr(opts->base_url, ".azure.com/") ? "api-key: " :
-	    "Authorization: Bearer ", opts->key) < 0)
+	if (opts->key && opts->key[0] &&
+	    asprintf(&o->auth, "%s%s",
+		strstr(opts->base_url, ".azure.com/") ? "api-key: " : "Authorization: Bearer ",
+		opts->key) < 0)
 		o->auth = NULL;
 	if (!o->url || !o->models_url || (opts->key && opts->key[0] && !o->auth)) {
 		close_openai(&o->base);

@@ -9,14 +9,14 @@
 enum { RUNG_SCHEMA, RUNG_OBJECT, RUNG_NONE };
 enum { TOK_MAX_TOKENS, TOK_MAX_COMPLETION, TOK_NONE };
 struct openai_quirks {
-	int rung;		/* of response_format */
-	int tokens;		/* which limit field is sent */
+	int rung;   /* of response_format */
+	int tokens; /* which limit field is sent */
 	bool no_temperature, no_seed, no_stream_options;
 };
 
 /* An error as servers report it: a body of its own, or inside a stream. */
 struct openai_fault {
-	int status;		/* HTTP status, or what an error inside a 200 stands for */
+	int status; /* HTTP status, or what an error inside a 200 stands for */
 	char code[64], type[64], param[64], message[160];
 };
 
@@ -26,8 +26,7 @@ enum openai_next { NEXT_FAIL, NEXT_RETRY, NEXT_ADJUST };
 /* ---- openai_body.c ---- */
 /* The name on the wire: without "recording/". */
 struct az_str openai_model(struct az_str model);
-void openai_body(const struct az_llm_req *q, const struct openai_quirks *k,
-    struct az_buf *out);
+void openai_body(const struct az_llm_req *q, const struct openai_quirks *k, struct az_buf *out);
 /* Does the request, as k would shape it, ask for response_format json_object? Then the
    word JSON must stand in the prompt. */
 bool openai_says_json(const struct az_llm_req *q);
@@ -39,24 +38,23 @@ bool openai_says_json(const struct az_llm_req *q);
  */
 struct openai_stream {
 	enum { LOOK, EVENTS, PLAIN } form;
-	struct az_buf line, data;	/* the line, the event (or plain body) so far */
+	struct az_buf line, data; /* the line, the event (or plain body) so far */
 	bool has_data, cr;
-	size_t bytes;			/* of the body, all together */
+	size_t bytes; /* of the body, all together */
 	struct az_buf text, refusal;
 	char finish[24], model[96];
 	int64_t tokens_in, tokens_out;
-	bool done;			/* [DONE] came */
-	bool failed;			/* fault is set: an error object came */
+	bool done;   /* [DONE] came */
+	bool failed; /* fault is set: an error object came */
 	struct openai_fault fault;
 };
 void openai_stream_init(struct openai_stream *s);
 void openai_stream_release(struct openai_stream *s);
 /* AZ_ETOOBIG, reason bad_model_output, or AZ_EUPSTREAM for what is not the protocol. */
-AZ_MUST_CHECK enum az_code openai_stream_push(struct openai_stream *s,
-    struct az_str chunk, struct az_err *err);
+AZ_MUST_CHECK enum az_code openai_stream_push(
+    struct openai_stream *s, struct az_str chunk, struct az_err *err);
 /* The end of the transfer: AZ_EUPSTREAM when no finish_reason was seen. */
-AZ_MUST_CHECK enum az_code openai_stream_end(struct openai_stream *s,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code openai_stream_end(struct openai_stream *s, struct az_err *err);
 
 /* ---- openai_err.c ---- */
 /* Read an error body tolerantly; never fails. */

@@ -55,8 +55,8 @@ openai_body(const struct az_llm_req *q, const struct openai_quirks *k, struct az
 	}
 	az_jw_end(&w, ']');
 	if (k->tokens != TOK_NONE)
-		az_jw_ki(&w, k->tokens == TOK_MAX_TOKENS ? "max_tokens" :
-		    "max_completion_tokens", max);
+		az_jw_ki(
+		    &w, k->tokens == TOK_MAX_TOKENS ? "max_tokens" : "max_completion_tokens", max);
 	if (!k->no_temperature) {
 		az_jw_key(&w, "temperature");
 		az_jw_double(&w, q->temperature);

@@ -22,7 +22,7 @@ openai_fault_from(struct openai_fault *f, int status, const struct az_json *erro
 	const struct az_json *code = az_json_get(error, "code");
 	int64_t n;
 
-	*f = (struct openai_fault){ .status = status };
+	*f = (struct openai_fault){.status = status};
 	if (az_json_is_str(error))
 		copy(f->message, sizeof f->message, az_json_str(error));
 	copy(f->code, sizeof f->code, az_json_str(code));
@@ -41,12 +41,11 @@ openai_fault_from(struct openai_fault *f, int status, const struct az_json *erro
 void
 openai_fault_read(struct openai_fault *f, int status, struct az_str body)
 {
-	const struct az_json_limits lim = { .bytes = AZ_KIB(128), .depth = 16,
-		.tokens = 2000 };
+	const struct az_json_limits lim = {.bytes = AZ_KIB(128), .depth = 16, .tokens = 2000};
 	struct az_json *j = NULL;
 	const struct az_json *e;
 
-	*f = (struct openai_fault){ .status = status };
+	*f = (struct openai_fault){.status = status};
 	if (az_json_parse(az_str_trim(body), &lim, &j, NULL)) {
 		/* a proxy's page or plain text: its beginning helps who reads the log */
 		if (az_str_utf8_ok(body))
@@ -87,12 +86,14 @@ adjust(const struct openai_fault *f, const struct az_llm_req *q, struct openai_q
 {
 	const bool format = q->schema.n && k->rung != RUNG_NONE;
 	const struct field fields[] = {
-		{ "response_format", format }, { "json_schema", format },
-		{ "json_object", format },
-		{ "max_completion_tokens", k->tokens == TOK_MAX_COMPLETION },
-		{ "max_tokens", k->tokens == TOK_MAX_TOKENS },
-		{ "temperature", !k->no_temperature }, { "seed", !k->no_seed },
-		{ "stream_options", !k->no_stream_options },
+	    {"response_format", format},
+	    {"json_schema", format},
+	    {"json_object", format},
+	    {"max_completion_tokens", k->tokens == TOK_MAX_COMPLETION},
+	    {"max_tokens", k->tokens == TOK_MAX_TOKENS},
+	    {"temperature", !k->no_temperature},
+	    {"seed", !k->no_seed},
+	    {"stream_options", !k->no_stream_options},
 	};
 	const size_t none = sizeof fields / sizeof *fields;
 	ptrdiff_t best = -1;
@@ -154,8 +155,8 @@ fail(struct az_err *err, enum openai_next next, enum az_code code, const char *r
 }
 
 enum openai_next
-openai_judge(const struct openai_fault *f, struct az_str should_retry,
-    const struct az_llm_req *q, struct openai_quirks *k, struct az_err *err)
+openai_judge(const struct openai_fault *f, struct az_str should_retry, const struct az_llm_req *q,
+    struct openai_quirks *k, struct az_err *err)
 {
 	static const char away[] = "llm_unavailable";
 	char what[64];
@@ -164,11 +165,11 @@ openai_judge(const struct openai_fault *f, struct az_str should_retry,
 	if (is(f, "no_recording"))
 		return fail(err, NEXT_FAIL, AZ_ECONFLICT, "no_recording", f, "no recording");
 	if (is(f, "insufficient_quota") || f->status == 402)
-		return fail(err, NEXT_FAIL, AZ_EPERM, away, f,
-		    "the model provider's quota is used up");
+		return fail(
+		    err, NEXT_FAIL, AZ_EPERM, away, f, "the model provider's quota is used up");
 	if (f->status == 401 || f->status == 403)
-		return fail(err, NEXT_FAIL, AZ_EPERM, away, f,
-		    "the model provider refused the key");
+		return fail(
+		    err, NEXT_FAIL, AZ_EPERM, away, f, "the model provider refused the key");
 	if (is(f, "content_filter") || is(f, "content_policy_violation"))
 		return fail(err, NEXT_FAIL, AZ_EUNPROC, "bad_model_output", f,
 		    "the provider's filter refused the prompt");
@@ -186,7 +187,7 @@ openai_judge(const struct openai_fault *f, struct az_str should_retry,
 		retry = false;
 	snprintf(what, sizeof what, "the model server answered %d", f->status);
 	if (!retry)
-		return fail(err, NEXT_FAIL, f->status >= 500 ? AZ_EUPSTREAM : AZ_EPERM, away,
-		    f, what);
+		return fail(
+		    err, NEXT_FAIL, f->status >= 500 ? AZ_EUPSTREAM : AZ_EPERM, away, f, what);
 	return fail(err, NEXT_RETRY, AZ_EUNAVAIL, away, f, what);
 }

@@ -3,13 +3,15 @@
 static const char OP[] = "llm.stream";
 
 static const struct az_json_limits event_limits = {
-	.bytes = AZ_LIM_LLM_BODY_BYTES, .depth = 32, .tokens = 50000,
+    .bytes = AZ_LIM_LLM_BODY_BYTES,
+    .depth = 32,
+    .tokens = 50000,
 };
 
 void
 openai_stream_init(struct openai_stream *s)
 {
-	*s = (struct openai_stream){ .form = LOOK };
+	*s = (struct openai_stream){.form = LOOK};
 	az_buf_init(&s->line, AZ_LIM_LLM_BODY_BYTES);
 	az_buf_init(&s->data, AZ_LIM_LLM_BODY_BYTES);
 	az_buf_init(&s->text, AZ_LIM_REPLY_BYTES);
@@ -28,8 +30,8 @@ openai_stream_release(struct openai_stream *s)
 static enum az_code
 too_big(struct az_err *err)
 {
-	enum az_code rc = az_fail(err, AZ_ETOOBIG, OP,
-	    "the answer is larger than %zu bytes", AZ_LIM_REPLY_BYTES);
+	enum az_code rc =
+	    az_fail(err, AZ_ETOOBIG, OP, "the answer is larger than %zu bytes", AZ_LIM_REPLY_BYTES);
 
 	if (err)
 		(void)az_err_reason(err, "bad_model_output");
@@ -179,8 +181,8 @@ openai_stream_push(struct openai_stream *s, struct az_str in, struct az_err *err
 		unsigned char c = (unsigned char)in.p[0];
 
 		/* blanks and a byte order mark before the first line */
-		if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0xef ||
-		    c == 0xbb || c == 0xbf)
+		if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == 0xef || c == 0xbb ||
+		    c == 0xbf)
 			in = az_str_sub(in, 1, in.n);
 		else
 			s->form = c == '{' ? PLAIN : EVENTS;
@@ -207,7 +209,6 @@ openai_stream_end(struct openai_stream *s, struct az_err *err)
 	if (rc || s->failed)
 		return rc;
 	if (!s->finish[0])
-		return az_fail(err, AZ_EUPSTREAM, OP,
-		    "the answer ended before its finish_reason");
+		return az_fail(err, AZ_EUPSTREAM, OP, "the answer ended before its finish_reason");
 	return AZ_OK;
 }

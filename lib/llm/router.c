@@ -4,12 +4,12 @@
 
 struct router {
 	struct az_llm base;
-	struct az_llm *replay, *real;	/* either may be NULL */
+	struct az_llm *replay, *real; /* either may be NULL */
 };
 
 static enum az_code
-complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a,
-    struct az_llm_reply *r, struct az_err *err)
+complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a, struct az_llm_reply *r,
+    struct az_err *err)
 {
 	struct router *t = (struct router *)l;
 	bool recording = az_str_starts(q->model, AZ_S("recording/"));
@@ -19,15 +19,13 @@ complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a,
 	if (to)
 		return az_llm_complete(to, q, a, r, err);
 	if (recording)
-		rc = az_fail(err, AZ_EUNAVAIL, "llm.route",
-		    "no replay process is configured");
+		rc = az_fail(err, AZ_EUNAVAIL, "llm.route", "no replay process is configured");
 	else
 		rc = az_fail(err, AZ_ECONFLICT, "llm.route",
 		    "no model is configured: set OPENAI_API_KEY or OPENAI_BASE_URL, or name "
 		    "a recording (model \"recording/NAME\")");
 	if (err)
-		(void)az_err_reason(err, recording ? "llm_unavailable" :
-		    "llm_not_configured");
+		(void)az_err_reason(err, recording ? "llm_unavailable" : "llm_not_configured");
 	return rc;
 }
 
@@ -53,12 +51,15 @@ close_router(struct az_llm *l)
 }
 
 static const struct az_llm_ops ops = {
-	.name = "router", .complete = complete, .ping = ping, .close = close_router,
+    .name = "router",
+    .complete = complete,
+    .ping = ping,
+    .close = close_router,
 };
 
 enum az_code
-az_llm_router_open(struct az_llm *replay, struct az_llm *real, struct az_llm **out,
-    struct az_err *err)
+az_llm_router_open(
+    struct az_llm *replay, struct az_llm *real, struct az_llm **out, struct az_err *err)
 {
 	struct router *t = calloc(1, sizeof *t);
 
@@ -68,7 +69,7 @@ az_llm_router_open(struct az_llm *replay, struct az_llm *real, struct az_llm **o
 		az_llm_close(real);
 		return az_fail(err, AZ_ENOMEM, "llm.open", "no memory");
 	}
-	*t = (struct router){ .base.ops = &ops, .replay = replay, .real = real };
+	*t = (struct router){.base.ops = &ops, .replay = replay, .real = real};
 	*out = (struct az_llm *)t;
 	return AZ_OK;
 }

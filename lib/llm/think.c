@@ -31,7 +31,7 @@ az_llm_unthink(struct az_str text)
 	size_t end;
 
 	while (skip_block(&s, AZ_S("<think>"), close) ||
-	    skip_block(&s, AZ_S("<thinking>"), AZ_S("</thinking>"))) {
+	       skip_block(&s, AZ_S("<thinking>"), AZ_S("</thinking>"))) {
 		s = az_str_trim(s);
 		any = true;
 	}
@@ -39,10 +39,9 @@ az_llm_unthink(struct az_str text)
 		return s;
 	end = first(text, close);
 	/* a closing mark before anything that could be an answer */
-	if (end < text.n && end < first(text, AZ_S("<think>")) &&
-	    end < first(text, AZ_S("###")) && end < first(text, AZ_S("```")) &&
-	    end < first(text, AZ_S("~~~")) && end < first(text, AZ_S("{")) &&
-	    end < first(text, AZ_S("<file ")))
+	if (end < text.n && end < first(text, AZ_S("<think>")) && end < first(text, AZ_S("###")) &&
+	    end < first(text, AZ_S("```")) && end < first(text, AZ_S("~~~")) &&
+	    end < first(text, AZ_S("{")) && end < first(text, AZ_S("<file ")))
 		return az_str_trim(az_str_sub(text, end + close.n, text.n));
 	return text;
 }

@@ -9,7 +9,9 @@
 static const char OP[] = "replay.canon";
 
 const struct az_json_limits replay_limits = {
-	.bytes = REPLAY_LINE_BYTES, .depth = 32, .tokens = 100000,
+    .bytes = REPLAY_LINE_BYTES,
+    .depth = 32,
+    .tokens = 100000,
 };
 
 static bool
@@ -98,8 +100,9 @@ time_of_day(struct az_str s, size_t i)
 	for (size_t f = 0; form[f]; f++, k++) {
 		char c = s.p[k];
 
-		if (form[f] == 'd' ? !digit(c) : form[f] == 'T' ? c != 'T' && c != ' ' :
-		    c != form[f])
+		if (form[f] == 'd'   ? !digit(c)
+		    : form[f] == 'T' ? c != 'T' && c != ' '
+				     : c != form[f])
 			return 0;
 	}
 	if (at(s, k, ".") && k + 1 < s.n && digit(s.p[k + 1]))
@@ -206,8 +209,7 @@ content(struct az_buf *out, const struct az_json *c)
 }
 
 enum az_code
-replay_canon(const struct az_json *request, struct az_buf *out, char key[65],
-    struct az_err *err)
+replay_canon(const struct az_json *request, struct az_buf *out, char key[65], struct az_err *err)
 {
 	const struct az_json *msgs = az_json_get(request, "messages");
 	struct az_str schema = az_json_gets(request, "schema");
@@ -217,11 +219,12 @@ replay_canon(const struct az_json *request, struct az_buf *out, char key[65],
 	struct az_jw w;
 
 	if (az_json_type(msgs) != AZ_JARR || az_json_len(msgs) == 0)
-		return az_fail(err, AZ_EINVAL, OP, "\"messages\" must be a list that is "
+		return az_fail(err, AZ_EINVAL, OP,
+		    "\"messages\" must be a list that is "
 		    "not empty");
 	if (schema.n == 0)
-		schema = az_json_gets(az_json_get(az_json_get(request, "response_format"),
-		    "json_schema"), "name");
+		schema = az_json_gets(
+		    az_json_get(az_json_get(request, "response_format"), "json_schema"), "name");
 	az_buf_init(&text, REPLAY_LINE_BYTES);
 	az_jw_init(&w, out);
 	az_jw_obj(&w);

@@ -19,8 +19,8 @@ replay_name_ok(struct az_str name)
 	for (size_t i = 0; i < name.n; i++) {
 		char c = name.p[i];
 
-		if (!((c | 32) >= 'a' && (c | 32) <= 'z') && !(c >= '0' && c <= '9') &&
-		    c != '-' && c != '_' && c != '.')
+		if (!((c | 32) >= 'a' && (c | 32) <= 'z') && !(c >= '0' && c <= '9') && c != '-' &&
+		    c != '_' && c != '.')
 			return false;
 	}
 	return true;
@@ -37,8 +37,8 @@ replay_path(const struct az_replay *r, const char *name, char *out, size_t n)
 bool
 replay_kind_ok(struct az_str kind)
 {
-	static const char *const kinds[] = { "hosted-api", "local-model", "manual",
-		"reference-solution", "synthetic-fault" };
+	static const char *const kinds[] = {
+	    "hosted-api", "local-model", "manual", "reference-solution", "synthetic-fault"};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (az_str_eqc(kind, kinds[i]))
@@ -111,8 +111,8 @@ add_line(struct replay_cassette *c, struct az_str line, size_t off, struct az_er
 		c->entries = more;
 	}
 	e = &c->entries[c->n++];
-	*e = (struct replay_entry){ .seq = az_json_geti(j, "seq", (int64_t)c->n),
-		.off = off, .len = line.n };
+	*e = (struct replay_entry){
+	    .seq = az_json_geti(j, "seq", (int64_t)c->n), .off = off, .len = line.n};
 	memcpy(e->key, key, sizeof key);
 out:
 	az_json_free(j);
@@ -151,8 +151,7 @@ read_cassette(const char *path, const char *name, const struct stat *st)
 	}
 	if (rc) {
 		snprintf(c->broken, sizeof c->broken, "line %zu: %.200s", no, err.text);
-		az_log(AZ_WARN, "replay.broken", AZ_KC("recording", name),
-		    AZ_KC("why", c->broken));
+		az_log(AZ_WARN, "replay.broken", AZ_KC("recording", name), AZ_KC("why", c->broken));
 	}
 	az_buf_release(&b);
 	return c;
@@ -161,9 +160,8 @@ read_cassette(const char *path, const char *name, const struct stat *st)
 static bool
 same_file(const struct stat *a, const struct stat *b)
 {
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev &&
-	    a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 struct replay_cassette *
@@ -177,8 +175,7 @@ replay_cassette(struct az_replay *r, const char *name)
 	for (i = 0; i < r->n; i++)
 		if (strcmp(r->list[i]->name, name) == 0)
 			break;
-	if (!replay_path(r, name, path, sizeof path) || stat(path, &st) ||
-	    !S_ISREG(st.st_mode)) {
+	if (!replay_path(r, name, path, sizeof path) || stat(path, &st) || !S_ISREG(st.st_mode)) {
 		if (i < r->n) {
 			cassette_free(r->list[i]);
 			r->list[i] = r->list[--r->n];
@@ -247,8 +244,7 @@ replay_load(const struct az_replay *r, const char *name, const struct replay_ent
 
 	if (!p)
 		return az_fail(err, AZ_ENOMEM, OP, "no memory");
-	if (!replay_path(r, name, path, sizeof path) ||
-	    (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+	if (!replay_path(r, name, path, sizeof path) || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
 		return az_fail_errno(err, AZ_EIO, OP, "%s", name);
 	while (got < e->len) {
 		ssize_t n = pread(fd, p + got, e->len - got, (off_t)(e->off + got));
@@ -260,8 +256,8 @@ replay_load(const struct az_replay *r, const char *name, const struct replay_ent
 		got += (size_t)n;
 	}
 	close(fd);
-	rc = got < e->len ? AZ_ECONFLICT : az_json_parse_in(a, az_str_n(p, got),
-	    &replay_limits, out, err);
+	rc = got < e->len ? AZ_ECONFLICT
+			  : az_json_parse_in(a, az_str_n(p, got), &replay_limits, out, err);
 	if (rc == AZ_OK && az_str_eqc(az_json_gets(*out, "key"), e->key))
 		return AZ_OK;
 	return az_fail(err, AZ_ECONFLICT, OP, "%s changed while it was read", name);

@@ -24,8 +24,7 @@ read_script(const struct az_replay *r, const char *name, const char *file, size_
 	if (n < 0 || (size_t)n >= sizeof path)
 		return az_fail(err, AZ_EINVAL, OP, "the path of the scripts is too long");
 	if (access(path, F_OK))
-		return az_fail(err, AZ_ENOTFOUND, OP, "the scripts have no %s/%s", name,
-		    file);
+		return az_fail(err, AZ_ENOTFOUND, OP, "the scripts have no %s/%s", name, file);
 	return az_read_file(path, max, b, err);
 }
 
@@ -44,8 +43,8 @@ provenance(struct az_jw *w, struct az_str text, struct az_err *err)
 		return rc;
 	if (!replay_kind_ok(az_json_gets(j, "kind"))) {
 		az_json_free(j);
-		return az_fail(err, AZ_EINVAL, OP,
-		    "provenance.json has no \"kind\" of those in use");
+		return az_fail(
+		    err, AZ_EINVAL, OP, "provenance.json has no \"kind\" of those in use");
 	}
 	az_buf_init(&now, 64);
 	az_rfc3339(&now, az_wall_ms());
@@ -116,8 +115,7 @@ replay_record(struct az_replay *r, const char *name, int64_t seq, struct az_str 
 		goto out;
 	rc = append(r, name, az_buf_str(&line), err);
 	if (!rc)
-		az_log(AZ_INFO, "replay.recorded", AZ_KC("recording", name),
-		    AZ_KN("seq", seq));
+		az_log(AZ_INFO, "replay.recorded", AZ_KC("recording", name), AZ_KN("seq", seq));
 out:
 	az_buf_release(&text);
 	az_buf_release(&prov);

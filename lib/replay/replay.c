@@ -19,7 +19,7 @@ copy_name(char to[REPLAY_NAME_BYTES + 1], struct az_str from)
 static bool
 host_ok(struct az_rq *rq, int port)
 {
-	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
+	static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
 	struct az_str host = az_rq_header(rq, "Host");
 	char want[64];
 
@@ -43,10 +43,11 @@ allowed(struct az_rq *rq, const struct az_replay *r, enum az_code *rc, struct az
 		    "this address answers only to its loopback name and port");
 		return false;
 	}
-	if (!r->key || (az_str_starts(h, bearer) &&
-	    az_ct_eq(az_str_sub(h, bearer.n, h.n), az_str_c(r->key))))
+	if (!r->key ||
+	    (az_str_starts(h, bearer) && az_ct_eq(az_str_sub(h, bearer.n, h.n), az_str_c(r->key))))
 		return true;
-	*rc = replay_error(rq, 401, "invalid_api_key", err, "the replay key is missing or "
+	*rc = replay_error(rq, 401, "invalid_api_key", err,
+	    "the replay key is missing or "
 	    "wrong");
 	return false;
 }
@@ -120,8 +121,8 @@ look_up(struct az_replay *r, const char *name, const char *key, struct az_str ca
 
 /* Record mode wants a cassette before its first line; a name it has scripts for. */
 static enum az_code
-miss(struct az_rq *rq, const struct az_replay *r, const char *name, const char *key,
-    enum found f, size_t recorded, const struct az_err *why, struct az_err *err)
+miss(struct az_rq *rq, const struct az_replay *r, const char *name, const char *key, enum found f,
+    size_t recorded, const struct az_err *why, struct az_err *err)
 {
 	az_log(AZ_WARN, "replay.miss", AZ_KC("recording", name), AZ_KC("key", key),
 	    AZ_KN("recorded", (int64_t)recorded));
@@ -137,8 +138,8 @@ miss(struct az_rq *rq, const struct az_replay *r, const char *name, const char *
 		    "there is no recording \"%s\"; GET /v1/models lists them", name);
 	return replay_error(rq, 409, "no_recording", err,
 	    "recording \"%s\" has no reply to this request. If prompts or code changed, "
-	    "record it again: make record (key %.16s, %zu replies in %s/%s.jsonl)", name,
-	    key, recorded, r->dir, name);
+	    "record it again: make record (key %.16s, %zu replies in %s/%s.jsonl)",
+	    name, key, recorded, r->dir, name);
 }
 
 static enum az_code
@@ -147,7 +148,7 @@ completions(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_replay *r = app;
 	struct az_arena *a = az_rq_arena(rq);
 	struct az_err why = AZ_ERR_INIT;
-	struct replay_answer w = { 0 };
+	struct replay_answer w = {0};
 	struct replay_entry e;
 	const struct az_json *j = NULL;
 	struct az_str body, model;
@@ -167,8 +168,8 @@ completions(struct az_rq *rq, void *app, struct az_err *err)
 	if (az_str_starts(model, AZ_S("recording/")))
 		model = az_str_sub(model, 10, model.n);
 	if (!replay_name_ok(model))
-		return replay_error(rq, 400, "invalid_model", err,
-		    "\"model\" must be the name of a recording");
+		return replay_error(
+		    rq, 400, "invalid_model", err, "\"model\" must be the name of a recording");
 	copy_name(name, model);
 	az_buf_init(&canon, REPLAY_LINE_BYTES);
 	if (replay_canon(j, &canon, key, &why)) {
@@ -259,8 +260,7 @@ models(struct az_rq *rq, void *app, struct az_err *err)
 		az_jw_end(&w, '}');
 	}
 	if (want.n && !any)
-		rc = replay_error(rq, 404, "model_not_found", err,
-		    "there is no such recording");
+		rc = replay_error(rq, 404, "model_not_found", err, "there is no such recording");
 	else if (!(rc = az_buf_check(&b, OP, err)))
 		rc = az_rs_json(rq, 200, az_buf_str(&b), err);
 	az_buf_release(&b);
@@ -268,10 +268,10 @@ models(struct az_rq *rq, void *app, struct az_err *err)
 }
 
 const struct az_route az_replay_routes[] = {
-	{ "POST", "/v1/chat/completions", completions },
-	{ "GET HEAD", "/v1/models", models },
-	{ "GET HEAD", "/v1/models/{id}", models },
-	{ NULL, NULL, NULL },
+    {"POST", "/v1/chat/completions", completions},
+    {"GET HEAD", "/v1/models", models},
+    {"GET HEAD", "/v1/models/{id}", models},
+    {NULL, NULL, NULL},
 };
 
 enum az_code
@@ -280,8 +280,8 @@ az_replay_problem(struct az_rq *rq, void *app, const struct az_err *e, int statu
 	bool ours = e->code != AZ_EINVAL && e->code != AZ_ETOOBIG;
 
 	(void)app;
-	return replay_error(rq, status, e->reason[0] ? e->reason : az_code_name(e->code),
-	    NULL, "%s", ours ? az_code_sentence(e->code) : e->text);
+	return replay_error(rq, status, e->reason[0] ? e->reason : az_code_name(e->code), NULL,
+	    "%s", ours ? az_code_sentence(e->code) : e->text);
 }
 
 static char *
@@ -299,8 +299,8 @@ az_replay_open(const struct az_replay_opts *o, struct az_replay **out, struct az
 	*out = NULL;
 	if (!o->dir || !o->dir[0] || strlen(o->dir) > 4000 ||
 	    (o->record && strlen(o->record) > 4000))
-		return az_fail(err, AZ_EINVAL, "replay.open",
-		    "a directory of recordings is needed");
+		return az_fail(
+		    err, AZ_EINVAL, "replay.open", "a directory of recordings is needed");
 	if (stat(o->dir, &st))
 		return az_fail_errno(err, AZ_EIO, "replay.open", "%s", o->dir);
 	if (!S_ISDIR(st.st_mode))

@@ -20,8 +20,8 @@ extern const struct az_json_limits replay_limits;
 /* The text with what differs from run to run replaced; appended. Idempotent. */
 void replay_normalise(struct az_buf *out, struct az_str text);
 /* The canonical form of an OpenAI request (or of a canonical form), and its key. */
-AZ_MUST_CHECK enum az_code replay_canon(const struct az_json *request,
-    struct az_buf *out, char key[65], struct az_err *err);
+AZ_MUST_CHECK enum az_code replay_canon(
+    const struct az_json *request, struct az_buf *out, char key[65], struct az_err *err);
 
 /* ---- fault.c ---- */
 enum replay_fault { NO_FAULT, F_429, F_500, F_STALL, F_CUT, F_SPLIT, F_ERROR, F_LONG };
@@ -32,7 +32,7 @@ bool replay_fault_parse(struct az_str name, enum replay_fault *f);
 struct replay_entry {
 	char key[65];
 	int64_t seq;
-	size_t off, len;	/* of its line in the file */
+	size_t off, len; /* of its line in the file */
 };
 struct replay_faulty {
 	enum replay_fault fault;
@@ -41,21 +41,21 @@ struct replay_faulty {
 /* The index of one file; the texts stay on disk. */
 struct replay_cassette {
 	char name[REPLAY_NAME_BYTES + 1];
-	struct stat st;		/* of the file that was read */
+	struct stat st; /* of the file that was read */
 	struct replay_entry *entries;
 	size_t n;
 	struct replay_faulty faults[16];
 	size_t n_faults;
-	int64_t asked;		/* requests since it was read: picks the fault */
-	int64_t said;		/* highest seq given so far: recording goes on from it */
-	char broken[240];	/* why the file cannot be used, or "" */
+	int64_t asked;    /* requests since it was read: picks the fault */
+	int64_t said;     /* highest seq given so far: recording goes on from it */
+	char broken[240]; /* why the file cannot be used, or "" */
 };
 
 struct az_replay {
 	char *dir, *key, *record;
 	int port;
 	bool faults;
-	pthread_mutex_t mu;	/* what follows */
+	pthread_mutex_t mu; /* what follows */
 	struct replay_cassette *list[REPLAY_CASSETTES];
 	size_t n;
 };
@@ -79,19 +79,19 @@ void replay_forget(struct az_replay *r);
 /* ---- record.c ---- */
 /* Answer a miss from the scripts and append it to the cassette. Locked by the caller.
    AZ_ENOTFOUND when the scripts have no such reply. */
-AZ_MUST_CHECK enum az_code replay_record(struct az_replay *r, const char *name,
-    int64_t seq, struct az_str canon, const char *key, struct az_err *err);
+AZ_MUST_CHECK enum az_code replay_record(struct az_replay *r, const char *name, int64_t seq,
+    struct az_str canon, const char *key, struct az_err *err);
 
 /* ---- wire.c ---- */
 struct replay_answer {
 	const char *name, *key;
-	const struct az_json *line;	/* of the cassette; NULL for a bare fault */
+	const struct az_json *line; /* of the cassette; NULL for a bare fault */
 	bool stream, usage;
 	enum replay_fault fault;
 	int64_t retry_after_s;
 };
-AZ_MUST_CHECK enum az_code replay_say(struct az_rq *rq, const struct replay_answer *w,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code replay_say(
+    struct az_rq *rq, const struct replay_answer *w, struct az_err *err);
 /* An error in OpenAI's shape. */
 AZ_MUST_CHECK enum az_code replay_error(struct az_rq *rq, int status, const char *code,
     struct az_err *err, const char *fmt, ...) AZ_PRINTF(5, 6);

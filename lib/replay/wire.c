@@ -13,12 +13,12 @@ struct say {
 	struct az_err *err;
 	struct az_buf b;
 	int64_t now_s;
-	size_t sent, cut_at;	/* bytes of text said; where a fault strikes */
+	size_t sent, cut_at; /* bytes of text said; where a fault strikes */
 };
 
 enum az_code
-replay_error(struct az_rq *rq, int status, const char *code, struct az_err *err,
-    const char *fmt, ...)
+replay_error(
+    struct az_rq *rq, int status, const char *code, struct az_err *err, const char *fmt, ...)
 {
 	char text[600];
 	struct az_buf b;
@@ -156,8 +156,7 @@ strike(struct say *s, bool *ended)
 	if ((rc = az_rs_flush(s->rq, s->err)))
 		return rc;
 	if (s->w->fault == F_STALL) {
-		while (az_boot_ms() < until && az_rq_connected(s->rq) &&
-		    !az_web_stopping(s->rq))
+		while (az_boot_ms() < until && az_rq_connected(s->rq) && !az_web_stopping(s->rq))
 			(void)poll(NULL, 0, 50);
 		az_rs_abort(s->rq);
 		return AZ_OK;
@@ -169,17 +168,18 @@ strike(struct say *s, bool *ended)
 		return AZ_OK;
 	}
 	if (s->w->fault == F_ERROR)
-		return az_rs_write(s->rq, AZ_S("data: {\"error\":{\"message\":\"injected: "
-		    "overloaded\",\"type\":\"server_error\",\"param\":null,\"code\":503}}"
-		    "\n\n"), s->err);
+		return az_rs_write(s->rq,
+		    AZ_S("data: {\"error\":{\"message\":\"injected: "
+			 "overloaded\",\"type\":\"server_error\",\"param\":null,\"code\":503}}"
+			 "\n\n"),
+		    s->err);
 	*ended = false;
 	for (size_t n = 0; s->w->fault == F_LONG && n < AZ_LIM_REPLY_BYTES + AZ_MIB(1);
-	    n += PIECE_BYTES) {
+	     n += PIECE_BYTES) {
 		char fill[PIECE_BYTES];
 
 		memset(fill, 'x', sizeof fill);
-		if ((rc = chunk(s, az_str_n(fill, sizeof fill), NULL,
-		    (struct az_str){ NULL, 0 })))
+		if ((rc = chunk(s, az_str_n(fill, sizeof fill), NULL, (struct az_str){NULL, 0})))
 			return rc;
 	}
 	return AZ_OK;
@@ -195,7 +195,7 @@ mid_fault(enum replay_fault f)
 static enum az_code
 part(struct say *s, struct az_str text, bool *ended)
 {
-	const struct az_str none = { NULL, 0 };
+	const struct az_str none = {NULL, 0};
 	enum az_code rc = AZ_OK;
 
 	while (text.n && !rc && !*ended) {
@@ -224,7 +224,7 @@ stream(struct say *s, const struct az_json *resp)
 {
 	const struct az_json *chunks = az_json_get(resp, "chunks");
 	struct az_str finish = az_json_gets(resp, "finish");
-	const struct az_str none = { NULL, 0 };
+	const struct az_str none = {NULL, 0};
 	bool ended = false;
 	struct az_jw w;
 	enum az_code rc;
@@ -309,17 +309,16 @@ enum az_code
 replay_say(struct az_rq *rq, const struct replay_answer *w, struct az_err *err)
 {
 	const struct az_json *resp = az_json_get(w->line, "response");
-	struct say s = { .rq = rq, .w = w, .err = err, .now_s = az_wall_ms() / 1000 };
+	struct say s = {.rq = rq, .w = w, .err = err, .now_s = az_wall_ms() / 1000};
 	enum az_code rc;
 
 	if (w->fault == F_429) {
 		if (w->retry_after_s > 0)
-			az_rs_headerf(rq, "Retry-After", "%lld",
-			    (long long)w->retry_after_s);
+			az_rs_headerf(rq, "Retry-After", "%lld", (long long)w->retry_after_s);
 		else
 			az_rs_header(rq, "retry-after-ms", AZ_S("1"));
-		return replay_error(rq, 429, "rate_limit_exceeded", err,
-		    "injected: too many requests");
+		return replay_error(
+		    rq, 429, "rate_limit_exceeded", err, "injected: too many requests");
 	}
 	if (w->fault == F_500) {
 		az_rs_header(rq, "retry-after-ms", AZ_S("1"));

@@ -22,21 +22,21 @@ e2b_close(struct az_sandbox *s)
 }
 
 static const struct az_sandbox_ops ops = {
-	.name = "e2b",
-	.create = e2b_create,
-	.connect = e2b_attach,
-	.find = e2b_find,
-	.kill = e2b_kill,
-	.network = e2b_network,
-	.run = e2b_run,
-	.kill_all = e2b_kill_all,
-	.upload = e2b_upload,
-	.download = e2b_download,
-	.list = e2b_list,
-	.mkdir = e2b_mkdir,
-	.remove = e2b_remove,
-	.ping = e2b_ping,
-	.close = e2b_close,
+    .name = "e2b",
+    .create = e2b_create,
+    .connect = e2b_attach,
+    .find = e2b_find,
+    .kill = e2b_kill,
+    .network = e2b_network,
+    .run = e2b_run,
+    .kill_all = e2b_kill_all,
+    .upload = e2b_upload,
+    .download = e2b_download,
+    .list = e2b_list,
+    .mkdir = e2b_mkdir,
+    .remove = e2b_remove,
+    .ping = e2b_ping,
+    .close = e2b_close,
 };
 
 /* A copy of an URL without the '/' at its end; paths are appended with theirs. */
@@ -65,8 +65,8 @@ url_ok(const char *url)
 }
 
 enum az_code
-az_sandbox_e2b_open(const struct az_sandbox_e2b_opts *o, struct az_sandbox **out,
-    struct az_err *err)
+az_sandbox_e2b_open(
+    const struct az_sandbox_e2b_opts *o, struct az_sandbox **out, struct az_err *err)
 {
 	struct e2b *e = NULL;
 	enum az_code rc;
@@ -75,11 +75,10 @@ az_sandbox_e2b_open(const struct az_sandbox_e2b_opts *o, struct az_sandbox **out
 	*out = NULL;
 	if (!o->http || !o->api_url || !url_ok(o->api_url))
 		return az_fail(err, AZ_EINVAL, "sandbox.open",
-		    "not a URL of an E2B control plane: %.80s",
-		    o->api_url ? o->api_url : "(none)");
+		    "not a URL of an E2B control plane: %.80s", o->api_url ? o->api_url : "(none)");
 	if (o->sandbox_url && !url_ok(o->sandbox_url))
-		return az_fail(err, AZ_EINVAL, "sandbox.open",
-		    "not a URL of sandboxes: %.80s", o->sandbox_url);
+		return az_fail(err, AZ_EINVAL, "sandbox.open", "not a URL of sandboxes: %.80s",
+		    o->sandbox_url);
 	if (!o->key || !*o->key || strlen(o->key) > 500)
 		return az_fail(err, AZ_EINVAL, "sandbox.open", "no E2B API key");
 	for (k = o->key; *k; k++)
@@ -98,8 +97,8 @@ az_sandbox_e2b_open(const struct az_sandbox_e2b_opts *o, struct az_sandbox **out
 	e->domain = az_str_dup(az_str_c(o->domain ? o->domain : "e2b.app"));
 	e->key = az_str_dup(az_str_c(o->key));
 	e->template_id = az_str_dup(az_str_c(o->template_id ? o->template_id : "base"));
-	if (!e->api_url || (o->sandbox_url && !e->sandbox_url) || !e->domain ||
-	    !e->key || !e->template_id) {
+	if (!e->api_url || (o->sandbox_url && !e->sandbox_url) || !e->domain || !e->key ||
+	    !e->template_id) {
 		rc = az_fail(err, AZ_ENOMEM, "sandbox.open", "out of memory");
 		e2b_close((struct az_sandbox *)e);
 		return rc;
@@ -113,9 +112,8 @@ az_sandbox_e2b_open(const struct az_sandbox_e2b_opts *o, struct az_sandbox **out
 static bool
 shared_host(struct az_str domain)
 {
-	static const char *const own[] = { "e2b.app", "e2b.dev", "e2b.pro",
-		"e2b-staging.dev", "e2b-tango.dev", "e2b-juliett.dev",
-		"foxtrot-2.e2b.dev" };
+	static const char *const own[] = {"e2b.app", "e2b.dev", "e2b.pro", "e2b-staging.dev",
+	    "e2b-tango.dev", "e2b-juliett.dev", "foxtrot-2.e2b.dev"};
 	size_t i;
 
 	for (i = 0; i < sizeof own / sizeof own[0]; i++)
@@ -134,8 +132,8 @@ e2b_envd_url(const struct e2b *e, const struct az_box_ref *ref, struct az_buf *b
 	else if (shared_host(domain))
 		az_buf_addf(b, "https://sandbox.%.*s", AZ_FMT(domain));
 	else
-		az_buf_addf(b, "https://" E2B_ENVD_PORT "-%.*s.%.*s", AZ_FMT(ref->id),
-		    AZ_FMT(domain));
+		az_buf_addf(
+		    b, "https://" E2B_ENVD_PORT "-%.*s.%.*s", AZ_FMT(ref->id), AZ_FMT(domain));
 }
 
 bool
@@ -146,18 +144,18 @@ e2b_default_user(const struct az_box_ref *ref)
 
 	if (!az_str_cut(&rest, '.', &part) || !az_str_to_i64(part, 0, 9999, &major) ||
 	    !az_str_cut(&rest, '.', &part) || !az_str_to_i64(part, 0, 9999, &minor))
-		return true;	/* not told: today's */
+		return true; /* not told: today's */
 	return major > 0 || minor >= 4;
 }
 
 enum az_code
-e2b_head_init(struct e2b_head *h, const struct az_box_ref *ref, const char *user,
-    struct az_err *err)
+e2b_head_init(
+    struct e2b_head *h, const struct az_box_ref *ref, const char *user, struct az_err *err)
 {
 	struct az_buf b;
 	enum az_code rc;
 
-	*h = (struct e2b_head){ .n = 0 };
+	*h = (struct e2b_head){.n = 0};
 	if (ref->token.n > sizeof h->token - 20 || ref->id.n > sizeof h->id - 20)
 		return az_fail(err, AZ_EINVAL, "sandbox.head", "token too long");
 	snprintf(h->id, sizeof h->id, "E2b-Sandbox-Id: %.*s", AZ_FMT(ref->id));
@@ -165,8 +163,7 @@ e2b_head_init(struct e2b_head *h, const struct az_box_ref *ref, const char *user
 	e2b_head_add(h, h->id);
 	e2b_head_add(h, h->port);
 	if (ref->token.n) {
-		snprintf(h->token, sizeof h->token, "X-Access-Token: %.*s",
-		    AZ_FMT(ref->token));
+		snprintf(h->token, sizeof h->token, "X-Access-Token: %.*s", AZ_FMT(ref->token));
 		e2b_head_add(h, h->token);
 	}
 	if (!user && !e2b_default_user(ref))
@@ -176,8 +173,7 @@ e2b_head_init(struct e2b_head *h, const struct az_box_ref *ref, const char *user
 		int n = snprintf(who, sizeof who, "%s:", user);
 
 		if (n < 0 || (size_t)n >= sizeof who)
-			return az_fail(err, AZ_EINVAL, "sandbox.head",
-			    "user name too long");
+			return az_fail(err, AZ_EINVAL, "sandbox.head", "user name too long");
 		az_buf_init(&b, sizeof h->user);
 		az_base64(&b, az_str_n(who, (size_t)n));
 		if ((rc = az_buf_check(&b, "sandbox.head", err)) == AZ_OK) {

@@ -11,8 +11,8 @@
 #include <azlon/sandbox.h>
 
 #define E2B_ENVD_PORT "49983"
-#define E2B_KEEPALIVE_S 15	/* below common proxy timeouts of 60 s */
-#define E2B_CALL_MS 60000	/* one unary call */
+#define E2B_KEEPALIVE_S 15 /* below common proxy timeouts of 60 s */
+#define E2B_CALL_MS 60000  /* one unary call */
 #define E2B_PROBE_MS 5000
 #define E2B_GRACE_MS 2000
 #define E2B_FRAME_BYTES AZ_MIB(4)
@@ -25,12 +25,12 @@
 
 struct e2b {
 	struct az_sandbox base;
-	struct az_http *http;	/* borrowed */
+	struct az_http *http; /* borrowed */
 	char *api_url, *sandbox_url, *domain, *key, *template_id;
-	atomic_int api;		/* control plane version: 0 not known yet, 1, 2 */
-	int idle_ms;		/* silence of a stream that makes us ask /health */
-	int grace_ms;		/* past a command's time limit, for the service to end it
-				   and say so before we do */
+	atomic_int api; /* control plane version: 0 not known yet, 1, 2 */
+	int idle_ms;    /* silence of a stream that makes us ask /health */
+	int grace_ms;   /* past a command's time limit, for the service to end it
+			   and say so before we do */
 };
 
 static inline struct e2b *
@@ -48,26 +48,24 @@ struct e2b_head {
 	const char *line[16];
 	size_t n;
 };
-enum az_code e2b_head_init(struct e2b_head *h, const struct az_box_ref *ref,
-    const char *user, struct az_err *err);
+enum az_code e2b_head_init(
+    struct e2b_head *h, const struct az_box_ref *ref, const char *user, struct az_err *err);
 void e2b_head_add(struct e2b_head *h, const char *line); /* borrowed; room for 10 */
 /* Does this daemon know of a default user (envd >= 0.4.0)? */
 bool e2b_default_user(const struct az_box_ref *ref);
 
 /* e2b_err.c: what answers become */
 /* A non-2xx answer of the control plane. */
-enum az_code e2b_rest_fail(const struct az_http_resp *r, const char *op,
-    struct az_err *err);
+enum az_code e2b_rest_fail(const struct az_http_resp *r, const char *op, struct az_err *err);
 /* A non-2xx answer of a sandbox (files, RPC, or a proxy before it). */
-enum az_code e2b_envd_fail(const struct az_http_resp *r, const char *op,
-    struct az_err *err);
+enum az_code e2b_envd_fail(const struct az_http_resp *r, const char *op, struct az_err *err);
 /* A Connect error by its code name, "not_found"; message for the text. */
-enum az_code e2b_rpc_fail(struct az_str code, struct az_str message, const char *op,
-    struct az_err *err);
+enum az_code e2b_rpc_fail(
+    struct az_str code, struct az_str message, const char *op, struct az_err *err);
 /* Transport failed: ask /health whether the sandbox lives, and say which it is.
    AZ_ENOTFOUND sandbox_gone, else AZ_EUNAVAIL; *lives (may be NULL): it answered. */
-enum az_code e2b_explain(struct e2b *e, const struct az_box_ref *ref,
-    const char *op, bool *lives, struct az_err *err);
+enum az_code e2b_explain(
+    struct e2b *e, const struct az_box_ref *ref, const char *op, bool *lives, struct az_err *err);
 bool e2b_transport(enum az_code code);
 /* Does it answer? AZ_OK, AZ_ENOTFOUND sandbox_gone or AZ_EUNAVAIL. */
 enum az_code e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err);
@@ -76,23 +74,21 @@ enum az_code e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_er
 struct e2b_frames {
 	unsigned char head[5];
 	size_t head_n;
-	uint32_t need;		/* payload length of the frame at hand */
+	uint32_t need; /* payload length of the frame at hand */
 	struct az_buf body;
 	size_t max;
-	bool ended;		/* the end-of-stream frame was seen */
+	bool ended; /* the end-of-stream frame was seen */
 	/* one whole frame; payload borrowed for the call */
-	enum az_code (*frame)(void *arg, bool end, struct az_str payload,
-	    struct az_err *err);
+	enum az_code (*frame)(void *arg, bool end, struct az_str payload, struct az_err *err);
 	void *arg;
 };
 void e2b_frames_init(struct e2b_frames *f, size_t max_bytes,
-    enum az_code (*frame)(void *arg, bool end, struct az_str payload,
-	struct az_err *err), void *arg);
+    enum az_code (*frame)(void *arg, bool end, struct az_str payload, struct az_err *err),
+    void *arg);
 void e2b_frames_release(struct e2b_frames *f);
 /* Any split of the same bytes gives the same frames. Fails with AZ_EUPSTREAM on unknown
    flags, compression, an oversize frame or bytes after the end, or what frame said. */
-enum az_code e2b_frames_push(struct e2b_frames *f, struct az_str bytes,
-    struct az_err *err);
+enum az_code e2b_frames_push(struct e2b_frames *f, struct az_str bytes, struct az_err *err);
 /* The stream is over: AZ_EUPSTREAM unless a clean end was seen. */
 enum az_code e2b_frames_done(const struct e2b_frames *f, struct az_err *err);
 void e2b_frame_wrap(struct az_buf *b, struct az_str payload); /* one request frame */
@@ -103,44 +99,41 @@ struct e2b_call {
 	const char *method;
 	struct az_str body;
 	const char *user;
-	size_t max_bytes;	/* of the reply, 0 = 1 MiB */
-	int total_ms;		/* 0 = E2B_CALL_MS */
-	bool no_probe;		/* a failure needs no explaining */
+	size_t max_bytes; /* of the reply, 0 = 1 MiB */
+	int total_ms;     /* 0 = E2B_CALL_MS */
+	bool no_probe;    /* a failure needs no explaining */
 	bool (*cancelled)(void *arg);
 	void *arg;
 };
-enum az_code e2b_unary(struct e2b *e, const struct az_box_ref *ref,
-    const struct e2b_call *c, struct az_json **reply, struct az_err *err);
+enum az_code e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
+    struct az_json **reply, struct az_err *err);
 
 /* the slots */
-enum az_code e2b_create(struct az_sandbox *s, const struct az_sb_create *c,
-    struct az_arena *a, struct az_box_ref *out, struct az_err *err);
-enum az_code e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s,
-    struct az_arena *a, struct az_box_ref *out, struct az_err *err);
-enum az_code e2b_find(struct az_sandbox *s, const char *key, const char *value,
-    struct az_arena *a, struct az_str **ids, size_t *n, struct az_err *err);
+enum az_code e2b_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *a,
+    struct az_box_ref *out, struct az_err *err);
+enum az_code e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s, struct az_arena *a,
+    struct az_box_ref *out, struct az_err *err);
+enum az_code e2b_find(struct az_sandbox *s, const char *key, const char *value, struct az_arena *a,
+    struct az_str **ids, size_t *n, struct az_err *err);
 enum az_code e2b_kill(struct az_sandbox *s, struct az_str id, struct az_err *err);
-enum az_code e2b_network(struct az_sandbox *s, const struct az_box_ref *b,
-    bool internet, const char *const *allow, struct az_err *err);
+enum az_code e2b_network(struct az_sandbox *s, const struct az_box_ref *b, bool internet,
+    const char *const *allow, struct az_err *err);
 enum az_code e2b_ping(struct az_sandbox *s, struct az_err *err);
-enum az_code e2b_run(struct az_sandbox *s, const struct az_box_ref *b,
-    const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err);
-enum az_code e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *b,
+enum az_code e2b_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cmd *c,
+    struct az_sb_result *r, struct az_err *err);
+enum az_code e2b_kill_all(struct az_sandbox *s, const struct az_box_ref *b, struct az_err *err);
+enum az_code e2b_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
+    int64_t bytes,
+    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
     struct az_err *err);
-enum az_code e2b_upload(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, int64_t bytes,
-    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err),
-    void *arg, struct az_err *err);
-enum az_code e2b_download(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path,
-    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err),
-    void *arg, struct az_err *err);
-enum az_code e2b_list(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, int depth, struct az_arena *a, struct az_sb_entry **out,
-    size_t *n, struct az_err *err);
-enum az_code e2b_mkdir(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, struct az_err *err);
-enum az_code e2b_remove(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, struct az_err *err);
+enum az_code e2b_download(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
+    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err), void *arg,
+    struct az_err *err);
+enum az_code e2b_list(struct az_sandbox *s, const struct az_box_ref *b, const char *path, int depth,
+    struct az_arena *a, struct az_sb_entry **out, size_t *n, struct az_err *err);
+enum az_code e2b_mkdir(
+    struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err);
+enum az_code e2b_remove(
+    struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err);
 
 #endif

@@ -7,14 +7,14 @@
 #define FLAG_COMPRESSED 0x01
 #define FLAG_END 0x02
 
-static const struct az_json_limits unary_limits = { E2B_REPLY_BYTES, 32, 1000000 };
+static const struct az_json_limits unary_limits = {E2B_REPLY_BYTES, 32, 1000000};
 
 void
 e2b_frames_init(struct e2b_frames *f, size_t max_bytes,
-    enum az_code (*frame)(void *arg, bool end, struct az_str payload,
-	struct az_err *err), void *arg)
+    enum az_code (*frame)(void *arg, bool end, struct az_str payload, struct az_err *err),
+    void *arg)
 {
-	*f = (struct e2b_frames){ .max = max_bytes, .frame = frame, .arg = arg };
+	*f = (struct e2b_frames){.max = max_bytes, .frame = frame, .arg = arg};
 	az_buf_init(&f->body, max_bytes);
 }
 
@@ -31,14 +31,14 @@ head_done(struct e2b_frames *f, struct az_err *err)
 
 	f->need = (uint32_t)h[1] << 24 | (uint32_t)h[2] << 16 | (uint32_t)h[3] << 8 | h[4];
 	if (h[0] & FLAG_COMPRESSED)
-		return az_fail(err, AZ_EUPSTREAM, "sandbox.stream",
-		    "a compressed frame, not asked for");
+		return az_fail(
+		    err, AZ_EUPSTREAM, "sandbox.stream", "a compressed frame, not asked for");
 	if (h[0] & ~FLAG_END)
-		return az_fail(err, AZ_EUPSTREAM, "sandbox.stream",
-		    "unknown frame flags 0x%02x", h[0]);
+		return az_fail(
+		    err, AZ_EUPSTREAM, "sandbox.stream", "unknown frame flags 0x%02x", h[0]);
 	if (f->need > f->max)
-		return az_fail(err, AZ_EUPSTREAM, "sandbox.stream",
-		    "a frame of %lu bytes", (unsigned long)f->need);
+		return az_fail(err, AZ_EUPSTREAM, "sandbox.stream", "a frame of %lu bytes",
+		    (unsigned long)f->need);
 	return AZ_OK;
 }
 
@@ -66,7 +66,7 @@ e2b_frames_push(struct e2b_frames *f, struct az_str in, struct az_err *err)
 		if (k > in.n)
 			k = in.n;
 		if (f->body.n == 0 && k == f->need) {
-			payload = az_str_n(in.p, k);	/* whole: no copy */
+			payload = az_str_n(in.p, k); /* whole: no copy */
 		} else {
 			az_buf_add(&f->body, in.p, k);
 			if ((rc = az_buf_check(&f->body, "sandbox.stream", err)) != AZ_OK)
@@ -98,9 +98,8 @@ e2b_frames_done(const struct e2b_frames *f, struct az_err *err)
 void
 e2b_frame_wrap(struct az_buf *b, struct az_str payload)
 {
-	unsigned char h[5] = { 0, (unsigned char)(payload.n >> 24),
-		(unsigned char)(payload.n >> 16), (unsigned char)(payload.n >> 8),
-		(unsigned char)payload.n };
+	unsigned char h[5] = {0, (unsigned char)(payload.n >> 24), (unsigned char)(payload.n >> 16),
+	    (unsigned char)(payload.n >> 8), (unsigned char)payload.n};
 
 	az_buf_add(b, h, sizeof h);
 	az_buf_adds(b, payload);
@@ -110,7 +109,7 @@ enum az_code
 e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
     struct az_json **reply, struct az_err *err)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	struct e2b_head h;
 	struct az_buf url;
 	enum az_code rc;
@@ -127,14 +126,14 @@ e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
 	e2b_head_add(&h, "Accept-Encoding: identity");
 	e2b_head_add(&h, "Connect-Protocol-Version: 1");
 	rc = az_http_call(e->http,
-	    &(struct az_http_req){ .method = "POST",
+	    &(struct az_http_req){.method = "POST",
 		.url = url.p,
 		.headers = h.line,
 		.body = c->body,
 		.cancelled = c->cancelled,
 		.arg = c->arg,
 		.total_ms = c->total_ms ? c->total_ms : E2B_CALL_MS,
-		.max_bytes = c->max_bytes },
+		.max_bytes = c->max_bytes},
 	    &r, err);
 	if (e2b_transport(rc) && !c->no_probe)
 		rc = e2b_explain(e, ref, "sandbox.rpc", NULL, err);
@@ -145,8 +144,8 @@ e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
 		goto out;
 	}
 	if (reply && az_json_parse(az_buf_str(&r.body), &unary_limits, reply, NULL) != AZ_OK)
-		rc = az_fail(err, AZ_EUPSTREAM, "sandbox.rpc",
-		    "%s: the answer is not JSON", c->method);
+		rc = az_fail(
+		    err, AZ_EUPSTREAM, "sandbox.rpc", "%s: the answer is not JSON", c->method);
 out:
 	az_http_resp_release(&r);
 	az_buf_release(&url);

@@ -2,7 +2,7 @@
    "refused" mean the same in every call. */
 #include "e2b.h"
 
-static const struct az_json_limits error_limits = { AZ_KIB(64), 16, 1000 };
+static const struct az_json_limits error_limits = {AZ_KIB(64), 16, 1000};
 
 /* Text of a peer for our one-line error: printable, short. */
 static void
@@ -27,8 +27,8 @@ peer_text(struct az_str s, char *out, size_t n)
 
 /* {"code":…,"message":"…","error_code":"…"} or, failing that, plain text. */
 static void
-read_error(const struct az_http_resp *r, char *message, size_t n, char *code,
-    size_t code_n, int64_t *number)
+read_error(const struct az_http_resp *r, char *message, size_t n, char *code, size_t code_n,
+    int64_t *number)
 {
 	struct az_json *j = NULL;
 	struct az_str body = az_buf_str(&r->body), c;
@@ -37,16 +37,15 @@ read_error(const struct az_http_resp *r, char *message, size_t n, char *code,
 	*code = *message = '\0';
 	if (number)
 		*number = 0;
-	if (az_json_parse(body, &error_limits, &j, NULL) == AZ_OK &&
-	    az_json_type(j) == AZ_JOBJ) {
+	if (az_json_parse(body, &error_limits, &j, NULL) == AZ_OK && az_json_type(j) == AZ_JOBJ) {
 		peer_text(az_json_gets(j, "message"), message, n);
 		c = az_json_gets(j, "error_code");
 		if (!c.n)
-			c = az_json_gets(j, "code");	/* a Connect error's name */
+			c = az_json_gets(j, "code"); /* a Connect error's name */
 		peer_text(c, code, code_n);
 		if (number && az_json_i64(az_json_get(j, "code"), 100, 599, &v))
 			*number = v;
-	} else if (body.n && body.p[0] != '<') {	/* a proxy's HTML says nothing */
+	} else if (body.n && body.p[0] != '<') { /* a proxy's HTML says nothing */
 		peer_text(az_str_trim(body), message, n);
 	}
 	az_json_free(j);
@@ -54,8 +53,8 @@ read_error(const struct az_http_resp *r, char *message, size_t n, char *code,
 
 /* As az_fail() with a reason, the peer's status and its Retry-After kept. */
 static enum az_code
-failed(const struct az_http_resp *r, enum az_code code, const char *reason,
-    const char *op, const char *message, struct az_err *err)
+failed(const struct az_http_resp *r, enum az_code code, const char *reason, const char *op,
+    const char *message, struct az_err *err)
 {
 	az_fail(err, code, op, "HTTP %d%s%s", r->status, *message ? ": " : "", message);
 	az_err_reason(err, reason);
@@ -92,15 +91,14 @@ e2b_rest_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 		return failed(r, AZ_EUNAVAIL,
 		    az_http_header(r, "retry-after").n ? E2B_AWAY : E2B_CAP, op, msg, err);
 	case 408:
-	case 409:	/* in transition, or the first try of the same key still runs */
+	case 409: /* in transition, or the first try of the same key still runs */
 	case 425:
 		return failed(r, AZ_EUNAVAIL, E2B_AWAY, op, msg, err);
 	default:
 		break;
 	}
 	if (r->status >= 500 &&
-	    !(r->status == 500 &&
-		az_str_eqc(az_http_header(r, "should-retry"), "false")) &&
+	    !(r->status == 500 && az_str_eqc(az_http_header(r, "should-retry"), "false")) &&
 	    r->status != 501)
 		return failed(r, AZ_EUNAVAIL, E2B_AWAY, op, msg, err);
 	if (r->status >= 400 && r->status < 500)
@@ -109,26 +107,25 @@ e2b_rest_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 }
 
 enum az_code
-e2b_rpc_fail(struct az_str code, struct az_str message, const char *op,
-    struct az_err *err)
+e2b_rpc_fail(struct az_str code, struct az_str message, const char *op, struct az_err *err)
 {
 	static const struct {
 		const char *name, *reason;
 		enum az_code code;
 	} table[] = {
-		{ "not_found", "not_found", AZ_ENOTFOUND },
-		{ "invalid_argument", "", AZ_EINVAL },
-		{ "failed_precondition", "", AZ_EINVAL },
-		{ "out_of_range", "", AZ_EINVAL },
-		{ "unauthenticated", "", AZ_EAUTH },
-		{ "permission_denied", "", AZ_EAUTH },
-		{ "already_exists", "exists", AZ_ECONFLICT },
-		{ "aborted", E2B_AWAY, AZ_EUNAVAIL },
-		{ "canceled", E2B_AWAY, AZ_EUNAVAIL },
-		{ "resource_exhausted", E2B_AWAY, AZ_EUNAVAIL },
-		{ "unavailable", E2B_AWAY, AZ_EUNAVAIL },
-		{ "deadline_exceeded", "deadline", AZ_ETIMEOUT },
-		{ "unimplemented", "", AZ_EUNSUPPORTED },
+	    {"not_found", "not_found", AZ_ENOTFOUND},
+	    {"invalid_argument", "", AZ_EINVAL},
+	    {"failed_precondition", "", AZ_EINVAL},
+	    {"out_of_range", "", AZ_EINVAL},
+	    {"unauthenticated", "", AZ_EAUTH},
+	    {"permission_denied", "", AZ_EAUTH},
+	    {"already_exists", "exists", AZ_ECONFLICT},
+	    {"aborted", E2B_AWAY, AZ_EUNAVAIL},
+	    {"canceled", E2B_AWAY, AZ_EUNAVAIL},
+	    {"resource_exhausted", E2B_AWAY, AZ_EUNAVAIL},
+	    {"unavailable", E2B_AWAY, AZ_EUNAVAIL},
+	    {"deadline_exceeded", "deadline", AZ_ETIMEOUT},
+	    {"unimplemented", "", AZ_EUNSUPPORTED},
 	};
 	char msg[160], name[40];
 	size_t i;
@@ -153,10 +150,9 @@ e2b_envd_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 	read_error(r, msg, sizeof msg, code, sizeof code, &number);
 	/* 502 means "gone" only when it says so; nginx's own or a closed port is not */
 	if (r->status == 502)
-		return has(msg, "was not found")
-		    ? failed(r, AZ_ENOTFOUND, E2B_GONE, op, msg, err)
-		    : failed(r, AZ_EUNAVAIL, E2B_AWAY, op, msg, err);
-	if (*code && number == 0) {	/* a Connect error names itself */
+		return has(msg, "was not found") ? failed(r, AZ_ENOTFOUND, E2B_GONE, op, msg, err)
+						 : failed(r, AZ_EUNAVAIL, E2B_AWAY, op, msg, err);
+	if (*code && number == 0) { /* a Connect error names itself */
 		enum az_code rc = e2b_rpc_fail(az_str_c(code), az_str_c(msg), op, err);
 
 		if (rc != AZ_EUPSTREAM) {
@@ -201,7 +197,7 @@ e2b_transport(enum az_code code)
 enum az_code
 e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	struct e2b_head h;
 	struct az_buf url;
 	enum az_code rc;
@@ -213,17 +209,16 @@ e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err)
 	    (rc = e2b_head_init(&h, ref, NULL, err)) != AZ_OK)
 		goto out;
 	rc = az_http_call(e->http,
-	    &(struct az_http_req){ .method = "GET",
+	    &(struct az_http_req){.method = "GET",
 		.url = url.p,
 		.headers = h.line,
 		.connect_ms = E2B_PROBE_MS,
 		.idle_ms = E2B_PROBE_MS,
 		.total_ms = E2B_PROBE_MS,
-		.max_bytes = AZ_KIB(64) },
+		.max_bytes = AZ_KIB(64)},
 	    &r, err);
 	if (rc != AZ_OK) {
-		rc = az_fail(err, AZ_EUNAVAIL, "sandbox.probe",
-		    "the sandbox does not answer");
+		rc = az_fail(err, AZ_EUNAVAIL, "sandbox.probe", "the sandbox does not answer");
 		az_err_reason(err, E2B_AWAY);
 	} else if (r.status / 100 != 2) {
 		rc = e2b_envd_fail(&r, "sandbox.probe", err);
@@ -240,8 +235,8 @@ out:
 }
 
 enum az_code
-e2b_explain(struct e2b *e, const struct az_box_ref *ref, const char *op,
-    bool *lives, struct az_err *err)
+e2b_explain(
+    struct e2b *e, const struct az_box_ref *ref, const char *op, bool *lives, struct az_err *err)
 {
 	struct az_err was = AZ_ERR_INIT, now = AZ_ERR_INIT;
 	enum az_code rc;

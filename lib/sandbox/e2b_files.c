@@ -8,8 +8,8 @@
 
 /* /files?path=… of the sandbox; old daemons need the user said. */
 static enum az_code
-files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path,
-    struct az_buf *url, const char *op, struct az_err *err)
+files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path, struct az_buf *url,
+    const char *op, struct az_err *err)
 {
 	e2b_envd_url(e, ref, url);
 	az_buf_addc(url, "/files?path=");
@@ -20,11 +20,10 @@ files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path,
 }
 
 struct upload {
-	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got,
-	    struct az_err *err);
+	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err);
 	void *arg;
 	int64_t sent;
-	enum az_code mine;	/* the source failed, not the sandbox */
+	enum az_code mine; /* the source failed, not the sandbox */
 };
 
 static enum az_code
@@ -41,15 +40,14 @@ pass_up(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
 }
 
 enum az_code
-e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
-    int64_t bytes,
-    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err),
-    void *arg, struct az_err *err)
+e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path, int64_t bytes,
+    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
+    struct az_err *err)
 {
-	static const struct az_json_limits limits = { AZ_MIB(1), 8, 1000 };
+	static const struct az_json_limits limits = {AZ_MIB(1), 8, 1000};
 	struct e2b *e = e2b_of(s);
-	struct upload u = { .read = read, .arg = arg };
-	struct az_http_resp r = { 0 };
+	struct upload u = {.read = read, .arg = arg};
+	struct az_http_resp r = {0};
 	struct az_json *j = NULL;
 	struct e2b_head h;
 	struct az_buf url;
@@ -61,12 +59,12 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 		goto out;
 	e2b_head_add(&h, "Content-Type: application/octet-stream");
 	rc = az_http_call(e->http,
-	    &(struct az_http_req){ .method = "POST",
+	    &(struct az_http_req){.method = "POST",
 		.url = url.p,
 		.headers = h.line,
 		.read = pass_up,
 		.body_bytes = bytes,
-		.arg = &u },
+		.arg = &u},
 	    &r, err);
 	if (rc != AZ_OK) {
 		if (u.mine == AZ_OK && e2b_transport(rc))
@@ -85,8 +83,8 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 	/* success without a written file has been seen: it must be named */
 	if (az_json_parse(az_buf_str(&r.body), &limits, &j, NULL) != AZ_OK ||
 	    !az_json_gets(az_json_at(j, 0), "path").n) {
-		rc = az_fail(err, AZ_EUPSTREAM, "sandbox.upload",
-		    "the answer names no written file");
+		rc = az_fail(
+		    err, AZ_EUPSTREAM, "sandbox.upload", "the answer names no written file");
 	}
 out:
 	az_json_free(j);
@@ -112,12 +110,12 @@ pass_down(void *arg, struct az_str chunk, struct az_err *err)
 
 enum az_code
 e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
-    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err),
-    void *arg, struct az_err *err)
+    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err), void *arg,
+    struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct download d = { .data = data, .arg = arg };
-	struct az_http_resp r = { 0 };
+	struct download d = {.data = data, .arg = arg};
+	struct az_http_resp r = {0};
 	struct e2b_head h;
 	struct az_buf url;
 	enum az_code rc;
@@ -128,11 +126,8 @@ e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *pat
 		goto out;
 	e2b_head_add(&h, "Accept-Encoding: identity");
 	rc = az_http_call(e->http,
-	    &(struct az_http_req){ .method = "GET",
-		.url = url.p,
-		.headers = h.line,
-		.data = pass_down,
-		.arg = &d },
+	    &(struct az_http_req){
+		.method = "GET", .url = url.p, .headers = h.line, .data = pass_down, .arg = &d},
 	    &r, err);
 	if (rc != AZ_OK) {
 		if (d.mine == AZ_OK && e2b_transport(rc))
@@ -163,7 +158,7 @@ read_entry(const struct az_json *e, struct az_arena *a, struct az_sb_entry *out)
 	int64_t size = 0, mode = 0;
 	const struct az_json *link;
 
-	*out = (struct az_sb_entry){ .path = az_arena_str(a, az_json_gets(e, "path")) };
+	*out = (struct az_sb_entry){.path = az_arena_str(a, az_json_gets(e, "path"))};
 	if (!out->path.p)
 		return false;
 	out->file = type_is(e, "FILE_TYPE_FILE", 1);
@@ -173,7 +168,7 @@ read_entry(const struct az_json *e, struct az_arena *a, struct az_sb_entry *out)
 	if (!link)
 		link = az_json_get(e, "symlink_target");
 	out->link = type_is(e, "FILE_TYPE_SYMLINK", 3) || az_json_str(link).n > 0 ||
-	    az_json_getb(e, "isSymlink", false);
+		    az_json_getb(e, "isSymlink", false);
 	if (e2b_json_i64(az_json_get(e, "size"), &size) && size >= 0)
 		out->size = size;
 	if (e2b_json_i64(az_json_get(e, "mode"), &mode) && mode >= 0)
@@ -184,8 +179,8 @@ read_entry(const struct az_json *e, struct az_arena *a, struct az_sb_entry *out)
 }
 
 static enum az_code
-path_call(struct az_sandbox *s, const struct az_box_ref *ref, const char *method,
-    const char *path, int depth, struct az_json **reply, struct az_err *err)
+path_call(struct az_sandbox *s, const struct az_box_ref *ref, const char *method, const char *path,
+    int depth, struct az_json **reply, struct az_err *err)
 {
 	struct az_buf b;
 	struct az_jw w;
@@ -200,18 +195,16 @@ path_call(struct az_sandbox *s, const struct az_box_ref *ref, const char *method
 	az_jw_end(&w, '}');
 	if ((rc = az_buf_check(&b, "sandbox.rpc", err)) == AZ_OK)
 		rc = e2b_unary(e2b_of(s), ref,
-		    &(struct e2b_call){ .method = method,
-			.body = az_buf_str(&b),
-			.max_bytes = E2B_REPLY_BYTES },
+		    &(struct e2b_call){
+			.method = method, .body = az_buf_str(&b), .max_bytes = E2B_REPLY_BYTES},
 		    reply, err);
 	az_buf_release(&b);
 	return rc;
 }
 
 enum az_code
-e2b_list(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
-    int depth, struct az_arena *a, struct az_sb_entry **out, size_t *n,
-    struct az_err *err)
+e2b_list(struct az_sandbox *s, const struct az_box_ref *ref, const char *path, int depth,
+    struct az_arena *a, struct az_sb_entry **out, size_t *n, struct az_err *err)
 {
 	struct az_json *j = NULL;
 	const struct az_json *list;
@@ -219,15 +212,14 @@ e2b_list(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 	size_t i, count;
 	enum az_code rc;
 
-	rc = path_call(s, ref, "filesystem.Filesystem/ListDir", path, depth > 0 ? depth : 1,
-	    &j, err);
+	rc = path_call(
+	    s, ref, "filesystem.Filesystem/ListDir", path, depth > 0 ? depth : 1, &j, err);
 	if (rc != AZ_OK)
 		goto out;
 	list = az_json_get(j, "entries");
 	count = az_json_len(list);
 	if (count > ENTRIES_MAX) {
-		rc = az_fail(err, AZ_ETOOBIG, "sandbox.list", "%zu entries in one listing",
-		    count);
+		rc = az_fail(err, AZ_ETOOBIG, "sandbox.list", "%zu entries in one listing", count);
 		goto out;
 	}
 	if (!(v = az_arena_alloc(a, (count ? count : 1) * sizeof *v))) {
@@ -247,18 +239,15 @@ out:
 }
 
 enum az_code
-e2b_mkdir(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
-    struct az_err *err)
+e2b_mkdir(struct az_sandbox *s, const struct az_box_ref *ref, const char *path, struct az_err *err)
 {
-	enum az_code rc = path_call(s, ref, "filesystem.Filesystem/MakeDir", path, 0, NULL,
-	    err);
+	enum az_code rc = path_call(s, ref, "filesystem.Filesystem/MakeDir", path, 0, NULL, err);
 
-	return rc == AZ_ECONFLICT ? AZ_OK : rc;	/* there already */
+	return rc == AZ_ECONFLICT ? AZ_OK : rc; /* there already */
 }
 
 enum az_code
-e2b_remove(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
-    struct az_err *err)
+e2b_remove(struct az_sandbox *s, const struct az_box_ref *ref, const char *path, struct az_err *err)
 {
 	struct az_err own = AZ_ERR_INIT;
 	enum az_code rc;

@@ -11,7 +11,7 @@
 #include <azlon/crypto.h>
 #include "e2b_process.h"
 
-static const struct az_json_limits event_limits = { E2B_FRAME_BYTES, 16, 10000 };
+static const struct az_json_limits event_limits = {E2B_FRAME_BYTES, 16, 10000};
 
 static const struct az_json *
 get2(const struct az_json *j, const char *camel, const char *snake)
@@ -45,11 +45,10 @@ on_end(struct run *run, const struct az_json *end)
 	struct az_sb_result *r = run->result;
 	struct az_str status = az_json_gets(end, "status");
 	struct az_str error = az_json_gets(end, "error");
-	int64_t code = 0;	/* zero values are left out */
+	int64_t code = 0; /* zero values are left out */
 
 	run->have_end = true;
-	if (!e2b_json_i64(get2(end, "exitCode", "exit_code"), &code) ||
-	    code < -1 || code > 0xffff)
+	if (!e2b_json_i64(get2(end, "exitCode", "exit_code"), &code) || code < -1 || code > 0xffff)
 		code = get2(end, "exitCode", "exit_code") ? -1 : 0;
 	copy_line(r->status, sizeof r->status, status);
 	/* the plain repetition "exit status 3" explains nothing */
@@ -59,7 +58,7 @@ on_end(struct run *run, const struct az_json *end)
 	if (az_str_starts(error, AZ_S("timed out")))
 		r->end = AZ_END_TIMEOUT;
 	else if (az_json_getb(end, "exited", false) ||
-	    (code >= 0 && !az_str_starts(status, AZ_S("signal"))))
+		 (code >= 0 && !az_str_starts(status, AZ_S("signal"))))
 		r->end = AZ_END_EXITED;
 	else
 		r->end = AZ_END_SIGNALLED;
@@ -74,7 +73,7 @@ on_data(struct run *run, const struct az_json *data, struct az_err *err)
 	static const struct {
 		const char *name;
 		int stream;
-	} names[] = { { "stdout", 1 }, { "stderr", 2 }, { "pty", 1 } };
+	} names[] = {{"stdout", 1}, {"stderr", 2}, {"pty", 1}};
 	enum az_code rc;
 	size_t i;
 
@@ -85,14 +84,13 @@ on_data(struct run *run, const struct az_json *data, struct az_err *err)
 			continue;
 		az_buf_reset(&run->raw);
 		if (!az_base64_decode(&run->raw, b64))
-			return az_fail(err, AZ_EUPSTREAM, "sandbox.run",
-			    "output that is not base64");
+			return az_fail(
+			    err, AZ_EUPSTREAM, "sandbox.run", "output that is not base64");
 		if ((rc = az_buf_check(&run->raw, "sandbox.run", err)) != AZ_OK)
 			return rc;
 		if (!run->cmd->output || !run->raw.n)
 			continue;
-		rc = run->cmd->output(run->cmd->arg, names[i].stream,
-		    az_buf_str(&run->raw), err);
+		rc = run->cmd->output(run->cmd->arg, names[i].stream, az_buf_str(&run->raw), err);
 		if (rc != AZ_OK) {
 			run->refused = true;
 			return rc;
@@ -110,8 +108,7 @@ on_frame(void *arg, bool end, struct az_str payload, struct az_err *err)
 	enum az_code rc;
 
 	if (az_json_parse(payload, &event_limits, &j, NULL) != AZ_OK) {
-		rc = az_fail(err, AZ_EUPSTREAM, "sandbox.run",
-		    "a frame that is not JSON");
+		rc = az_fail(err, AZ_EUPSTREAM, "sandbox.run", "a frame that is not JSON");
 		goto out;
 	}
 	rc = AZ_OK;
@@ -126,18 +123,20 @@ on_frame(void *arg, bool end, struct az_str payload, struct az_err *err)
 	ev = az_json_get(j, "event");
 	if ((v = az_json_get(ev, "start"))) {
 		if (!e2b_json_i64(az_json_get(v, "pid"), &run->pid) || run->pid <= 0) {
-			rc = az_fail(err, AZ_EUPSTREAM, "sandbox.run",
-			    "a start without a process id");
+			rc = az_fail(
+			    err, AZ_EUPSTREAM, "sandbox.run", "a start without a process id");
 			goto out;
 		}
 		run->started = true;
 		rc = e2b_stdin_start(run, err);
 	} else if ((v = az_json_get(ev, "data"))) {
-		rc = run->started ? on_data(run, v, err)
-		    : az_fail(err, AZ_EUPSTREAM, "sandbox.run", "output before the start");
+		rc = run->started
+			 ? on_data(run, v, err)
+			 : az_fail(err, AZ_EUPSTREAM, "sandbox.run", "output before the start");
 	} else if ((v = az_json_get(ev, "end"))) {
-		rc = run->started ? on_end(run, v)
-		    : az_fail(err, AZ_EUPSTREAM, "sandbox.run", "an end before the start");
+		rc = run->started
+			 ? on_end(run, v)
+			 : az_fail(err, AZ_EUPSTREAM, "sandbox.run", "an end before the start");
 	}
 out:
 	az_json_free(j);
@@ -156,8 +155,7 @@ on_bytes(void *arg, struct az_str chunk, struct az_err *err)
 
 		az_str_cut(&name, ';', &part);
 		run->typed = true;
-		run->is_stream = az_str_ieq(az_str_trim(part),
-		    AZ_S("application/connect+json"));
+		run->is_stream = az_str_ieq(az_str_trim(part), AZ_S("application/connect+json"));
 	}
 	if (run->is_stream) {
 		enum az_code rc = e2b_frames_push(&run->frames, chunk, err);
@@ -216,8 +214,7 @@ start_body(struct az_buf *b, const struct run *run)
 	for (i = 0; c->env && c->env[i]; i++) {
 		const char *eq = strchr(c->env[i], '=');
 
-		if (!eq || eq == c->env[i] ||
-		    set_again(c->env, i, (size_t)(eq - c->env[i])))
+		if (!eq || eq == c->env[i] || set_again(c->env, i, (size_t)(eq - c->env[i])))
 			continue;
 		az_jw_keys(&w, az_str_n(c->env[i], (size_t)(eq - c->env[i])));
 		az_jw_cstr(&w, eq + 1);
@@ -256,7 +253,7 @@ stream(struct run *run, const char *method, struct az_err *err)
 	az_buf_init(&json, AZ_MIB(2));
 	az_buf_init(&body, AZ_MIB(2) + 5);
 	az_http_resp_release(&run->resp);
-	run->resp = (struct az_http_resp){ 0 };
+	run->resp = (struct az_http_resp){0};
 	e2b_frames_release(&run->frames);
 	e2b_frames_init(&run->frames, E2B_FRAME_BYTES, on_frame, run);
 	az_buf_reset(&run->other);
@@ -276,8 +273,7 @@ stream(struct run *run, const char *method, struct az_err *err)
 	    (rc = e2b_head_init(&h, run->ref, run->cmd->user, err)) != AZ_OK)
 		goto out;
 	snprintf(ping, sizeof ping, "Keepalive-Ping-Interval: %d", E2B_KEEPALIVE_S);
-	snprintf(limit, sizeof limit, "Connect-Timeout-Ms: %lld",
-	    (long long)(left > 1 ? left : 1));
+	snprintf(limit, sizeof limit, "Connect-Timeout-Ms: %lld", (long long)(left > 1 ? left : 1));
 	e2b_head_add(&h, "Content-Type: application/connect+json");
 	e2b_head_add(&h, "Accept-Encoding: identity");
 	e2b_head_add(&h, "Connect-Protocol-Version: 1");
@@ -285,14 +281,14 @@ stream(struct run *run, const char *method, struct az_err *err)
 	e2b_head_add(&h, ping);
 	e2b_head_add(&h, limit);
 	rc = az_http_call(run->e->http,
-	    &(struct az_http_req){ .method = "POST",
+	    &(struct az_http_req){.method = "POST",
 		.url = url.p,
 		.headers = h.line,
 		.body = az_buf_str(&body),
 		.data = on_bytes,
 		.cancelled = on_wait,
 		.arg = run,
-		.idle_ms = run->e->idle_ms },
+		.idle_ms = run->e->idle_ms},
 	    &run->resp, err);
 out:
 	az_buf_release(&url);
@@ -305,7 +301,7 @@ out:
 static enum az_code
 not_a_stream(const struct run *run, struct az_err *err)
 {
-	struct az_http_resp r = { .status = 502, .body = run->other };
+	struct az_http_resp r = {.status = 502, .body = run->other};
 	struct az_json *j = NULL;
 	int64_t code = 0;
 	enum az_code rc;
@@ -320,7 +316,7 @@ not_a_stream(const struct run *run, struct az_err *err)
 	return rc;
 }
 
-enum verdict { DONE, CUT };	/* CUT: it may still be running */
+enum verdict { DONE, CUT }; /* CUT: it may still be running */
 
 /* What the stream that just ended (with rc) means. */
 static enum verdict
@@ -366,8 +362,8 @@ judge(struct run *run, enum az_code rc, enum az_code *out, struct az_err *err)
 		return DONE;
 	}
 	if (rc == AZ_OK && run->frames.ended) {
-		*out = az_fail(err, AZ_EUPSTREAM, "sandbox.run",
-		    "the command ended without a result");
+		*out =
+		    az_fail(err, AZ_EUPSTREAM, "sandbox.run", "the command ended without a result");
 		return DONE;
 	}
 	if (rc == AZ_OK)
@@ -402,7 +398,7 @@ enum az_code
 e2b_run(struct az_sandbox *s, const struct az_box_ref *ref, const struct az_sb_cmd *c,
     struct az_sb_result *r, struct az_err *err)
 {
-	struct run run = { .e = e2b_of(s), .ref = ref, .cmd = c, .result = r };
+	struct run run = {.e = e2b_of(s), .ref = ref, .cmd = c, .result = r};
 	int64_t t0 = az_boot_ms();
 	struct az_err own = AZ_ERR_INIT;
 	struct az_buf tag;
@@ -415,7 +411,7 @@ e2b_run(struct az_sandbox *s, const struct az_box_ref *ref, const struct az_sb_c
 	az_buf_init(&tag, sizeof run.tag);
 	if (c->tag) {
 		az_buf_addc(&tag, c->tag);
-	} else {	/* without a tag a lost stream could not be found again */
+	} else { /* without a tag a lost stream could not be found again */
 		az_buf_addc(&tag, "azlon-");
 		az_random_id(&tag, 20);
 	}

@@ -11,24 +11,24 @@ struct run {
 	const struct az_sb_cmd *cmd;
 	struct az_sb_result *result;
 	char tag[200];
-	int64_t pid;		/* 0 until the start event */
-	int64_t deadline;	/* boot clock, ms */
+	int64_t pid;      /* 0 until the start event */
+	int64_t deadline; /* boot clock, ms */
 
 	struct az_http_resp resp;
 	struct e2b_frames frames;
-	struct az_buf raw;	/* one piece of decoded output */
-	struct az_buf other;	/* a reply that is no stream */
-	bool typed, is_stream;	/* content type looked at; it is a stream */
-	bool started, have_end;	/* events seen */
-	bool end_error;		/* the end frame carried one: */
+	struct az_buf raw;      /* one piece of decoded output */
+	struct az_buf other;    /* a reply that is no stream */
+	bool typed, is_stream;  /* content type looked at; it is a stream */
+	bool started, have_end; /* events seen */
+	bool end_error;         /* the end frame carried one: */
 	enum az_code end_code;
 	struct az_err end_err;
 	bool cancelled, timed_out; /* by us */
-	bool refused;		/* the output callback said no */
-	bool broken;		/* the stream broke the protocol */
-	bool again;		/* this is the second stream, after a cut */
+	bool refused;              /* the output callback said no */
+	bool broken;               /* the stream broke the protocol */
+	bool again;                /* this is the second stream, after a cut */
 
-	struct {		/* feeds standard input beside the stream */
+	struct { /* feeds standard input beside the stream */
 		pthread_t thread;
 		bool on;
 		atomic_bool stop;
@@ -42,7 +42,7 @@ void e2b_selector(struct az_jw *w, int64_t pid, const char *tag);
 void e2b_put_down(struct run *run);
 /* Once per command, when it has started; nothing to do without input. */
 enum az_code e2b_stdin_start(struct run *run, struct az_err *err);
-void e2b_stdin_stop(struct run *run);	/* waits for the thread */
+void e2b_stdin_stop(struct run *run); /* waits for the thread */
 /* Integers of proto3 JSON: a number or a string. */
 bool e2b_json_i64(const struct az_json *j, int64_t *out);
 

@@ -8,19 +8,19 @@
 #include <azlon/crypto.h>
 #include "e2b.h"
 
-static const struct az_json_limits reply_limits = { AZ_MIB(4), 32, 200000 };
+static const struct az_json_limits reply_limits = {AZ_MIB(4), 32, 200000};
 
 struct rest {
 	const char *method;
-	const char *path;	/* with query */
-	struct az_str body;	/* JSON, or empty */
+	const char *path;   /* with query */
+	struct az_str body; /* JSON, or empty */
 	const char *idempotency_key;
 	size_t max_bytes;
 };
 
 static enum az_code
-rest_call(struct e2b *e, const struct rest *q, struct az_http_resp *r,
-    const char *op, struct az_err *err)
+rest_call(
+    struct e2b *e, const struct rest *q, struct az_http_resp *r, const char *op, struct az_err *err)
 {
 	const char *head[6];
 	char key[560], idem[300];
@@ -43,12 +43,12 @@ rest_call(struct e2b *e, const struct rest *q, struct az_http_resp *r,
 	head[n] = NULL;
 	if ((rc = az_buf_check(&url, op, err)) == AZ_OK)
 		rc = az_http_call(e->http,
-		    &(struct az_http_req){ .method = q->method,
+		    &(struct az_http_req){.method = q->method,
 			.url = url.p,
 			.headers = head,
 			.body = q->body,
 			.total_ms = E2B_CALL_MS,
-			.max_bytes = q->max_bytes },
+			.max_bytes = q->max_bytes},
 		    r, err);
 	if (rc == AZ_EUNAVAIL || rc == AZ_ETIMEOUT || rc == AZ_EUPSTREAM)
 		az_err_reason(err, E2B_AWAY);
@@ -76,7 +76,9 @@ host_ok(struct az_str s)
 
 	for (i = 0; i < s.n; i++)
 		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "0123456789.-:", s.p[i]) || s.p[i] == '\0')
+			    "0123456789.-:",
+			s.p[i]) ||
+		    s.p[i] == '\0')
 			return false;
 	return s.n <= 253;
 }
@@ -97,15 +99,14 @@ id_ok(struct az_str id)
 
 	for (i = 0; i < id.n; i++)
 		if (!((id.p[i] >= 'a' && id.p[i] <= 'z') || id.p[i] == '_' ||
-			(id.p[i] >= '0' && id.p[i] <= '9') ||
-			(id.p[i] >= 'A' && id.p[i] <= 'Z')))
+			(id.p[i] >= '0' && id.p[i] <= '9') || (id.p[i] >= 'A' && id.p[i] <= 'Z')))
 			return false;
 	return id.n > 0 && id.n <= 64;
 }
 
 static enum az_code
-read_ref(const struct az_http_resp *r, struct az_arena *a, struct az_box_ref *out,
-    const char *op, struct az_err *err)
+read_ref(const struct az_http_resp *r, struct az_arena *a, struct az_box_ref *out, const char *op,
+    struct az_err *err)
 {
 	struct az_json *j = NULL;
 	struct az_str id, token, domain, version;
@@ -120,13 +121,12 @@ read_ref(const struct az_http_resp *r, struct az_arena *a, struct az_box_ref *ou
 	token = az_json_gets(j, "envdAccessToken");
 	domain = az_json_gets(j, "domain");
 	version = az_json_gets(j, "envdVersion");
-	if (!id_ok(id) || !word_ok(token, 500) || !host_ok(domain) ||
-	    !word_ok(version, 40)) {
+	if (!id_ok(id) || !word_ok(token, 500) || !host_ok(domain) || !word_ok(version, 40)) {
 		rc = az_fail(err, AZ_EUPSTREAM, op, "the answer names no usable sandbox");
 		goto out;
 	}
-	*out = (struct az_box_ref){ az_arena_str(a, id), az_arena_str(a, token),
-		az_arena_str(a, domain), az_arena_str(a, version) };
+	*out = (struct az_box_ref){az_arena_str(a, id), az_arena_str(a, token),
+	    az_arena_str(a, domain), az_arena_str(a, version)};
 	if (!out->id.p || !out->token.p || !out->domain.p || !out->envd_version.p)
 		rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 out:
@@ -150,8 +150,7 @@ put_rules(struct az_jw *w, const char *const *allow)
 }
 
 static void
-create_body(struct az_buf *b, const struct e2b *e, const struct az_sb_create *c,
-    int version)
+create_body(struct az_buf *b, const struct e2b *e, const struct az_sb_create *c, int version)
 {
 	const char *const *m = c->metadata;
 	struct az_jw w;
@@ -173,7 +172,7 @@ create_body(struct az_buf *b, const struct e2b *e, const struct az_sb_create *c,
 	} else {
 		az_jw_kb(&w, "allow_internet_access", c->internet);
 	}
-	if (version == 1)	/* without it old services give no token */
+	if (version == 1) /* without it old services give no token */
 		az_jw_kb(&w, "secure", true);
 	az_jw_end(&w, '}');
 }
@@ -190,12 +189,12 @@ static bool
 no_route(const struct az_http_resp *r)
 {
 	return (r->status == 404 || r->status == 405) && !mentions(r, AZ_S("emplate")) &&
-	    !mentions(r, AZ_S("dempotency"));
+	       !mentions(r, AZ_S("dempotency"));
 }
 
 static enum az_code
-create_once(struct e2b *e, const struct az_sb_create *c, int version,
-    struct az_http_resp *r, struct az_err *err)
+create_once(struct e2b *e, const struct az_sb_create *c, int version, struct az_http_resp *r,
+    struct az_err *err)
 {
 	struct az_buf body;
 	enum az_code rc;
@@ -204,21 +203,21 @@ create_once(struct e2b *e, const struct az_sb_create *c, int version,
 	create_body(&body, e, c, version);
 	if ((rc = az_buf_check(&body, "sandbox.create", err)) == AZ_OK)
 		rc = rest_call(e,
-		    &(struct rest){ .method = "POST",
+		    &(struct rest){.method = "POST",
 			.path = version == 1 ? "/sandboxes" : "/v2/sandboxes",
 			.body = az_buf_str(&body),
-			.idempotency_key = c->idempotency_key },
+			.idempotency_key = c->idempotency_key},
 		    r, "sandbox.create", err);
 	/* The reply was lost: the same key yields the same sandbox, where the service
 	   knows of keys. Where not, a second one would be an orphan. */
 	if (version == 2 && c->idempotency_key && e2b_transport(rc)) {
 		az_http_resp_release(r);
-		*r = (struct az_http_resp){ 0 };
+		*r = (struct az_http_resp){0};
 		rc = rest_call(e,
-		    &(struct rest){ .method = "POST",
+		    &(struct rest){.method = "POST",
 			.path = "/v2/sandboxes",
 			.body = az_buf_str(&body),
-			.idempotency_key = c->idempotency_key },
+			.idempotency_key = c->idempotency_key},
 		    r, "sandbox.create", err);
 	}
 	az_buf_release(&body);
@@ -230,7 +229,7 @@ e2b_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *
     struct az_box_ref *out, struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	int known = atomic_load(&e->api), version = known ? known : 2;
 	enum az_code rc;
 
@@ -238,7 +237,7 @@ e2b_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *
 	if (rc == AZ_OK && !known && no_route(&r)) {
 		version = 1;
 		az_http_resp_release(&r);
-		r = (struct az_http_resp){ 0 };
+		r = (struct az_http_resp){0};
 		rc = create_once(e, c, version, &r, err);
 	}
 	if (rc != AZ_OK)
@@ -272,22 +271,21 @@ on_sandbox(struct e2b *e, const char *method, struct az_str id, const char *verb
 	char path[160];
 
 	snprintf(path, sizeof path, "/sandboxes/%.*s%s", AZ_FMT(id), verb);
-	return rest_call(e,
-	    &(struct rest){ .method = method, .path = path, .body = body }, r, op, err);
+	return rest_call(
+	    e, &(struct rest){.method = method, .path = path, .body = body}, r, op, err);
 }
 
 enum az_code
-e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s,
-    struct az_arena *a, struct az_box_ref *out, struct az_err *err)
+e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s, struct az_arena *a,
+    struct az_box_ref *out, struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	char body[40];
 	enum az_code rc;
 
 	snprintf(body, sizeof body, "{\"timeout\":%d}", timeout_s);
-	rc = on_sandbox(e, "POST", id, "/connect", az_str_c(body), &r,
-	    "sandbox.connect", err);
+	rc = on_sandbox(e, "POST", id, "/connect", az_str_c(body), &r, "sandbox.connect", err);
 	if (rc != AZ_OK)
 		goto out;
 	if (r.status == 200 || r.status == 201) {
@@ -300,17 +298,15 @@ e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s,
 	}
 	/* 404 may be the sandbox or the route: its own page tells */
 	az_http_resp_release(&r);
-	r = (struct az_http_resp){ 0 };
-	rc = on_sandbox(e, "GET", id, "", (struct az_str){ 0 }, &r,
-	    "sandbox.connect", err);
+	r = (struct az_http_resp){0};
+	rc = on_sandbox(e, "GET", id, "", (struct az_str){0}, &r, "sandbox.connect", err);
 	if (rc == AZ_OK && r.status != 200)
 		rc = e2b_rest_fail(&r, "sandbox.connect", err);
 	if (rc != AZ_OK || (rc = read_ref(&r, a, out, "sandbox.connect", err)) != AZ_OK)
 		goto out;
 	az_http_resp_release(&r);
-	r = (struct az_http_resp){ 0 };
-	rc = on_sandbox(e, "POST", id, "/timeout", az_str_c(body), &r,
-	    "sandbox.connect", err);
+	r = (struct az_http_resp){0};
+	rc = on_sandbox(e, "POST", id, "/timeout", az_str_c(body), &r, "sandbox.connect", err);
 	if (rc == AZ_OK && r.status / 100 != 2)
 		rc = e2b_rest_fail(&r, "sandbox.connect", err);
 out:
@@ -347,8 +343,8 @@ struct found {
 };
 
 static enum az_code
-add_page(struct found *f, struct az_str text, const char *key, const char *value,
-    struct az_err *err)
+add_page(
+    struct found *f, struct az_str text, const char *key, const char *value, struct az_err *err)
 {
 	struct az_json *j = NULL;
 	enum az_code rc;
@@ -372,8 +368,7 @@ add_page(struct found *f, struct az_str text, const char *key, const char *value
 			struct az_str *ids = az_arena_alloc(f->a, cap * sizeof *ids);
 
 			if (!ids) {
-				rc = az_fail(err, AZ_ENOMEM, "sandbox.find",
-				    "out of memory");
+				rc = az_fail(err, AZ_ENOMEM, "sandbox.find", "out of memory");
 				goto out;
 			}
 			if (f->n)
@@ -393,12 +388,12 @@ out:
 }
 
 enum az_code
-e2b_find(struct az_sandbox *s, const char *key, const char *value,
-    struct az_arena *a, struct az_str **ids, size_t *n, struct az_err *err)
+e2b_find(struct az_sandbox *s, const char *key, const char *value, struct az_arena *a,
+    struct az_str **ids, size_t *n, struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct az_http_resp r = { 0 };
-	struct found f = { .a = a };
+	struct az_http_resp r = {0};
+	struct found f = {.a = a};
 	struct az_buf path, cursor;
 	int version, page;
 	enum az_code rc = AZ_OK;
@@ -420,12 +415,10 @@ e2b_find(struct az_sandbox *s, const char *key, const char *value,
 		if ((rc = az_buf_check(&path, "sandbox.find", err)) != AZ_OK)
 			break;
 		az_http_resp_release(&r);
-		r = (struct az_http_resp){ 0 };
+		r = (struct az_http_resp){0};
 		rc = rest_call(e,
-		    &(struct rest){ .method = "GET",
-			.path = path.p,
-			.max_bytes = AZ_MIB(4) },
-		    &r, "sandbox.find", err);
+		    &(struct rest){.method = "GET", .path = path.p, .max_bytes = AZ_MIB(4)}, &r,
+		    "sandbox.find", err);
 		if (rc != AZ_OK)
 			break;
 		if (version == 2 && page == 0 && no_route(&r)) {
@@ -451,7 +444,7 @@ e2b_find(struct az_sandbox *s, const char *key, const char *value,
 		if ((rc = az_buf_check(&cursor, "sandbox.find", err)) != AZ_OK)
 			break;
 	}
-	if (rc == AZ_OK) {	/* half a list is no answer */
+	if (rc == AZ_OK) { /* half a list is no answer */
 		*ids = f.ids;
 		*n = f.n;
 	}
@@ -464,11 +457,10 @@ e2b_find(struct az_sandbox *s, const char *key, const char *value,
 enum az_code
 e2b_kill(struct az_sandbox *s, struct az_str id, struct az_err *err)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	enum az_code rc;
 
-	rc = on_sandbox(e2b_of(s), "DELETE", id, "", (struct az_str){ 0 }, &r,
-	    "sandbox.kill", err);
+	rc = on_sandbox(e2b_of(s), "DELETE", id, "", (struct az_str){0}, &r, "sandbox.kill", err);
 	if (rc == AZ_OK && r.status / 100 != 2 && r.status != 404)
 		rc = e2b_rest_fail(&r, "sandbox.kill", err);
 	az_http_resp_release(&r);
@@ -479,7 +471,7 @@ enum az_code
 e2b_network(struct az_sandbox *s, const struct az_box_ref *ref, bool internet,
     const char *const *allow, struct az_err *err)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	struct az_buf body;
 	struct az_jw w;
 	enum az_code rc;
@@ -494,8 +486,8 @@ e2b_network(struct az_sandbox *s, const struct az_box_ref *ref, bool internet,
 		az_jw_kb(&w, "allow_internet_access", internet);
 	az_jw_end(&w, '}');
 	if ((rc = az_buf_check(&body, "sandbox.network", err)) == AZ_OK)
-		rc = on_sandbox(e2b_of(s), "PUT", ref->id, "/network", az_buf_str(&body),
-		    &r, "sandbox.network", err);
+		rc = on_sandbox(e2b_of(s), "PUT", ref->id, "/network", az_buf_str(&body), &r,
+		    "sandbox.network", err);
 	if (rc == AZ_OK && r.status / 100 != 2)
 		rc = e2b_rest_fail(&r, "sandbox.network", err);
 	az_http_resp_release(&r);
@@ -506,11 +498,11 @@ e2b_network(struct az_sandbox *s, const struct az_box_ref *ref, bool internet,
 enum az_code
 e2b_ping(struct az_sandbox *s, struct az_err *err)
 {
-	struct az_http_resp r = { 0 };
+	struct az_http_resp r = {0};
 	enum az_code rc;
 
-	rc = rest_call(e2b_of(s), &(struct rest){ .method = "GET", .path = "/health" }, &r,
-	    "sandbox.ping", err);
+	rc = rest_call(
+	    e2b_of(s), &(struct rest){.method = "GET", .path = "/health"}, &r, "sandbox.ping", err);
 	if (rc == AZ_OK && r.status >= 500)
 		rc = e2b_rest_fail(&r, "sandbox.ping", err);
 	az_http_resp_release(&r);

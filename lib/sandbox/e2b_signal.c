@@ -1,7 +1,7 @@
 /* Ending processes: one command of ours, or all that the sandbox knows of. */
 #include "e2b_process.h"
 
-#define KILL_MS 4000	/* a cancel must be through within 5 s */
+#define KILL_MS 4000 /* a cancel must be through within 5 s */
 
 void
 e2b_selector(struct az_jw *w, int64_t pid, const char *tag)
@@ -16,8 +16,8 @@ e2b_selector(struct az_jw *w, int64_t pid, const char *tag)
 }
 
 static enum az_code
-sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t pid,
-    const char *tag, bool no_probe, struct az_err *err)
+sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t pid, const char *tag,
+    bool no_probe, struct az_err *err)
 {
 	struct az_buf b;
 	struct az_jw w;
@@ -30,11 +30,11 @@ sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t p
 	az_jw_kc(&w, "signal", "SIGNAL_SIGKILL");
 	az_jw_end(&w, '}');
 	rc = e2b_unary(e, ref,
-	    &(struct e2b_call){ .method = "process.Process/SendSignal",
+	    &(struct e2b_call){.method = "process.Process/SendSignal",
 		.body = az_buf_str(&b),
 		.user = user,
 		.total_ms = KILL_MS,
-		.no_probe = no_probe },
+		.no_probe = no_probe},
 	    NULL, err);
 	az_buf_release(&b);
 	return rc;
@@ -43,10 +43,9 @@ sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t p
 void
 e2b_put_down(struct run *run)
 {
-	enum az_code rc = sigkill(run->e, run->ref, run->cmd->user, run->pid, run->tag,
-	    true, NULL);
+	enum az_code rc = sigkill(run->e, run->ref, run->cmd->user, run->pid, run->tag, true, NULL);
 
-	(void)rc;	/* it may have ended meanwhile */
+	(void)rc; /* it may have ended meanwhile */
 }
 
 static enum az_code
@@ -62,9 +61,9 @@ kill_listed(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *e
 		size_t i, n, killed = 0;
 
 		rc = e2b_unary(e2b_of(s), ref,
-		    &(struct e2b_call){ .method = "process.Process/List",
+		    &(struct e2b_call){.method = "process.Process/List",
 			.body = AZ_S("{}"),
-			.max_bytes = E2B_REPLY_BYTES },
+			.max_bytes = E2B_REPLY_BYTES},
 		    &j, err);
 		if (rc != AZ_OK)
 			return rc;
@@ -79,7 +78,7 @@ kill_listed(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *e
 			killed++;
 			rc = sigkill(e2b_of(s), ref, NULL, pid, NULL, false, err);
 			if (rc == AZ_ENOTFOUND && strcmp(err->reason, E2B_GONE) != 0)
-				rc = AZ_OK;	/* it ended by itself */
+				rc = AZ_OK; /* it ended by itself */
 		}
 		az_json_free(j);
 		if (rc != AZ_OK || killed == 0)
@@ -93,8 +92,8 @@ kill_listed(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *e
 static enum az_code
 sweep(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
 {
-	const char *const argv[] = { "/bin/sh", "-c", "kill -9 -1", NULL };
-	const struct az_sb_cmd c = { .argv = argv, .timeout_s = 10 };
+	const char *const argv[] = {"/bin/sh", "-c", "kill -9 -1", NULL};
+	const struct az_sb_cmd c = {.argv = argv, .timeout_s = 10};
 	struct az_sb_result r;
 
 	return e2b_run(s, ref, &c, &r, err);

@@ -43,7 +43,7 @@ send_part(struct run *run, struct az_buf *b, struct az_buf *b64, struct az_str p
 		.cancelled = stopped,
 		.arg = run,
 		.total_ms = AZ_LIM_CMD_MAX_S * 1000, /* a slow reader is not a fault */
-		.no_probe = true },
+		.no_probe = true},
 	    NULL, NULL);
 }
 
@@ -65,9 +65,9 @@ feed(void *arg)
 		rest = az_str_sub(rest, part.n, rest.n);
 	}
 	if (!stopped(run)) {
-		enum az_code rc = send_part(run, &b, &b64, (struct az_str){ NULL, 0 });
+		enum az_code rc = send_part(run, &b, &b64, (struct az_str){NULL, 0});
 
-		(void)rc;	/* gone already, or too old a service to know of it */
+		(void)rc; /* gone already, or too old a service to know of it */
 	}
 	az_buf_release(&b);
 	az_buf_release(&b64);
@@ -84,8 +84,8 @@ e2b_stdin_start(struct run *run, struct az_err *err)
 	run->in.pid = run->pid;
 	atomic_init(&run->in.stop, false);
 	if ((e = pthread_create(&run->in.thread, NULL, feed, run)) != 0)
-		return az_fail(err, AZ_EIO, "sandbox.run",
-		    "cannot start a thread for standard input (%d)", e);
+		return az_fail(
+		    err, AZ_EIO, "sandbox.run", "cannot start a thread for standard input (%d)", e);
 	run->in.on = true;
 	return AZ_OK;
 }

@@ -25,8 +25,8 @@ id_ok(struct az_str id, const char *op, struct az_err *err)
 		char c = id.p[i];
 
 		/* it becomes a host label and a path segment */
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			(c >= 'A' && c <= 'Z') || c == '_' || (c == '-' && i > 0)))
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+			c == '_' || (c == '-' && i > 0)))
 			return az_fail(err, AZ_EINVAL, op, "not a sandbox id");
 	}
 	return AZ_OK;
@@ -41,43 +41,40 @@ ref_ok(const struct az_box_ref *b, const char *op, struct az_err *err)
 }
 
 enum az_code
-az_sandbox_create(struct az_sandbox *s, const struct az_sb_create *c,
-    struct az_arena *a, struct az_box_ref *out, struct az_err *err)
+az_sandbox_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *a,
+    struct az_box_ref *out, struct az_err *err)
 {
 	const char *k = c->idempotency_key;
 	size_t n = 0;
 
 	if (c->timeout_s <= 0)
-		return az_fail(err, AZ_EINVAL, "sandbox.create",
-		    "a life of %d s", c->timeout_s);
+		return az_fail(err, AZ_EINVAL, "sandbox.create", "a life of %d s", c->timeout_s);
 	for (; k && k[n]; n++)
-		if (n >= 255 || !((k[n] >= 'a' && k[n] <= 'z') ||
-				    (k[n] >= '0' && k[n] <= '9') || k[n] == '-'))
-			return az_fail(err, AZ_EINVAL, "sandbox.create",
-			    "not an idempotency key: %.40s", k);
+		if (n >= 255 ||
+		    !((k[n] >= 'a' && k[n] <= 'z') || (k[n] >= '0' && k[n] <= '9') || k[n] == '-'))
+			return az_fail(
+			    err, AZ_EINVAL, "sandbox.create", "not an idempotency key: %.40s", k);
 	if (k && n == 0)
-		return az_fail(err, AZ_EINVAL, "sandbox.create",
-		    "an empty idempotency key");
+		return az_fail(err, AZ_EINVAL, "sandbox.create", "an empty idempotency key");
 	return s->ops->create(s, c, a, out, err);
 }
 
 enum az_code
-az_sandbox_connect(struct az_sandbox *s, struct az_str id, int timeout_s,
-    struct az_arena *a, struct az_box_ref *out, struct az_err *err)
+az_sandbox_connect(struct az_sandbox *s, struct az_str id, int timeout_s, struct az_arena *a,
+    struct az_box_ref *out, struct az_err *err)
 {
 	enum az_code rc = id_ok(id, "sandbox.connect", err);
 
 	if (rc != AZ_OK)
 		return rc;
 	if (timeout_s <= 0)
-		return az_fail(err, AZ_EINVAL, "sandbox.connect",
-		    "a life of %d s", timeout_s);
+		return az_fail(err, AZ_EINVAL, "sandbox.connect", "a life of %d s", timeout_s);
 	return s->ops->connect(s, id, timeout_s, a, out, err);
 }
 
 enum az_code
-az_sandbox_find(struct az_sandbox *s, const char *key, const char *value,
-    struct az_arena *a, struct az_str **ids, size_t *n, struct az_err *err)
+az_sandbox_find(struct az_sandbox *s, const char *key, const char *value, struct az_arena *a,
+    struct az_str **ids, size_t *n, struct az_err *err)
 {
 	*ids = NULL;
 	*n = 0;
@@ -95,8 +92,8 @@ az_sandbox_kill(struct az_sandbox *s, struct az_str id, struct az_err *err)
 }
 
 enum az_code
-az_sandbox_network(struct az_sandbox *s, const struct az_box_ref *b,
-    bool internet, const char *const *allow, struct az_err *err)
+az_sandbox_network(struct az_sandbox *s, const struct az_box_ref *b, bool internet,
+    const char *const *allow, struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.network", err);
 
@@ -104,13 +101,13 @@ az_sandbox_network(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b,
-    const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err)
+az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cmd *c,
+    struct az_sb_result *r, struct az_err *err)
 {
 	struct az_sb_cmd cmd = *c;
 	enum az_code rc = ref_ok(b, "sandbox.run", err);
 
-	*r = (struct az_sb_result){ .exit_code = -1 };
+	*r = (struct az_sb_result){.exit_code = -1};
 	if (rc != AZ_OK)
 		return rc;
 	if (!c->argv || !c->argv[0] || !*c->argv[0])
@@ -123,8 +120,7 @@ az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_kill_all(struct az_sandbox *s, const struct az_box_ref *b,
-    struct az_err *err)
+az_sandbox_kill_all(struct az_sandbox *s, const struct az_box_ref *b, struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.kill_all", err);
 
@@ -132,10 +128,9 @@ az_sandbox_kill_all(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_upload(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, int64_t bytes,
-    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err),
-    void *arg, struct az_err *err)
+az_sandbox_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *path, int64_t bytes,
+    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
+    struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.upload", err);
 
@@ -145,10 +140,9 @@ az_sandbox_upload(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_download(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path,
-    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err),
-    void *arg, struct az_err *err)
+az_sandbox_download(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
+    enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err), void *arg,
+    struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.download", err);
 
@@ -158,9 +152,8 @@ az_sandbox_download(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_list(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, int depth, struct az_arena *a, struct az_sb_entry **out,
-    size_t *n, struct az_err *err)
+az_sandbox_list(struct az_sandbox *s, const struct az_box_ref *b, const char *path, int depth,
+    struct az_arena *a, struct az_sb_entry **out, size_t *n, struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.list", err);
 
@@ -172,8 +165,8 @@ az_sandbox_list(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_mkdir(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, struct az_err *err)
+az_sandbox_mkdir(
+    struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.mkdir", err);
 
@@ -183,8 +176,8 @@ az_sandbox_mkdir(struct az_sandbox *s, const struct az_box_ref *b,
 }
 
 enum az_code
-az_sandbox_remove(struct az_sandbox *s, const struct az_box_ref *b,
-    const char *path, struct az_err *err)
+az_sandbox_remove(
+    struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
 	enum az_code rc = ref_ok(b, "sandbox.remove", err);
 

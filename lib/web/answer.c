@@ -13,21 +13,16 @@ web_reason(int status)
 	static const struct {
 		int status;
 		const char *text;
-	} t[] = { { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
-		{ 204, "No Content" }, { 206, "Partial Content" },
-		{ 304, "Not Modified" }, { 307, "Temporary Redirect" },
-		{ 400, "Bad Request" }, { 401, "Unauthorized" },
-		{ 403, "Forbidden" }, { 404, "Not Found" },
-		{ 405, "Method Not Allowed" }, { 409, "Conflict" },
-		{ 410, "Gone" }, { 412, "Precondition Failed" },
-		{ 413, "Content Too Large" },
-		{ 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" },
-		{ 422, "Unprocessable Content" }, { 429, "Too Many Requests" },
-		{ 499, "Client Closed Request" },
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-		{ 504, "Gateway Timeout" } };
+	} t[] = {{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
+	    {206, "Partial Content"}, {304, "Not Modified"}, {307, "Temporary Redirect"},
+	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {409, "Conflict"}, {410, "Gone"},
+	    {412, "Precondition Failed"}, {413, "Content Too Large"},
+	    {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
+	    {422, "Unprocessable Content"}, {429, "Too Many Requests"},
+	    {499, "Client Closed Request"}, {500, "Internal Server Error"},
+	    {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
+	    {504, "Gateway Timeout"}};
 
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
 		if (t[i].status == status)
@@ -104,8 +99,7 @@ web_header_set(const struct az_rq *rq, const char *name)
 
 	while (az_str_line(&rest, &line)) {
 		ptrdiff_t at = az_str_chr(line, ':');
-		if (at > 0 && az_str_ieq(az_str_sub(line, 0, (size_t)at),
-		    az_str_c(name)))
+		if (at > 0 && az_str_ieq(az_str_sub(line, 0, (size_t)at), az_str_c(name)))
 			return true;
 	}
 	return false;
@@ -139,12 +133,11 @@ web_head_send(struct az_rq *rq, struct az_err *err)
 		return AZ_OK;
 	if (rq->head_bad || rq->head.fail) {
 		rq->head_bad = true;
-		return az_fail(err, AZ_EINTERNAL, "web.header",
-		    "a header was refused");
+		return az_fail(err, AZ_EINTERNAL, "web.header", "a header was refused");
 	}
 	az_buf_init(&b, WEB_HEAD_BYTES + 256);
-	az_buf_addf(&b, "Status: %d %s\r\nX-Request-Id: %s\r\n", rq->status,
-	    web_reason(rq->status), rq->id_text);
+	az_buf_addf(&b, "Status: %d %s\r\nX-Request-Id: %s\r\n", rq->status, web_reason(rq->status),
+	    rq->id_text);
 	az_buf_adds(&b, az_buf_str(&rq->head));
 	az_buf_addc(&b, "\r\n");
 	if ((rc = az_buf_check(&b, "web.header", err)) == AZ_OK) {
@@ -160,8 +153,7 @@ az_rs_write(struct az_rq *rq, struct az_str s, struct az_err *err)
 {
 	enum az_code rc = web_head_send(rq, err);
 
-	if (rc != AZ_OK || rq->is_head || rq->status == 204 ||
-	    rq->status == 304)
+	if (rc != AZ_OK || rq->is_head || rq->status == 204 || rq->status == 304)
 		return rc;
 	if ((rc = put(rq, s.p, s.n, err)) == AZ_OK)
 		rq->sent += (int64_t)s.n;
@@ -190,11 +182,10 @@ az_rs_abort(struct az_rq *rq)
 	 * fastcgi_keep_conn off). A record of no known version makes it drop the
 	 * client's connection instead, so a cut answer is seen as cut.
 	 */
-	static const char junk[8] = { 0x7f, 0x7f, 0x7f, 0x7f, 0, 0, 0, 0 };
+	static const char junk[8] = {0x7f, 0x7f, 0x7f, 0x7f, 0, 0, 0, 0};
 
 	if (rq->f->ipcFd >= 0) {
-		(void)!send(rq->f->ipcFd, junk, sizeof junk,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(rq->f->ipcFd, junk, sizeof junk, MSG_NOSIGNAL | MSG_DONTWAIT);
 		(void)shutdown(rq->f->ipcFd, SHUT_RDWR);
 	}
 	rq->state = WEB_BROKEN;
@@ -203,7 +194,7 @@ az_rs_abort(struct az_rq *rq)
 bool
 az_rq_connected(struct az_rq *rq)
 {
-	struct pollfd p = { .fd = rq->f->ipcFd, .events = POLLRDHUP };
+	struct pollfd p = {.fd = rq->f->ipcFd, .events = POLLRDHUP};
 
 	if (rq->state == WEB_BROKEN || p.fd < 0)
 		return false;
@@ -213,8 +204,7 @@ az_rq_connected(struct az_rq *rq)
 }
 
 static enum az_code
-whole(struct az_rq *rq, int status, const char *type, struct az_str body,
-    struct az_err *err)
+whole(struct az_rq *rq, int status, const char *type, struct az_str body, struct az_err *err)
 {
 	az_rs_status(rq, status);
 	if (!web_header_set(rq, "Content-Type"))

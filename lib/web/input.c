@@ -20,10 +20,9 @@ az_rq_header(const struct az_rq *rq, const char *name)
 	size_t n = strlen(name), at = 0;
 
 	if (n > sizeof key - 6)
-		return (struct az_str){ NULL, 0 };
+		return (struct az_str){NULL, 0};
 	/* these two have no HTTP_ prefix in CGI */
-	if (strcasecmp(name, "content-type") != 0 &&
-	    strcasecmp(name, "content-length") != 0) {
+	if (strcasecmp(name, "content-type") != 0 && strcasecmp(name, "content-length") != 0) {
 		memcpy(key, "HTTP_", 5);
 		at = 5;
 	}
@@ -34,7 +33,7 @@ az_rq_header(const struct az_rq *rq, const char *name)
 	key[at] = '\0';
 	s = az_rq_env(rq, key);
 	/* nginx passes an empty parameter for a header that is not there */
-	return s.n ? s : (struct az_str){ NULL, 0 };
+	return s.n ? s : (struct az_str){NULL, 0};
 }
 
 static bool
@@ -82,10 +81,8 @@ web_rq_open(struct az_rq *rq, struct az_err *err)
 		return rc;
 	len = az_rq_env(rq, "CONTENT_LENGTH");
 	if (len.n && !az_str_to_i64(len, 0, INT64_MAX, &rq->body_bytes))
-		return az_fail(err, AZ_EINVAL, "web.request",
-		    "Content-Length is not a number");
-	return web_query_parse(qs, rq->arena, rq->query, WEB_QUERY_MAX,
-	    &rq->n_query, err);
+		return az_fail(err, AZ_EINVAL, "web.request", "Content-Length is not a number");
+	return web_query_parse(qs, rq->arena, rq->query, WEB_QUERY_MAX, &rq->n_query, err);
 }
 
 struct az_arena *
@@ -112,7 +109,7 @@ az_rq_param(const struct az_rq *rq, const char *name)
 	for (size_t i = 0; i < rq->n_param; i++)
 		if (az_str_eqc(rq->param[i].name, name))
 			return rq->param[i].value;
-	return (struct az_str){ "", 0 };
+	return (struct az_str){"", 0};
 }
 
 struct az_str
@@ -121,12 +118,12 @@ az_rq_query(struct az_rq *rq, const char *name)
 	for (size_t i = 0; i < rq->n_query; i++)
 		if (az_str_eqc(rq->query[i].name, name))
 			return rq->query[i].value;
-	return (struct az_str){ NULL, 0 };
+	return (struct az_str){NULL, 0};
 }
 
 enum az_code
-az_rq_query_i64(struct az_rq *rq, const char *name, int64_t min, int64_t max,
-    int64_t dflt, int64_t *out, struct az_err *err)
+az_rq_query_i64(struct az_rq *rq, const char *name, int64_t min, int64_t max, int64_t dflt,
+    int64_t *out, struct az_err *err)
 {
 	struct az_str s = az_rq_query(rq, name);
 
@@ -134,9 +131,8 @@ az_rq_query_i64(struct az_rq *rq, const char *name, int64_t min, int64_t max,
 	if (!s.p || az_str_to_i64(s, min, max, out))
 		return AZ_OK;
 	*out = dflt;
-	return az_fail(err, AZ_EINVAL, "web.query",
-	    "%s must be an integer from %lld to %lld", name, (long long)min,
-	    (long long)max);
+	return az_fail(err, AZ_EINVAL, "web.query", "%s must be an integer from %lld to %lld", name,
+	    (long long)min, (long long)max);
 }
 
 struct az_str
@@ -166,10 +162,8 @@ az_rq_read(struct az_rq *rq, char *p, size_t n, size_t *got, struct az_err *err)
 	*got = r > 0 ? (size_t)r : 0;
 	rq->body_seen += (int64_t)*got;
 	if (rq->body_bytes >= 0 && rq->body_seen > rq->body_bytes)
-		return az_fail(err, AZ_EINVAL, "web.body",
-		    "body longer than its Content-Length");
-	if (*got == 0 && n > 0 &&
-	    (FCGX_GetError(rq->f->in) != 0 || rq->body_seen < rq->body_bytes))
+		return az_fail(err, AZ_EINVAL, "web.body", "body longer than its Content-Length");
+	if (*got == 0 && n > 0 && (FCGX_GetError(rq->f->in) != 0 || rq->body_seen < rq->body_bytes))
 		return az_fail(err, AZ_EINVAL, "web.body", "body was cut short");
 	return AZ_OK;
 }
@@ -181,7 +175,7 @@ az_rq_body(struct az_rq *rq, size_t max, struct az_str *out, struct az_err *err)
 	enum az_code rc;
 	char *p;
 
-	*out = (struct az_str){ "", 0 };
+	*out = (struct az_str){"", 0};
 	if (rq->body_bytes > 0 && (uint64_t)rq->body_bytes > max)
 		goto big;
 	cap = rq->body_bytes >= 0 ? (size_t)rq->body_bytes : max;
@@ -189,8 +183,7 @@ az_rq_body(struct az_rq *rq, size_t max, struct az_str *out, struct az_err *err)
 	if (!(p = az_arena_alloc(rq->arena, cap + 2)))
 		return az_fail(err, AZ_ENOMEM, "web.body", "out of memory");
 	do {
-		if ((rc = az_rq_read(rq, p + n, cap + 1 - n, &got, err)) !=
-		    AZ_OK)
+		if ((rc = az_rq_read(rq, p + n, cap + 1 - n, &got, err)) != AZ_OK)
 			return rc;
 		n += got;
 		if (n > max)
@@ -200,6 +193,5 @@ az_rq_body(struct az_rq *rq, size_t max, struct az_str *out, struct az_err *err)
 	*out = az_str_n(p, n);
 	return AZ_OK;
 big:
-	return az_fail(err, AZ_ETOOBIG, "web.body",
-	    "body larger than %zu bytes", max);
+	return az_fail(err, AZ_ETOOBIG, "web.body", "body larger than %zu bytes", max);
 }

@@ -20,9 +20,9 @@
 #include "web.h"
 
 #define THREADS_DEFAULT 64
-#define THREADS_MAX 512	/* libfcgi closes connections through select() */
+#define THREADS_MAX 512 /* libfcgi closes connections through select() */
 #define DRAIN_MS 10000
-#define ABORT_MS 2000	/* after the drain: for handlers whose client was cut */
+#define ABORT_MS 2000 /* after the drain: for handlers whose client was cut */
 #define ARENA_BYTES AZ_MIB(8)
 
 /* a sanitizer's frames are several times larger */
@@ -135,8 +135,8 @@ lead_pass(struct web_thread *t, bool busy)
 	}
 	pthread_mutex_unlock(&s->mu);
 	if (failed)
-		az_log(AZ_WARN, "web.thread", AZ_KC("err",
-		    "no further thread; requests wait for the ones there are"));
+		az_log(AZ_WARN, "web.thread",
+		    AZ_KC("err", "no further thread; requests wait for the ones there are"));
 }
 
 /* Accept one request; false when told to stop. */
@@ -144,8 +144,8 @@ static bool
 lead_accept(struct web_thread *t)
 {
 	struct web_server *s = t->s;
-	struct pollfd p[2] = { { .fd = s->w->listen_fd, .events = POLLIN },
-		{ .fd = s->stop_fd, .events = POLLIN } };
+	struct pollfd p[2] = {
+	    {.fd = s->w->listen_fd, .events = POLLIN}, {.fd = s->stop_fd, .events = POLLIN}};
 
 	for (;;) {
 		int r = poll(p, 2, -1);
@@ -154,8 +154,7 @@ lead_accept(struct web_thread *t)
 		if (r < 0 || p[1].revents)
 			return false;
 		if (p[0].revents & (POLLERR | POLLNVAL | POLLHUP)) {
-			az_log(AZ_ERROR, "web.listen",
-			    AZ_KC("err", "listening socket unusable"));
+			az_log(AZ_ERROR, "web.listen", AZ_KC("err", "listening socket unusable"));
 			atomic_store(&s->failed, true);
 			stop_ask(s);
 			return false;
@@ -236,8 +235,7 @@ all_gone(struct web_server *s, int64_t ms)
 		ts.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&s->mu);
-	while (s->n_alive > 0 &&
-	    pthread_cond_timedwait(&s->gone, &s->mu, &ts) != ETIMEDOUT)
+	while (s->n_alive > 0 && pthread_cond_timedwait(&s->gone, &s->mu, &ts) != ETIMEDOUT)
 		;
 	gone = s->n_alive == 0;
 	pthread_mutex_unlock(&s->mu);
@@ -301,7 +299,7 @@ az_web_run(const struct az_web *w, struct az_err *err)
 {
 	struct web_server *s = NULL;
 	struct signalfd_siginfo si;
-	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	struct pollfd p[2] = {{.events = POLLIN}, {.events = POLLIN}};
 	sigset_t set;
 	int sfd = -1, flags;
 	enum az_code rc;
@@ -349,14 +347,12 @@ az_web_run(const struct az_web *w, struct az_err *err)
 		if (!all_gone(s, ABORT_MS)) {
 			/* its threads still use s and the app: not freed */
 			s = NULL;
-			rc = az_fail(err, AZ_ETIMEOUT, "web.stop",
-			    "requests did not end in time");
+			rc = az_fail(err, AZ_ETIMEOUT, "web.stop", "requests did not end in time");
 			goto out;
 		}
 	}
 	if (atomic_load(&s->failed))
-		rc = az_fail(err, AZ_EIO, "web.listen",
-		    "listening socket unusable");
+		rc = az_fail(err, AZ_EIO, "web.listen", "listening socket unusable");
 out:
 	if (s)
 		server_free(s);

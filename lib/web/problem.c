@@ -7,23 +7,40 @@ static const char *
 public_code(enum az_code code)
 {
 	switch (code) {
-	case AZ_EINVAL: return "malformed";
-	case AZ_EAUTH: return "unauthorized";
-	case AZ_EPERM: return "forbidden";
-	case AZ_ENOTFOUND: return "not_found";
-	case AZ_EMETHOD: return "method_not_allowed";
-	case AZ_ECONFLICT: return "conflict";
-	case AZ_EPRECOND: return "precondition_failed";
-	case AZ_ETOOBIG: return "too_large";
-	case AZ_ETYPE: return "unsupported_type";
-	case AZ_ERANGE: return "bad_range";
-	case AZ_EUNPROC: return "unprocessable";
-	case AZ_EQUOTA: return "quota";
-	case AZ_ECANCELLED: return "cancelled";
-	case AZ_EUNSUPPORTED: return "unsupported";
-	case AZ_EUPSTREAM: return "upstream";
-	case AZ_EUNAVAIL: return "unavailable";
-	case AZ_ETIMEOUT: return "timeout";
+	case AZ_EINVAL:
+		return "malformed";
+	case AZ_EAUTH:
+		return "unauthorized";
+	case AZ_EPERM:
+		return "forbidden";
+	case AZ_ENOTFOUND:
+		return "not_found";
+	case AZ_EMETHOD:
+		return "method_not_allowed";
+	case AZ_ECONFLICT:
+		return "conflict";
+	case AZ_EPRECOND:
+		return "precondition_failed";
+	case AZ_ETOOBIG:
+		return "too_large";
+	case AZ_ETYPE:
+		return "unsupported_type";
+	case AZ_ERANGE:
+		return "bad_range";
+	case AZ_EUNPROC:
+		return "unprocessable";
+	case AZ_EQUOTA:
+		return "quota";
+	case AZ_ECANCELLED:
+		return "cancelled";
+	case AZ_EUNSUPPORTED:
+		return "unsupported";
+	case AZ_EUPSTREAM:
+		return "upstream";
+	case AZ_EUNAVAIL:
+		return "unavailable";
+	case AZ_ETIMEOUT:
+		return "timeout";
 	case AZ_OK:
 	case AZ_EIO:
 	case AZ_ENOMEM:
@@ -37,9 +54,9 @@ public_code(enum az_code code)
 static struct az_str
 detail_of(const struct az_err *e)
 {
-	bool own = e->code == AZ_EINVAL || e->code == AZ_EUNPROC ||
-	    e->code == AZ_ECONFLICT || e->code == AZ_ETOOBIG ||
-	    e->code == AZ_EQUOTA || (e->code == AZ_EUNAVAIL && e->reason[0]);
+	bool own = e->code == AZ_EINVAL || e->code == AZ_EUNPROC || e->code == AZ_ECONFLICT ||
+		   e->code == AZ_ETOOBIG || e->code == AZ_EQUOTA ||
+		   (e->code == AZ_EUNAVAIL && e->reason[0]);
 
 	return az_str_c(own && e->text[0] ? e->text : az_code_sentence(e->code));
 }
@@ -87,14 +104,11 @@ az_rs_problem(struct az_rq *rq, int status, const struct az_err *e,
 	az_jw_end(&w, '}');
 	if ((rc = az_buf_check(&b, "web.problem", &err)) == AZ_OK) {
 		if (!web_header_set(rq, "Content-Type"))
-			az_rs_header(rq, "Content-Type",
-			    AZ_S("application/problem+json"));
+			az_rs_header(rq, "Content-Type", AZ_S("application/problem+json"));
 		if (retry_s > 0 && !web_header_set(rq, "Retry-After"))
-			az_rs_headerf(rq, "Retry-After", "%lld",
-			    (long long)retry_s);
+			az_rs_headerf(rq, "Retry-After", "%lld", (long long)retry_s);
 		if (status == 401 && !web_header_set(rq, "WWW-Authenticate"))
-			az_rs_header(rq, "WWW-Authenticate",
-			    AZ_S("Bearer realm=\"azlon\""));
+			az_rs_header(rq, "WWW-Authenticate", AZ_S("Bearer realm=\"azlon\""));
 		rc = az_rs_json(rq, status, az_buf_str(&b), &err);
 	}
 	az_buf_release(&b);

@@ -15,8 +15,7 @@ hex(char c)
 
 /* Decoded text is never longer than its source. */
 static enum az_code
-decode(struct az_str s, struct az_arena *a, struct az_str *out,
-    struct az_err *err)
+decode(struct az_str s, struct az_arena *a, struct az_str *out, struct az_err *err)
 {
 	char *p = az_arena_alloc(a, s.n + 1);
 	size_t n = 0;
@@ -32,14 +31,13 @@ decode(struct az_str s, struct az_arena *a, struct az_str *out,
 			int hi = whole ? hex(s.p[i + 1]) : -1;
 			int lo = whole ? hex(s.p[i + 2]) : -1;
 			if (hi < 0 || lo < 0)
-				return az_fail(err, AZ_EINVAL, "web.query",
-				    "query: bad percent escape");
+				return az_fail(
+				    err, AZ_EINVAL, "web.query", "query: bad percent escape");
 			c = (char)(hi * 16 + lo);
 			i += 2;
 		}
 		if (c == '\0')
-			return az_fail(err, AZ_EINVAL, "web.query",
-			    "query: NUL byte");
+			return az_fail(err, AZ_EINVAL, "web.query", "query: NUL byte");
 		p[n++] = c;
 	}
 	p[n] = '\0';
@@ -48,22 +46,22 @@ decode(struct az_str s, struct az_arena *a, struct az_str *out,
 }
 
 enum az_code
-web_query_parse(struct az_str qs, struct az_arena *a, struct web_pair *out,
-    size_t max, size_t *n, struct az_err *err)
+web_query_parse(struct az_str qs, struct az_arena *a, struct web_pair *out, size_t max, size_t *n,
+    struct az_err *err)
 {
 	struct az_str rest = qs, part;
 	enum az_code rc;
 
 	*n = 0;
 	while (az_str_cut(&rest, '&', &part)) {
-		struct az_str name, value = { "", 0 };
+		struct az_str name, value = {"", 0};
 		ptrdiff_t eq;
 
 		if (part.n == 0)
 			continue;
 		if (*n == max)
-			return az_fail(err, AZ_ETOOBIG, "web.query",
-			    "query: more than %zu parameters", max);
+			return az_fail(
+			    err, AZ_ETOOBIG, "web.query", "query: more than %zu parameters", max);
 		eq = az_str_chr(part, '=');
 		name = eq < 0 ? part : az_str_sub(part, 0, (size_t)eq);
 		if (eq >= 0)

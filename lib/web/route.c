@@ -11,23 +11,19 @@ web_path_ok(struct az_str path, struct az_err *err)
 	for (size_t i = 0; i < path.n; i++) {
 		unsigned char c = (unsigned char)path.p[i];
 		if (c < 0x20 || c == 0x7f)
-			return az_fail(err, AZ_EINVAL, "web.path",
-			    "path: control byte");
+			return az_fail(err, AZ_EINVAL, "web.path", "path: control byte");
 		if (c == '\\')
-			return az_fail(err, AZ_EINVAL, "web.path",
-			    "path: backslash");
+			return az_fail(err, AZ_EINVAL, "web.path", "path: backslash");
 	}
 	rest = path;
 	while (az_str_cut(&rest, '/', &seg))
 		if (az_str_eqc(seg, "..") || az_str_eqc(seg, "."))
-			return az_fail(err, AZ_EINVAL, "web.path",
-			    "path: dot segment");
+			return az_fail(err, AZ_EINVAL, "web.path", "path: dot segment");
 	return AZ_OK;
 }
 
 bool
-web_pattern_match(const char *pattern, struct az_str path,
-    struct web_pair *param, size_t *n)
+web_pattern_match(const char *pattern, struct az_str path, struct web_pair *param, size_t *n)
 {
 	struct az_str pat = az_str_c(pattern), seg, want;
 
@@ -71,9 +67,8 @@ web_methods_have(const char *methods, struct az_str method)
 }
 
 const struct az_route *
-web_route_find(const struct az_route *routes, struct az_str method,
-    struct az_str path, struct web_pair *param, size_t *n, struct az_buf *allow,
-    struct az_err *err)
+web_route_find(const struct az_route *routes, struct az_str method, struct az_str path,
+    struct web_pair *param, size_t *n, struct az_buf *allow, struct az_err *err)
 {
 	const struct az_route *r;
 	const char *pattern = NULL;
@@ -87,8 +82,7 @@ web_route_find(const struct az_route *routes, struct az_str method,
 		pattern = r->pattern;
 		if (web_methods_have(r->methods, method))
 			return r;
-		for (struct az_str rest = az_str_c(r->methods), m;
-		     az_str_cut(&rest, ' ', &m);) {
+		for (struct az_str rest = az_str_c(r->methods), m; az_str_cut(&rest, ' ', &m);) {
 			if (allow->n)
 				az_buf_addc(allow, ", ");
 			az_buf_adds(allow, m);

@@ -35,8 +35,7 @@ handle(struct az_rq *rq, struct az_err *err)
 	if (rc != AZ_OK)
 		return rc;
 	az_buf_init(&allow, 256);
-	r = web_route_find(w->routes, rq->method, rq->path, rq->param,
-	    &rq->n_param, &allow, err);
+	r = web_route_find(w->routes, rq->method, rq->path, rq->param, &rq->n_param, &allow, err);
 	if (!r) {
 		if (allow.n)
 			az_rs_header(rq, "Allow", az_buf_str(&allow));
@@ -71,7 +70,7 @@ web_serve(struct az_rq *rq)
 	if (rc != AZ_OK) {
 		if (rc == AZ_EINTERNAL && rq->head_bad)
 			web_answer_reset(rq);
-		if (err.code != rc)	/* a handler that forgot to say why */
+		if (err.code != rc) /* a handler that forgot to say why */
 			az_fail(&err, rc, "web.handler", "failed");
 		fail(rq, &err);
 	}
@@ -79,12 +78,11 @@ web_serve(struct az_rq *rq)
 	us = az_boot_us() - t0;
 	if (rc == AZ_OK)
 		az_log(AZ_INFO, "http.request", AZ_KS("method", rq->method),
-		    AZ_KS("path", rq->path), AZ_KN("status", status),
-		    AZ_KN("ms", us / 1000), AZ_KN("bytes", rq->sent));
+		    AZ_KS("path", rq->path), AZ_KN("status", status), AZ_KN("ms", us / 1000),
+		    AZ_KN("bytes", rq->sent));
 	else
-		az_log(level_of(status, rc), "http.request",
-		    AZ_KS("method", rq->method), AZ_KS("path", rq->path),
-		    AZ_KN("status", status), AZ_KN("ms", us / 1000),
+		az_log(level_of(status, rc), "http.request", AZ_KS("method", rq->method),
+		    AZ_KS("path", rq->path), AZ_KN("status", status), AZ_KN("ms", us / 1000),
 		    AZ_KN("bytes", rq->sent), AZ_KE(&err));
 	az_log_context(AZ_S(""), AZ_S(""));
 }

@@ -13,16 +13,14 @@ az_sse_open(struct az_rq *rq, struct az_err *err)
 }
 
 enum az_code
-az_sse_send(struct az_rq *rq, int64_t id, const char *event, struct az_str data,
-    struct az_err *err)
+az_sse_send(struct az_rq *rq, int64_t id, const char *event, struct az_str data, struct az_err *err)
 {
 	struct az_buf b;
 	enum az_code rc;
 
 	/* a line break would end the field: our JSON writer never makes one */
 	if (az_str_chr(data, '\n') >= 0 || az_str_chr(data, '\r') >= 0)
-		return az_fail(err, AZ_EINTERNAL, "web.sse",
-		    "line break in an event");
+		return az_fail(err, AZ_EINTERNAL, "web.sse", "line break in an event");
 	az_buf_init(&b, data.n + 256);
 	if (id >= 0)
 		az_buf_addf(&b, "id: %lld\n", (long long)id);

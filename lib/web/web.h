@@ -19,20 +19,20 @@ struct web_pair {
 };
 
 enum web_state {
-	WEB_HEAD,	/* nothing has left yet */
-	WEB_BODY,	/* status and headers are on their way */
-	WEB_BROKEN	/* connection broken off, or the client is gone */
+	WEB_HEAD,  /* nothing has left yet */
+	WEB_BODY,  /* status and headers are on their way */
+	WEB_BROKEN /* connection broken off, or the client is gone */
 };
 
 struct web_server {
 	const struct az_web *w;
-	int max_threads, stop_fd;	/* eventfd, readable once a stop was asked */
+	int max_threads, stop_fd; /* eventfd, readable once a stop was asked */
 	atomic_bool stopping;
-	atomic_bool failed;		/* the listening socket is unusable */
-	pthread_mutex_t mu;		/* all that follows */
-	pthread_cond_t gone;		/* a thread ended */
-	bool led;			/* some thread polls and accepts */
-	struct web_thread *idle;	/* the last to go idle is the first to lead */
+	atomic_bool failed;      /* the listening socket is unusable */
+	pthread_mutex_t mu;      /* all that follows */
+	pthread_cond_t gone;     /* a thread ended */
+	bool led;                /* some thread polls and accepts */
+	struct web_thread *idle; /* the last to go idle is the first to lead */
 	struct web_thread **all;
 	int n_threads, n_alive;
 };
@@ -47,15 +47,15 @@ struct az_rq {
 	size_t n_query;
 	struct web_pair param[WEB_PARAMS_MAX];
 	size_t n_param;
-	int64_t body_bytes;	/* declared, or -1 */
+	int64_t body_bytes; /* declared, or -1 */
 	int64_t body_seen;
 	/* the answer */
 	enum web_state state;
 	int status;
-	bool is_head;		/* HEAD: the body is dropped */
-	bool head_bad;		/* a header was refused: the answer becomes a 500 */
-	struct az_buf head;	/* header lines */
-	int64_t sent;		/* body bytes */
+	bool is_head;       /* HEAD: the body is dropped */
+	bool head_bad;      /* a header was refused: the answer becomes a 500 */
+	struct az_buf head; /* header lines */
+	int64_t sent;       /* body bytes */
 };
 
 struct web_thread {
@@ -63,8 +63,8 @@ struct web_thread {
 	pthread_t id;
 	pthread_cond_t wake;
 	struct web_thread *next_idle;
-	bool lead;		/* the lead was handed to this thread */
-	bool busy;		/* f holds a connection with a request */
+	bool lead; /* the lead was handed to this thread */
+	bool busy; /* f holds a connection with a request */
 	FCGX_Request f;
 	struct az_rq rq;
 };
@@ -80,13 +80,12 @@ AZ_MUST_CHECK enum az_code web_query_parse(struct az_str qs, struct az_arena *a,
 
 /* route.c */
 AZ_MUST_CHECK enum az_code web_path_ok(struct az_str path, struct az_err *err);
-bool web_pattern_match(const char *pattern, struct az_str path,
-    struct web_pair *param, size_t *n);
+bool web_pattern_match(const char *pattern, struct az_str path, struct web_pair *param, size_t *n);
 bool web_methods_have(const char *methods, struct az_str method);
 /* The route, or NULL with err AZ_ENOTFOUND, or AZ_EMETHOD and *allow filled. */
-const struct az_route *web_route_find(const struct az_route *routes,
-    struct az_str method, struct az_str path, struct web_pair *param, size_t *n,
-    struct az_buf *allow, struct az_err *err);
+const struct az_route *web_route_find(const struct az_route *routes, struct az_str method,
+    struct az_str path, struct web_pair *param, size_t *n, struct az_buf *allow,
+    struct az_err *err);
 
 /* answer.c */
 void web_answer_reset(struct az_rq *rq);

@@ -7,8 +7,8 @@
 
 static const char OP[] = "reply.parse";
 
-static enum az_code fail(struct az_err *err, enum az_code code, const char *fmt,
-    va_list ap) AZ_PRINTF(3, 0);
+static enum az_code fail(struct az_err *err, enum az_code code, const char *fmt, va_list ap)
+    AZ_PRINTF(3, 0);
 
 static enum az_code
 fail(struct az_err *err, enum az_code code, const char *fmt, va_list ap)
@@ -84,7 +84,7 @@ reply_clean(struct az_arena *a, struct az_str text)
 		n += k ? k : 3;
 	}
 	if (!(p = az_arena_alloc(a, n + 1)))
-		return (struct az_str){ NULL, 0 };
+		return (struct az_str){NULL, 0};
 	for (size_t i = 0, k; i < text.n; i += k ? k : 1) {
 		k = sequence(text, i);
 		if (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n')
@@ -108,23 +108,21 @@ unwrap(struct az_str *s, struct az_str mark)
 struct az_str
 reply_bare_path(struct az_str raw)
 {
-	static const char *const said[] = { " (new)", " (new file)", " (updated)",
-	    " (modified)", " (changed)", " (complete)", " (full)" };
+	static const char *const said[] = {" (new)", " (new file)", " (updated)", " (modified)",
+	    " (changed)", " (complete)", " (full)"};
 	struct az_str s = az_str_trim(raw);
 	bool more = true;
 
 	while (more) {
-		more = unwrap(&s, AZ_S("**")) || unwrap(&s, AZ_S("`")) ||
-		    unwrap(&s, AZ_S("\"")) || unwrap(&s, AZ_S("'")) ||
-		    unwrap(&s, AZ_S("*"));
+		more = unwrap(&s, AZ_S("**")) || unwrap(&s, AZ_S("`")) || unwrap(&s, AZ_S("\"")) ||
+		       unwrap(&s, AZ_S("'")) || unwrap(&s, AZ_S("*"));
 		if (az_str_ends(s, AZ_S(":"))) {
 			s = az_str_trim(az_str_sub(s, 0, s.n - 1));
 			more = true;
 		}
 		for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
 			if (az_str_ends(s, az_str_c(said[i]))) {
-				s = az_str_trim(az_str_sub(s, 0,
-				    s.n - strlen(said[i])));
+				s = az_str_trim(az_str_sub(s, 0, s.n - strlen(said[i])));
 				more = true;
 			}
 		}
@@ -173,16 +171,15 @@ has_any(struct az_str line, const char *const *words)
 static bool
 is_placeholder(struct az_str raw)
 {
-	static const char *const lead[] = { "#", "//", "/*", "*", "<!--", "--", ";", "%",
-	    "...", "\xe2\x80\xa6", "{/*", "\"\"\"", NULL };
-	static const char *const same[] = { "unchanged", "the same", "as before",
-	    "remains", "stays", "goes here", "omitted", "as is", NULL };
-	static const char *const what[] = { "existing code", "previous code",
-	    "original code", "remaining code", "other code", "existing content",
-	    "existing functions", "existing methods", "existing implementation",
-	    "previous implementation", "other functions", "other methods",
-	    "your code", NULL };
-	static const char *const dots[] = { "...", "\xe2\x80\xa6", NULL };
+	static const char *const lead[] = {"#", "//", "/*", "*", "<!--", "--", ";", "%", "...",
+	    "\xe2\x80\xa6", "{/*", "\"\"\"", NULL};
+	static const char *const same[] = {"unchanged", "the same", "as before", "remains", "stays",
+	    "goes here", "omitted", "as is", NULL};
+	static const char *const what[] = {"existing code", "previous code", "original code",
+	    "remaining code", "other code", "existing content", "existing functions",
+	    "existing methods", "existing implementation", "previous implementation",
+	    "other functions", "other methods", "your code", NULL};
+	static const char *const dots[] = {"...", "\xe2\x80\xa6", NULL};
 	struct az_str s = az_str_trim(raw);
 	bool comment = false;
 
@@ -195,16 +192,16 @@ is_placeholder(struct az_str raw)
 	if (has_word(s, "rest of") && has_any(s, same))
 		return true;
 	if (has_any(s, dots))
-		return has_word(s, "rest of") || has_word(s, "unchanged") ||
-		    has_any(s, what) || has_word(s, "omitted");
+		return has_word(s, "rest of") || has_word(s, "unchanged") || has_any(s, what) ||
+		       has_word(s, "omitted");
 	return has_any(s, what) && has_any(s, same);
 }
 
 static bool
 has_placeholder(struct az_str body)
 {
-	static const char *const all[] = { "unchanged", "same as before", "no changes",
-	    "no change", "(unchanged)", "[unchanged]", NULL };
+	static const char *const all[] = {"unchanged", "same as before", "no changes", "no change",
+	    "(unchanged)", "[unchanged]", NULL};
 	struct az_str rest = body, line, whole = az_str_trim(body);
 
 	for (size_t i = 0; all[i]; i++)
@@ -224,8 +221,7 @@ slot(struct reply_ctx *c, struct az_str path)
 	for (size_t i = 0; i < r->n; i++)
 		if (az_str_eq(r->files[i].path, path))
 			return &r->files[i];
-	if (!r->files && !(r->files = az_arena_alloc(c->a,
-	    AZ_LIM_REPLY_FILES * sizeof *r->files)))
+	if (!r->files && !(r->files = az_arena_alloc(c->a, AZ_LIM_REPLY_FILES * sizeof *r->files)))
 		return NULL;
 	r->files[r->n].path = az_arena_str(c->a, path);
 	return r->files[r->n].path.p ? &r->files[r->n++] : NULL;
@@ -241,15 +237,12 @@ reply_add(struct reply_ctx *c, struct az_str raw, struct az_str body, bool remov
 
 	shown(path, name);
 	if (++c->added > AZ_LIM_REPLY_FILES)
-		return reply_big(c->err, "the answer has more than %d files",
-		    AZ_LIM_REPLY_FILES);
+		return reply_big(c->err, "the answer has more than %d files", AZ_LIM_REPLY_FILES);
 	if (path.n > REPLY_PATH_BYTES)
-		return reply_bad(c->err,
-		    "the file name \"%s…\" is longer than %d bytes", name,
+		return reply_bad(c->err, "the file name \"%s…\" is longer than %d bytes", name,
 		    REPLY_PATH_BYTES);
 	if (az_path_ok(path, &why))
-		return reply_bad(c->err, "the file name \"%s\" is not allowed: %s", name,
-		    why.text);
+		return reply_bad(c->err, "the file name \"%s\" is not allowed: %s", name, why.text);
 	if (body.n > AZ_LIM_REPLY_FILE_BYTES)
 		return reply_big(c->err, "the file \"%s\" is larger than %zu bytes", name,
 		    AZ_LIM_REPLY_FILE_BYTES);
@@ -259,8 +252,10 @@ reply_add(struct reply_ctx *c, struct az_str raw, struct az_str body, bool remov
 	if (az_str_chr(body, '\0') >= 0)
 		return reply_bad(c->err, "the file \"%s\" holds a NUL byte", name);
 	if (!remove && has_placeholder(body))
-		return reply_bad(c->err, "the file \"%s\" leaves code out (\"rest of code "
-		    "unchanged\"): send the whole file", name);
+		return reply_bad(c->err,
+		    "the file \"%s\" leaves code out (\"rest of code "
+		    "unchanged\"): send the whole file",
+		    name);
 	if (az_str_eqc(path, "Dockerfile") || az_str_eqc(path, "dockerfile")) {
 		if (remove)
 			return reply_bad(c->err, "the Dockerfile cannot be deleted");
@@ -288,29 +283,31 @@ reply_note(struct reply_ctx *c, struct az_str prose)
 	if (!p)
 		return az_fail(c->err, AZ_ENOMEM, OP, "no memory");
 	for (size_t i = 0; i < note.n; i++)
-		p[i] = (unsigned char)note.p[i] < 0x20 && note.p[i] != '\n' &&
-		    note.p[i] != '\t' ? ' ' : note.p[i];
+		p[i] = (unsigned char)note.p[i] < 0x20 && note.p[i] != '\n' && note.p[i] != '\t'
+			   ? ' '
+			   : note.p[i];
 	c->r->note = az_str_n(p, note.n);
 	return AZ_OK;
 }
 
 enum az_code
-az_reply_parse(struct az_str text, bool cut_by_length, struct az_arena *a,
-    struct az_reply *r, struct az_err *err)
+az_reply_parse(struct az_str text, bool cut_by_length, struct az_arena *a, struct az_reply *r,
+    struct az_err *err)
 {
-	struct reply_ctx c = { .a = a, .r = r, .err = err, .cut = cut_by_length };
+	struct reply_ctx c = {.a = a, .r = r, .err = err, .cut = cut_by_length};
 	enum az_code (*const by[])(struct reply_ctx *, struct az_str, bool *) = {
-		reply_blocks, reply_json, reply_path_fences,
+	    reply_blocks,
+	    reply_json,
+	    reply_path_fences,
 	};
 	struct az_str clean, head;
 	size_t first = 0;
 	bool found = false;
 	enum az_code rc;
 
-	*r = (struct az_reply){ 0 };
+	*r = (struct az_reply){0};
 	if (text.n > AZ_LIM_REPLY_BYTES)
-		return reply_big(err, "the answer is larger than %zu bytes",
-		    AZ_LIM_REPLY_BYTES);
+		return reply_big(err, "the answer is larger than %zu bytes", AZ_LIM_REPLY_BYTES);
 	if (!(clean = reply_clean(a, text)).p)
 		return az_fail(err, AZ_ENOMEM, OP, "no memory");
 	head = az_str_trim(clean);
@@ -327,12 +324,14 @@ az_reply_parse(struct az_str text, bool cut_by_length, struct az_arena *a,
 	if (found)
 		return AZ_OK;
 	if (head.n == 0)
-		return reply_bad(err, cut_by_length ?
-		    "the answer was cut off before it began; think less, answer with "
-		    "### FILE: blocks" : "the answer is empty; answer with ### FILE: blocks");
+		return reply_bad(
+		    err, cut_by_length
+			     ? "the answer was cut off before it began; think less, answer with "
+			       "### FILE: blocks"
+			     : "the answer is empty; answer with ### FILE: blocks");
 	if (cut_by_length)
 		return reply_bad(err, "the answer was cut off before the first file; "
-		    "begin with the ### FILE: blocks");
+				      "begin with the ### FILE: blocks");
 	return reply_bad(err, "no file blocks found; answer with ### FILE: path blocks, "
-	    "each body in a fence, and ### END after the last");
+			      "each body in a fence, and ### END after the last");
 }

@@ -20,20 +20,20 @@
 #define AZ_REPLY_ARENA_BYTES ((size_t)64 * 1024 * 1024)
 
 struct az_reply_file {
-	struct az_str path, body;	/* path passed az_path_ok() */
-	bool remove;			/* ### DELETE: body is empty */
+	struct az_str path, body; /* path passed az_path_ok() */
+	bool remove;              /* ### DELETE: body is empty */
 };
 
 struct az_reply {
 	bool has_dockerfile;
 	struct az_str dockerfile;
-	struct az_reply_file *files;	/* unique paths; the last one named wins */
-	size_t n;			/* "Dockerfile" is never among them */
-	struct az_str note;		/* prose before the first block, <= 2 KiB: the diagnosis */
-	bool truncated;			/* cut off: ask for the rest; n may be 0 */
-	bool fenced;			/* taken out of a fence */
-	bool repaired;			/* was not well-formed */
-	int candidates;			/* JSON candidates looked at; 0 for file blocks */
+	struct az_reply_file *files; /* unique paths; the last one named wins */
+	size_t n;                    /* "Dockerfile" is never among them */
+	struct az_str note;          /* prose before the first block, <= 2 KiB: the diagnosis */
+	bool truncated;              /* cut off: ask for the rest; n may be 0 */
+	bool fenced;                 /* taken out of a fence */
+	bool repaired;               /* was not well-formed */
+	int candidates;              /* JSON candidates looked at; 0 for file blocks */
 };
 
 /*
@@ -55,7 +55,7 @@ AZ_MUST_CHECK enum az_code az_reply_parse(struct az_str text, bool cut_by_length
 
 struct az_reply_verdict {
 	bool result;
-	struct az_str reason, plan, evidence;	/* empty when null or absent */
+	struct az_str reason, plan, evidence;        /* empty when null or absent */
 	struct az_str suspected[AZ_REPLY_SUSPECTED]; /* safe paths only */
 	size_t n_suspected;
 	bool fenced, repaired;
@@ -67,7 +67,7 @@ struct az_reply_verdict {
  * (true/false/yes/no as strings are taken); prose never is: AZ_EUNPROC, reason
  * "bad_model_output". Texts are cut to 8 KiB. Unsafe suspected paths are left out.
  */
-AZ_MUST_CHECK enum az_code az_reply_verdict_parse(struct az_str text,
-    struct az_arena *a, struct az_reply_verdict *v, struct az_err *err);
+AZ_MUST_CHECK enum az_code az_reply_verdict_parse(
+    struct az_str text, struct az_arena *a, struct az_reply_verdict *v, struct az_err *err);
 
 #endif

@@ -20,8 +20,8 @@ keyword(struct az_str *s, struct az_str word)
 static bool
 tag(struct az_str s, struct az_str *arg, struct az_str *after)
 {
-	static const char *const attrs[] = { " path=\"", " name=\"", " filename=\"",
-	    " path='", " name='", " filename='" };
+	static const char *const attrs[] = {
+	    " path=\"", " name=\"", " filename=\"", " path='", " name='", " filename='"};
 	ptrdiff_t end = az_str_chr(s, '>');
 	struct az_str head;
 
@@ -52,7 +52,7 @@ mark_of(struct az_str line, struct az_str *arg, struct az_str *after)
 	size_t hashes = 0;
 	enum mark m;
 
-	*arg = *after = (struct az_str){ NULL, 0 };
+	*arg = *after = (struct az_str){NULL, 0};
 	if (s.n == 0 || (s.p[0] != '#' && s.p[0] != '<' && s.p[0] != '*'))
 		return NOTHING;
 	if (s.p[0] == '<')
@@ -71,8 +71,8 @@ mark_of(struct az_str line, struct az_str *arg, struct az_str *after)
 	else if (keyword(&s, AZ_S("DELETE")))
 		m = A_DELETE;
 	else if (keyword(&s, AZ_S("END"))) {
-		while (s.n && (s.p[s.n - 1] == '*' || s.p[s.n - 1] == '#' ||
-		    s.p[s.n - 1] == '.' || s.p[s.n - 1] == ' '))
+		while (s.n && (s.p[s.n - 1] == '*' || s.p[s.n - 1] == '#' || s.p[s.n - 1] == '.' ||
+				  s.p[s.n - 1] == ' '))
 			s.n--;
 		return s.n ? NOTHING : AN_END;
 	} else {
@@ -87,8 +87,7 @@ mark_of(struct az_str line, struct az_str *arg, struct az_str *after)
 	s = az_str_sub(s, 1, s.n);
 	if (az_str_starts(s, AZ_S("** ")))
 		s = az_str_sub(s, 2, s.n);
-	if (az_str_ends(s, AZ_S("**")) && az_str_find(s, AZ_S("**"), 0) ==
-	    (ptrdiff_t)s.n - 2)
+	if (az_str_ends(s, AZ_S("**")) && az_str_find(s, AZ_S("**"), 0) == (ptrdiff_t)s.n - 2)
 		s = az_str_sub(s, 0, s.n - 2);
 	*arg = az_str_trim(s);
 	return m;
@@ -127,8 +126,8 @@ span(const char *start, const char *p)
  * when they name a language, or when in a markdown file text follows directly.
  */
 static bool
-fenced(struct reply_ctx *c, struct az_str *rest, const struct reply_fence *open,
-    bool marks, bool markdown, struct az_str *body)
+fenced(struct reply_ctx *c, struct az_str *rest, const struct reply_fence *open, bool marks,
+    bool markdown, struct az_str *body)
 {
 	const char *start = rest->p, *prev_file = NULL;
 	bool nested = false;
@@ -139,10 +138,8 @@ fenced(struct reply_ctx *c, struct az_str *rest, const struct reply_fence *open,
 		if (!reply_fence_line(line, &f) || f.c != open->c) {
 			if (az_str_trim(line).n == 0)
 				continue;
-			prev_file = marks && mark_of(line, &arg, &after) == A_FILE ?
-			    line.p : NULL;
-			prev_rest = span(line.p, rest->p ? rest->p + rest->n :
-			    line.p + line.n);
+			prev_file = marks && mark_of(line, &arg, &after) == A_FILE ? line.p : NULL;
+			prev_rest = span(line.p, rest->p ? rest->p + rest->n : line.p + line.n);
 			continue;
 		}
 		if (prev_file && f.len >= open->len) {
@@ -192,7 +189,7 @@ unfenced(struct az_str *rest, struct az_str *body)
 		if (is_mark(line)) {
 			*body = span(start, line.p);
 			while (body->n > 1 && body->p[body->n - 1] == '\n' &&
-			    body->p[body->n - 2] == '\n')
+			       body->p[body->n - 2] == '\n')
 				body->n--;
 			*rest = before;
 			return true;
@@ -208,7 +205,7 @@ is_markdown(struct az_str path)
 	struct az_str p = reply_bare_path(path);
 
 	return az_str_ends(p, AZ_S(".md")) || az_str_ends(p, AZ_S(".MD")) ||
-	    az_str_ends(p, AZ_S(".markdown")) || az_str_ends(p, AZ_S(".mdx"));
+	       az_str_ends(p, AZ_S(".markdown")) || az_str_ends(p, AZ_S(".mdx"));
 }
 
 /* Find the fence that opens a body: the first line, or after a few words. */
@@ -226,8 +223,7 @@ open_fence(struct az_str *rest, bool markdown, struct reply_fence *f)
 			*rest = ahead.p ? ahead : span(line.p + line.n, line.p + line.n);
 			return true;
 		}
-		if (markdown || ++words > 2 || is_mark(line) ||
-		    line.p - start > REPLY_LOOK_BYTES)
+		if (markdown || ++words > 2 || is_mark(line) || line.p - start > REPLY_LOOK_BYTES)
 			return false;
 	}
 	return false;
@@ -237,7 +233,7 @@ static enum az_code
 file_block(struct reply_ctx *c, struct az_str path, struct az_str *rest)
 {
 	bool markdown = is_markdown(path), whole;
-	struct az_str body = { NULL, 0 };
+	struct az_str body = {NULL, 0};
 	struct reply_fence f;
 
 	if (path.n == 0)
@@ -260,8 +256,7 @@ file_block(struct reply_ctx *c, struct az_str path, struct az_str *rest)
 
 /* <file>: up to </file>; one fence or CDATA around the body is taken off. */
 static enum az_code
-tag_block(struct reply_ctx *c, struct az_str path, struct az_str after,
-    struct az_str *rest)
+tag_block(struct reply_ctx *c, struct az_str path, struct az_str after, struct az_str *rest)
 {
 	const char *start = rest->p;
 	struct az_str line, body = after, first, last, t = az_str_trim(after);
@@ -295,8 +290,8 @@ tag_block(struct reply_ctx *c, struct az_str path, struct az_str after,
 	first = az_str_sub(t, 0, nl < 0 ? t.n : (size_t)nl);
 	nl = az_str_rchr(t, '\n');
 	last = az_str_sub(t, (size_t)(nl + 1), t.n);
-	if (last.p > first.p && reply_fence_line(first, &open) &&
-	    reply_fence_line(last, &end) && reply_fence_ends(&end, &open)) {
+	if (last.p > first.p && reply_fence_line(first, &open) && reply_fence_line(last, &end) &&
+	    reply_fence_ends(&end, &open)) {
 		body = span(first.p + first.n + 1, last.p);
 		c->r->fenced = true;
 	}
@@ -361,8 +356,8 @@ comment_path(struct az_str rest, struct az_str *path)
 {
 	struct az_str line;
 
-	if (!az_str_line(&rest, &line) || line.n < 4 ||
-	    (line.p[0] != '#' && line.p[0] != '/') || az_str_starts(line, AZ_S("#!")))
+	if (!az_str_line(&rest, &line) || line.n < 4 || (line.p[0] != '#' && line.p[0] != '/') ||
+	    az_str_starts(line, AZ_S("#!")))
 		return false;
 	if (az_str_starts(line, AZ_S("//")))
 		line = az_str_sub(line, 2, line.n);
@@ -372,11 +367,11 @@ comment_path(struct az_str rest, struct az_str *path)
 enum az_code
 reply_path_fences(struct reply_ctx *c, struct az_str text, bool *found)
 {
-	struct az_str rest = text, line, prev = { NULL, 0 };
+	struct az_str rest = text, line, prev = {NULL, 0};
 	enum az_code rc;
 
 	while (az_str_line(&rest, &line)) {
-		struct az_str path = { NULL, 0 }, body, prose = span(text.p, line.p);
+		struct az_str path = {NULL, 0}, body, prose = span(text.p, line.p);
 		bool named, shell;
 		struct reply_fence f;
 
@@ -391,7 +386,7 @@ reply_path_fences(struct reply_ctx *c, struct az_str text, bool *found)
 			prose = span(text.p, prev.p);
 		if (!named && !shell && rest.p)
 			named = comment_path(rest, &path);
-		prev = (struct az_str){ NULL, 0 };
+		prev = (struct az_str){NULL, 0};
 		if (!rest.p || !fenced(c, &rest, &f, false, false, &body)) {
 			if (named) {
 				*found = true;

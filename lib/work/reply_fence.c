@@ -32,15 +32,15 @@ static bool
 path_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	    strchr("_-./+@", c) != NULL;
+	       strchr("_-./+@", c) != NULL;
 }
 
 /* One word that reads as a file name: an extension, or a name known to have none. */
 static bool
 looks_like_path(struct az_str s)
 {
-	static const char *const bare[] = { "Dockerfile", "dockerfile", "Makefile",
-	    "Procfile", "LICENSE", ".gitignore", ".dockerignore", ".env" };
+	static const char *const bare[] = {"Dockerfile", "dockerfile", "Makefile", "Procfile",
+	    "LICENSE", ".gitignore", ".dockerignore", ".env"};
 	ptrdiff_t slash = az_str_rchr(s, '/'), dot;
 	struct az_str base = az_str_sub(s, (size_t)(slash + 1), s.n);
 
@@ -65,8 +65,7 @@ looks_like_path(struct az_str s)
 static bool
 is_key(struct az_str s)
 {
-	static const char *const keys[] = { "title", "filename", "file", "path", "name",
-	    "filepath" };
+	static const char *const keys[] = {"title", "filename", "file", "path", "name", "filepath"};
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		if (az_str_ieq(s, az_str_c(keys[i])))
@@ -103,8 +102,8 @@ undecorate(struct az_str line)
 	struct az_str s = az_str_trim(line);
 	ptrdiff_t colon;
 
-	while (s.n && (s.p[0] == '#' || s.p[0] == '>' || s.p[0] == '-' || s.p[0] == '/' ||
-	    s.p[0] == ' '))
+	while (s.n &&
+	       (s.p[0] == '#' || s.p[0] == '>' || s.p[0] == '-' || s.p[0] == '/' || s.p[0] == ' '))
 		s = az_str_sub(s, 1, s.n);
 	if (az_str_starts(s, AZ_S("**")) && !az_str_ends(s, AZ_S("**")) &&
 	    !az_str_ends(s, AZ_S("**:")))
@@ -121,7 +120,7 @@ undecorate(struct az_str line)
 bool
 reply_line_path(struct az_str line, bool in_sentence, struct az_str *path)
 {
-	struct az_str s, part, one = { NULL, 0 };
+	struct az_str s, part, one = {NULL, 0};
 	bool inside = false;
 	int n = 0;
 
@@ -153,8 +152,8 @@ reply_line_path(struct az_str line, bool in_sentence, struct az_str *path)
 bool
 reply_info_shell(struct az_str info)
 {
-	static const char *const shell[] = { "", "bash", "sh", "shell", "console", "zsh",
-	    "text", "txt", "plaintext", "output", "diff", "powershell", "shell-session" };
+	static const char *const shell[] = {"", "bash", "sh", "shell", "console", "zsh", "text",
+	    "txt", "plaintext", "output", "diff", "powershell", "shell-session"};
 	ptrdiff_t blank = az_str_chr(info, ' ');
 	struct az_str word = blank < 0 ? info : az_str_sub(info, 0, (size_t)blank);
 

@@ -11,11 +11,12 @@ static const char OP[] = "reply.json";
 enum { MAX_CANDIDATES = 64, MAX_UNBALANCED = 4 };
 
 static const struct az_json_limits limits = {
-	.bytes = 32 * 1024 * 1024, .depth = AZ_LIM_REPLY_DEPTH, .tokens = 200000,
+    .bytes = 32 * 1024 * 1024,
+    .depth = AZ_LIM_REPLY_DEPTH,
+    .tokens = 200000,
 };
 
-const char *const reply_k_name[] = { "filename", "path", "file", "name", "filepath",
-	NULL };
+const char *const reply_k_name[] = {"filename", "path", "file", "name", "filepath", NULL};
 
 static void
 judge(struct reply_search *s, const struct reply_candidate *c, struct az_json *doc,
@@ -40,7 +41,7 @@ judge(struct reply_search *s, const struct reply_candidate *c, struct az_json *d
 static enum az_code
 consider(struct reply_search *s, struct az_str text, bool fenced, size_t from, bool *done)
 {
-	struct reply_candidate c = { .fenced = fenced, .from = from };
+	struct reply_candidate c = {.fenced = fenced, .from = from};
 	struct az_str t = az_str_trim(text);
 	struct az_json *doc = NULL;
 	struct az_buf b;
@@ -205,7 +206,7 @@ reply_get(const struct az_json *obj, const char *const *names)
 
 	/* the first alias of the list that is there */
 	for (; *names; names++) {
-		const char *const one[] = { *names, NULL };
+		const char *const one[] = {*names, NULL};
 
 		for (it = NULL; az_json_each(obj, &it, &key, &v);)
 			if (v && reply_key_is(key, one))

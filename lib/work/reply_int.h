@@ -14,9 +14,9 @@ struct reply_ctx {
 	struct az_arena *a;
 	struct az_reply *r;
 	struct az_err *err;
-	size_t total;		/* bytes of all bodies so far */
-	size_t added;		/* blocks so far, replaced ones included */
-	bool cut;		/* finish_reason was "length" */
+	size_t total; /* bytes of all bodies so far */
+	size_t added; /* blocks so far, replaced ones included */
+	bool cut;     /* finish_reason was "length" */
 };
 
 /* reply.c */
@@ -28,8 +28,7 @@ struct az_str reply_clean(struct az_arena *a, struct az_str text);
 /* Without **x**, `x`, "x", a trailing colon, "./" and blanks. */
 struct az_str reply_bare_path(struct az_str raw);
 /* Judge and keep one file; raw is stripped here, body must live in the arena. */
-enum az_code reply_add(struct reply_ctx *c, struct az_str raw, struct az_str body,
-    bool remove);
+enum az_code reply_add(struct reply_ctx *c, struct az_str raw, struct az_str body, bool remove);
 /* Prose as a note: trimmed, cut at 2 KiB, no control bytes. */
 enum az_code reply_note(struct reply_ctx *c, struct az_str prose);
 /* At most max bytes, ending on a whole character. */
@@ -37,7 +36,7 @@ struct az_str reply_clip(struct az_str s, size_t max);
 
 /* reply_fence.c */
 struct reply_fence {
-	char c;			/* '`' or '~' */
+	char c; /* '`' or '~' */
 	size_t len;
 	struct az_str info;
 };
@@ -58,9 +57,9 @@ enum az_code reply_path_fences(struct reply_ctx *c, struct az_str text, bool *fo
 
 /* reply_repair.c */
 struct reply_cut {
-	size_t end;		/* bytes of the input that were read */
-	size_t depth;		/* brackets open at the end of the input */
-	bool in_value;		/* it ended inside a string or before a value */
+	size_t end;    /* bytes of the input that were read */
+	size_t depth;  /* brackets open at the end of the input */
+	bool in_value; /* it ended inside a string or before a value */
 };
 /* Rewrite almost-JSON that begins with { or [ as JSON. False when hopeless. Stops
    after the first value: what follows is ignored. */
@@ -72,8 +71,8 @@ struct reply_candidate {
 	const struct az_json *root;
 	struct reply_cut cut;
 	bool repaired, fenced;
-	bool whole;		/* the text is this and nothing else */
-	size_t from;		/* where it (or its fence) begins in the text */
+	bool whole;  /* the text is this and nothing else */
+	size_t from; /* where it (or its fence) begins in the text */
 };
 
 struct reply_search {
@@ -82,7 +81,7 @@ struct reply_search {
 	/* REPLY_USABLE, REPLY_KEEP when it is the best so far, REPLY_DONE to end the search. */
 	int (*judge)(void *arg, const struct reply_candidate *c);
 	void *arg;
-	struct az_json *kept;	/* document of the best so far; others are freed */
+	struct az_json *kept; /* document of the best so far; others are freed */
 	struct az_str text;
 	/* a usable value lies here: what stands inside it is not a candidate */
 	size_t used_from, used_to;
@@ -96,7 +95,7 @@ bool reply_key_is(struct az_str key, const char *const *names);
 const struct az_json *reply_get(const struct az_json *obj, const char *const *names);
 /* The value of the last member. */
 const struct az_json *reply_last(const struct az_json *obj);
-extern const char *const reply_k_name[];	/* filename and its aliases */
+extern const char *const reply_k_name[]; /* filename and its aliases */
 
 /* reply_json.c */
 enum az_code reply_json(struct reply_ctx *c, struct az_str text, bool *found);

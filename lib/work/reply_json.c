@@ -7,15 +7,14 @@
 
 static const char OP[] = "reply.json";
 
-static const char *const k_dockerfile[] = { "dockerfile", NULL };
-static const char *const k_files[] = { "files", NULL };
+static const char *const k_dockerfile[] = {"dockerfile", NULL};
+static const char *const k_files[] = {"files", NULL};
 /* alone at the top, only what cannot be some program's data */
-static const char *const k_path[] = { "filename", "path", "filepath", NULL };
-static const char *const k_only[] = { "content", NULL };
-static const char *const k_content[] = { "content", "contents", "code", "text", "body",
-	"source", NULL };
-static const char *const k_note[] = { "note", "diagnosis", "explanation", "reason",
-	NULL };
+static const char *const k_path[] = {"filename", "path", "filepath", NULL};
+static const char *const k_only[] = {"content", NULL};
+static const char *const k_content[] = {
+    "content", "contents", "code", "text", "body", "source", NULL};
+static const char *const k_note[] = {"note", "diagnosis", "explanation", "reason", NULL};
 
 static bool
 is_content(const struct az_json *v)
@@ -31,9 +30,9 @@ is_content(const struct az_json *v)
 /* What a candidate holds for us. */
 struct shape {
 	const struct az_json *dockerfile, *files, *note;
-	bool single;		/* files is one {filename, content} */
-	size_t n;		/* complete files */
-	int score;		/* < 0: unusable */
+	bool single; /* files is one {filename, content} */
+	size_t n;    /* complete files */
+	int score;   /* < 0: unusable */
 	struct reply_candidate c;
 };
 
@@ -41,7 +40,7 @@ static bool
 is_file(const struct az_json *f)
 {
 	return az_json_type(f) == AZ_JOBJ && az_json_is_str(reply_get(f, reply_k_name)) &&
-	    is_content(reply_get(f, k_content));
+	       is_content(reply_get(f, k_content));
 }
 
 static bool
@@ -61,8 +60,8 @@ files_ok(const struct shape *s)
 		return true;
 	}
 	for (; i < s->n && az_json_each(s->files, &it, &key, &v); i++)
-		if (!az_json_is_str(v) && !(az_json_type(v) == AZ_JOBJ &&
-		    az_json_is_str(reply_get(v, k_content))))
+		if (!az_json_is_str(v) &&
+		    !(az_json_type(v) == AZ_JOBJ && az_json_is_str(reply_get(v, k_content))))
 			return false;
 	return true;
 }
@@ -73,7 +72,7 @@ shape_of(const struct reply_candidate *c, struct shape *s)
 	const struct az_json *root = c->root;
 	size_t level = 1, used = 0;
 
-	*s = (struct shape){ .score = -1, .c = *c };
+	*s = (struct shape){.score = -1, .c = *c};
 	if (az_json_type(root) == AZ_JOBJ && az_json_len(root) == 1 &&
 	    az_json_type(reply_last(root)) == AZ_JOBJ && !reply_get(root, k_files)) {
 		root = reply_last(root);
@@ -106,8 +105,8 @@ shape_of(const struct reply_candidate *c, struct shape *s)
 	if (s->single && (c->cut.in_value || c->cut.depth > level))
 		s->n = 0;
 	else if (s->n && (level == 0 || reply_last(root) == s->files) &&
-	    (c->cut.depth > level + 1 || (c->cut.depth == level + 1 &&
-	    c->cut.in_value && az_json_type(s->files) == AZ_JOBJ)))
+		 (c->cut.depth > level + 1 || (c->cut.depth == level + 1 && c->cut.in_value &&
+						  az_json_type(s->files) == AZ_JOBJ)))
 		s->n--;
 	if (c->cut.in_value && c->cut.depth == level && s->dockerfile &&
 	    reply_last(root) == s->dockerfile)
@@ -119,8 +118,7 @@ shape_of(const struct reply_candidate *c, struct shape *s)
 	if (s->files && !files_ok(s))
 		return;
 	if (level && az_json_len(root) > used)
-		s->score = (int)(az_json_len(root) - used < 1000 ?
-		    az_json_len(root) - used : 1000);
+		s->score = (int)(az_json_len(root) - used < 1000 ? az_json_len(root) - used : 1000);
 	else
 		s->score = 0;
 	s->score += (c->repaired ? 10 : 0) + (c->cut.depth ? 50 : 0);
@@ -156,8 +154,7 @@ add_file(struct reply_ctx *c, struct az_str name, const struct az_json *content)
 			az_buf_addch(&b, '\n');
 	}
 	if (b.fail == AZ_ETOOBIG) {
-		rc = reply_big(c->err, "a file is larger than %zu bytes",
-		    AZ_LIM_REPLY_FILE_BYTES);
+		rc = reply_big(c->err, "a file is larger than %zu bytes", AZ_LIM_REPLY_FILE_BYTES);
 	} else if (b.fail || !(kept = az_arena_str(c->a, az_buf_str(&b))).p) {
 		rc = az_fail(c->err, AZ_ENOMEM, OP, "no memory");
 	} else {
@@ -178,11 +175,10 @@ add_all(struct reply_ctx *c, const struct shape *s)
 	for (size_t i = 0; !rc && i < s->n; i++) {
 		if (az_json_type(s->files) == AZ_JARR || s->single) {
 			v = s->single ? s->files : az_json_at(s->files, i);
-			rc = add_file(c, az_json_str(reply_get(v, reply_k_name)),
-			    reply_get(v, k_content));
+			rc = add_file(
+			    c, az_json_str(reply_get(v, reply_k_name)), reply_get(v, k_content));
 		} else if (az_json_each(s->files, &it, &key, &v)) {
-			rc = add_file(c, key, az_json_is_str(v) ? v :
-			    reply_get(v, k_content));
+			rc = add_file(c, key, az_json_is_str(v) ? v : reply_get(v, k_content));
 		}
 	}
 	if (!rc && s->dockerfile)
@@ -193,9 +189,8 @@ add_all(struct reply_ctx *c, const struct shape *s)
 enum az_code
 reply_json(struct reply_ctx *c, struct az_str text, bool *found)
 {
-	struct shape best = { .score = -1 };
-	struct reply_search s = { .a = c->a, .err = c->err, .judge = judge_files,
-		.arg = &best };
+	struct shape best = {.score = -1};
+	struct reply_search s = {.a = c->a, .err = c->err, .judge = judge_files, .arg = &best};
 	struct az_str prose;
 	enum az_code rc;
 
@@ -209,8 +204,8 @@ reply_json(struct reply_ctx *c, struct az_str text, bool *found)
 	c->r->fenced = best.c.fenced;
 	c->r->repaired = best.c.repaired;
 	/* a last brace or two forgotten is a slip; an open list or value was cut */
-	c->r->truncated = best.c.cut.in_value || best.c.cut.depth >= 2 ||
-	    (best.n == 0 && !best.dockerfile);
+	c->r->truncated =
+	    best.c.cut.in_value || best.c.cut.depth >= 2 || (best.n == 0 && !best.dockerfile);
 	prose = az_str_sub(text, 0, best.c.from);
 	if (az_str_trim(prose).n == 0)
 		prose = az_json_str(best.note);

@@ -14,7 +14,7 @@ struct repair {
 	size_t i, n;
 	struct az_buf *out;
 	char stack[AZ_LIM_REPLY_DEPTH];
-	bool some[AZ_LIM_REPLY_DEPTH];	/* this level has a value already */
+	bool some[AZ_LIM_REPLY_DEPTH]; /* this level has a value already */
 	size_t depth;
 	bool in_value;
 };
@@ -73,8 +73,8 @@ member_at(const struct repair *r, size_t i)
 
 	if (quoted)
 		i++;
-	while (i < end && (quoted ? r->p[i] != q && r->p[i] != '\n' :
-	    (r->p[i] | 32) >= 'a' && (r->p[i] | 32) <= 'z'))
+	while (i < end && (quoted ? r->p[i] != q && r->p[i] != '\n'
+				  : (r->p[i] | 32) >= 'a' && (r->p[i] | 32) <= 'z'))
 		i++;
 	if (quoted) {
 		if (i == end || r->p[i] != q)
@@ -105,11 +105,10 @@ closes(const struct repair *r, size_t i, enum where w)
 		return c == ',' || c == ']';
 	after = skip_blanks(r, k + 1);
 	if (c == '}')
-		return r->depth == 1 || after == r->n ||
-		    strchr(",]}`", r->p[after]) != NULL;
+		return r->depth == 1 || after == r->n || strchr(",]}`", r->p[after]) != NULL;
 	if (c == ',')
 		return after == r->n || r->p[after] == '}' || at(r, after, "//") ||
-		    at(r, after, "/*") || member_at(r, after);
+		       at(r, after, "/*") || member_at(r, after);
 	/* a comma forgotten at the end of a line */
 	return memchr(r->p + i, '\n', k - i) && member_at(r, k);
 }
@@ -123,8 +122,9 @@ hex4(const struct repair *r, size_t i)
 		return -1;
 	for (size_t k = 0; k < 4; k++) {
 		char c = r->p[i + k];
-		int d = c >= '0' && c <= '9' ? c - '0' :
-		    (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+		int d = c >= '0' && c <= '9'                 ? c - '0'
+			: (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+							     : -1;
 
 		if (d < 0)
 			return -1;
@@ -160,8 +160,7 @@ escape(struct repair *r)
 		if (u >= 0xd800 && u < 0xdc00 && at(r, r->i, "\\u") &&
 		    (low = hex4(r, r->i + 2)) >= 0xdc00 && low < 0xe000) {
 			r->i += 6;
-			az_buf_addf(r->out, "\\u%04x\\u%04x", (unsigned)u,
-			    (unsigned)low);
+			az_buf_addf(r->out, "\\u%04x\\u%04x", (unsigned)u, (unsigned)low);
 		} else {
 			if (u >= 0xd800 && u < 0xe000)
 				u = 0xfffd;
@@ -174,7 +173,7 @@ escape(struct repair *r)
 static void
 string(struct repair *r, enum where w)
 {
-	char q = r->p[r->i], three[4] = { q, q, q, '\0' };
+	char q = r->p[r->i], three[4] = {q, q, q, '\0'};
 	bool triple = at(r, r->i, three);
 
 	r->i += triple ? 3 : 1;
@@ -208,10 +207,10 @@ string(struct repair *r, enum where w)
 static bool
 is_number(struct az_str s)
 {
-	const struct az_json_limits lim = { 64, 2, 4 };
+	const struct az_json_limits lim = {64, 2, 4};
 
 	return s.n && (s.p[0] == '-' || (s.p[0] >= '0' && s.p[0] <= '9')) &&
-	    az_json_scan(s, &lim, NULL) == AZ_OK;
+	       az_json_scan(s, &lim, NULL) == AZ_OK;
 }
 
 /* A word without quotes: a literal, a number, or text up to the next separator. */
@@ -220,8 +219,8 @@ bare(struct repair *r, bool key)
 {
 	static const struct {
 		const char *word, *json;
-	} known[] = { { "true", "true" }, { "false", "false" }, { "null", "null" },
-		{ "none", "null" }, { "undefined", "null" }, { "nan", "null" } };
+	} known[] = {{"true", "true"}, {"false", "false"}, {"null", "null"}, {"none", "null"},
+	    {"undefined", "null"}, {"nan", "null"}};
 	size_t from = r->i;
 	struct az_str s;
 
@@ -324,9 +323,9 @@ member(struct repair *r)
 bool
 reply_repair(struct az_str in, struct az_buf *out, struct reply_cut *cut)
 {
-	struct repair r = { .p = in.p, .n = in.n, .out = out };
+	struct repair r = {.p = in.p, .n = in.n, .out = out};
 
-	*cut = (struct reply_cut){ 0 };
+	*cut = (struct reply_cut){0};
 	if (in.n == 0 || (in.p[0] != '{' && in.p[0] != '[') || !push(&r))
 		return false;
 	while (r.depth && out->fail == AZ_OK) {

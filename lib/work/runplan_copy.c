@@ -5,14 +5,14 @@ static bool
 remote(struct az_str s)
 {
 	return az_str_find(s, AZ_S("://"), 0) >= 0 || az_str_starts(s, AZ_S("git@")) ||
-	    az_str_ends(s, AZ_S(".git"));
+	       az_str_ends(s, AZ_S(".git"));
 }
 
 static bool
 archive(struct az_str s)
 {
-	static const char *const ext[] = { ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2",
-		".tar.xz", ".txz", ".tar.zst" };
+	static const char *const ext[] = {
+	    ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst"};
 	size_t i;
 
 	for (i = 0; i < sizeof ext / sizeof ext[0]; i++)
@@ -52,8 +52,8 @@ source(struct plan_parse *p, struct az_str word, const char **out)
 static enum az_code
 copy_flags(struct plan_parse *p, struct az_str *rest, unsigned *mode)
 {
-	static const char *const ignored[] = { "chown", "link", "parents", "exclude",
-		"keep-git-dir", NULL };
+	static const char *const ignored[] = {
+	    "chown", "link", "parents", "exclude", "keep-git-dir", NULL};
 	struct az_str name, value;
 	size_t i;
 
@@ -98,14 +98,15 @@ mention(struct plan_parse *p, struct az_str dest, const struct az_plan_step *s)
 			base = az_str_sub(base, (size_t)at + 1, base.n);
 		if (az_str_eqc(base, ".") || strpbrk(*src, "*?["))
 			continue;
-		path = az_arena_printf(p->a, "%s/%.*s", dest.n > 1 ? dest.p : "",
-		    AZ_FMT(base));
+		path = az_arena_printf(p->a, "%s/%.*s", dest.n > 1 ? dest.p : "", AZ_FMT(base));
 		if (path)
 			plan_map_add(p, az_str_c(path));
 	}
 	if (dest.n > 1)
-		plan_warn(p, "%s to %.60s: system directories are read-only, it goes "
-			     "beneath the home", p->name, dest.p);
+		plan_warn(p,
+		    "%s to %.60s: system directories are read-only, it goes "
+		    "beneath the home",
+		    p->name, dest.p);
 }
 
 enum az_code
@@ -138,9 +139,8 @@ plan_do_copy(struct plan_parse *p, struct plan_line *l)
 			return plan_bad(p, "word %zu is empty", i + 1);
 	}
 	dir = n > 2 || az_str_ends(words[n - 1], AZ_S("/")) ||
-	    az_str_ends(words[n - 1], AZ_S("/.")) || az_str_eqc(words[n - 1], ".");
-	if (n > 2 && !az_str_ends(words[n - 1], AZ_S("/")) &&
-	    !az_str_eqc(words[n - 1], "."))
+	      az_str_ends(words[n - 1], AZ_S("/.")) || az_str_eqc(words[n - 1], ".");
+	if (n > 2 && !az_str_ends(words[n - 1], AZ_S("/")) && !az_str_eqc(words[n - 1], "."))
 		return plan_bad(p, "several sources need a destination that ends in '/'");
 	if ((rc = plan_absolute(p, words[n - 1], &dest)) != AZ_OK)
 		return rc;
@@ -165,8 +165,9 @@ plan_do_copy(struct plan_parse *p, struct plan_line *l)
 		return plan_nomem(p);
 	for (i = 0; i + 1 < n; i++) {
 		if (remote(words[i]))
-			return plan_bad(p, "%s", "sources are files of the build context; "
-						 "URLs and repositories are not fetched");
+			return plan_bad(p, "%s",
+			    "sources are files of the build context; "
+			    "URLs and repositories are not fetched");
 		if (strcmp(p->name, "ADD") == 0 && archive(words[i]))
 			return plan_bad(p, "archives are not unpacked; RUN tar instead");
 		if ((rc = source(p, words[i], &src[i])) != AZ_OK)

@@ -10,16 +10,16 @@
 
 struct plan_var {
 	struct az_str name, value;
-	bool env;	/* ENV, else ARG */
-	bool set;	/* ARG without a value is known, but unset */
+	bool env; /* ENV, else ARG */
+	bool set; /* ARG without a value is known, but unset */
 };
 
 struct plan_map_entry {
-	struct az_str from, to;	/* absolute, normal */
+	struct az_str from, to; /* absolute, normal */
 };
 
 struct plan_map {
-	struct az_str root;	/* what AZ_PLAN_APP stands for; empty: not decided */
+	struct az_str root; /* what AZ_PLAN_APP stands for; empty: not decided */
 	struct plan_map_entry entry[AZ_PLAN_MAX_STEPS + 4];
 	size_t n;
 };
@@ -29,8 +29,8 @@ struct plan_parse {
 	struct az_err *err;
 	struct az_plan *out;
 	char escape;
-	int line;		/* of the instruction at hand */
-	const char *name;	/* of it, upper case */
+	int line;         /* of the instruction at hand */
+	const char *name; /* of it, upper case */
 	struct plan_var vars[AZ_PLAN_MAX_VARS];
 	size_t n_vars;
 	struct plan_var globals[AZ_PLAN_MAX_VARS]; /* ARG before FROM */
@@ -38,13 +38,17 @@ struct plan_parse {
 	bool from;
 	const char *const *shell;
 	size_t n_shell;
-	struct az_str cwd;	/* as the Dockerfile sees it: absolute, normal */
+	struct az_str cwd;                        /* as the Dockerfile sees it: absolute, normal */
 	struct az_str first_workdir, first_whole; /* candidates for the root */
-	struct { const char **argv; size_t n; bool shell, seen; } cmd, entry;
+	struct {
+		const char **argv;
+		size_t n;
+		bool shell, seen;
+	} cmd, entry;
 	struct plan_map map;
-	const char *const *env;	/* snapshot for RUN, NULL when a variable changed */
+	const char *const *env; /* snapshot for RUN, NULL when a variable changed */
 	size_t instructions;
-	size_t spent;		/* bytes of text made, all together */
+	size_t spent; /* bytes of text made, all together */
 };
 
 /* AZ_EUNPROC "dockerfile", naming line and instruction. */
@@ -58,13 +62,13 @@ enum az_code plan_keep(struct plan_parse *p, const struct az_buf *b, struct az_s
 /* words: variables and quotes */
 enum az_code plan_expand(struct plan_parse *p, struct az_str word, struct az_str *out);
 /* Split at blanks. quotes: not inside them, nor after the escape character. */
-enum az_code plan_split(struct plan_parse *p, struct az_str rest, bool quotes,
-    struct az_str *words, size_t *n);
+enum az_code plan_split(
+    struct plan_parse *p, struct az_str rest, bool quotes, struct az_str *words, size_t *n);
 /* The JSON form: *is says whether it is one; argv NULL-terminated. */
-enum az_code plan_exec_form(struct plan_parse *p, struct az_str rest, bool *is,
-    const char ***argv, size_t *n);
-enum az_code plan_set(struct plan_parse *p, struct az_str name, struct az_str value,
-    bool env, bool set);
+enum az_code plan_exec_form(
+    struct plan_parse *p, struct az_str rest, bool *is, const char ***argv, size_t *n);
+enum az_code plan_set(
+    struct plan_parse *p, struct az_str name, struct az_str value, bool env, bool set);
 const struct plan_var *plan_var(const struct plan_parse *p, struct az_str name);
 /* "K=V" of all variables (ARGs too when args), NULL-terminated; NULL: no memory. */
 const char *const *plan_env(struct plan_parse *p, bool args);
@@ -83,18 +87,18 @@ enum az_code plan_map_all(struct plan_parse *p);
 
 /* instructions */
 struct plan_line {
-	struct az_str text;	/* behind the instruction, joined, trimmed; borrowed */
-	struct az_str doc;	/* a here-document's body */
-	struct az_str doc_word;	/* as it stands in text: <<EOF, <<-"EOF" */
+	struct az_str text;     /* behind the instruction, joined, trimmed; borrowed */
+	struct az_str doc;      /* a here-document's body */
+	struct az_str doc_word; /* as it stands in text: <<EOF, <<-"EOF" */
 	bool has_doc, doc_quoted;
 };
 struct plan_instruction {
-	const char *name;	/* upper case */
+	const char *name; /* upper case */
 	enum az_code (*run)(struct plan_parse *p, struct plan_line *l);
-	bool doc;		/* may carry a here-document */
+	bool doc; /* may carry a here-document */
 };
-enum az_code plan_add_step(struct plan_parse *p, const struct plan_line *l,
-    struct az_plan_step **out);
+enum az_code plan_add_step(
+    struct plan_parse *p, const struct plan_line *l, struct az_plan_step **out);
 /* Container path of word, seen from the WORKDIR in force. */
 enum az_code plan_absolute(struct plan_parse *p, struct az_str word, struct az_str *out);
 /* Cut "--name=value" off the front of *rest; false when there is none. */

@@ -46,12 +46,12 @@ plan_normal(struct az_buf *b, struct az_str cwd, struct az_str path)
 bool
 plan_system_dir(struct az_str path)
 {
-	static const char *const dirs[] = { "/", "/bin", "/boot", "/dev", "/etc", "/home",
-		"/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/run", "/sbin", "/srv",
-		"/sys", "/tmp", "/usr", "/usr/bin", "/usr/include", "/usr/lib", "/usr/local",
-		"/usr/local/bin", "/usr/local/include", "/usr/local/lib", "/usr/local/sbin",
-		"/usr/local/share", "/usr/sbin", "/usr/share", "/usr/src", "/var", "/var/lib",
-		"/var/log", "/var/run", "/var/tmp", AZ_PLAN_HOME };
+	static const char *const dirs[] = {"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib",
+	    "/lib64", "/media", "/mnt", "/opt", "/proc", "/run", "/sbin", "/srv", "/sys", "/tmp",
+	    "/usr", "/usr/bin", "/usr/include", "/usr/lib", "/usr/local", "/usr/local/bin",
+	    "/usr/local/include", "/usr/local/lib", "/usr/local/sbin", "/usr/local/share",
+	    "/usr/sbin", "/usr/share", "/usr/src", "/var", "/var/lib", "/var/log", "/var/run",
+	    "/var/tmp", AZ_PLAN_HOME};
 	size_t i;
 
 	for (i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
@@ -109,7 +109,7 @@ begins(struct az_str t, size_t i)
 	if (strchr(" \t\n\"'`=:,;()<>|&[]{}@\x01", c))
 		return c != '\0';
 	return i >= 2 && (c == 'I' || c == 'L') && t.p[i - 2] == '-' &&
-	    (i == 2 || t.p[i - 3] == ' ' || t.p[i - 3] == '=' || t.p[i - 3] == '"');
+	       (i == 2 || t.p[i - 3] == ' ' || t.p[i - 3] == '=' || t.p[i - 3] == '"');
 }
 
 static bool
@@ -123,7 +123,7 @@ static bool
 hidden(struct az_str t, size_t i, const struct plan_map_entry *e)
 {
 	return az_str_eqc(e->from, AZ_PLAN_HOME) &&
-	    az_str_starts(az_str_sub(t, i + e->from.n, t.n), AZ_S("/."));
+	       az_str_starts(az_str_sub(t, i + e->from.n, t.n), AZ_S("/."));
 }
 
 static enum az_code
@@ -186,8 +186,8 @@ rewrite_list(struct plan_parse *p, const char *const *v, const char *const **out
 }
 
 static enum az_code
-map_step(struct plan_parse *p, struct az_plan_step *s, const char *const **from,
-    const char *const **to)
+map_step(
+    struct plan_parse *p, struct az_plan_step *s, const char *const **from, const char *const **to)
 {
 	struct az_str path;
 	enum az_code rc;
@@ -205,7 +205,7 @@ map_step(struct plan_parse *p, struct az_plan_step *s, const char *const **from,
 	if ((rc = rewrite_list(p, s->argv, &s->argv)) != AZ_OK)
 		return rc;
 	if (s->env && s->env == *from) {
-		s->env = *to;	/* as the step before */
+		s->env = *to; /* as the step before */
 		return AZ_OK;
 	}
 	*from = s->env;
@@ -225,7 +225,7 @@ plan_map_all(struct plan_parse *p)
 	size_t i;
 
 	m->root = p->first_workdir.n ? p->first_workdir
-	    : p->first_whole.n       ? p->first_whole
+		  : p->first_whole.n ? p->first_whole
 				     : AZ_S("/");
 	if (!plan_system_dir(m->root) || az_str_eqc(m->root, "/opt") ||
 	    az_str_eqc(m->root, "/srv") || az_str_eqc(m->root, "/usr/src") ||

@@ -6,7 +6,7 @@
 
 struct reader {
 	struct az_str rest;
-	int line;	/* of the next one */
+	int line; /* of the next one */
 };
 
 static bool
@@ -58,8 +58,8 @@ find_doc(struct az_str t, struct plan_line *l, struct az_str *end, bool *strip)
 		q = k < t.n && (t.p[k] == '"' || t.p[k] == '\'') ? t.p[k++] : '\0';
 		from = k;
 		while (k < t.n && ((t.p[k] >= 'a' && t.p[k] <= 'z') || t.p[k] == '_' ||
-				     (t.p[k] >= 'A' && t.p[k] <= 'Z') || t.p[k] == '.' ||
-				     (t.p[k] >= '0' && t.p[k] <= '9')))
+				      (t.p[k] >= 'A' && t.p[k] <= 'Z') || t.p[k] == '.' ||
+				      (t.p[k] >= '0' && t.p[k] <= '9')))
 			k++;
 		*end = az_str_sub(t, from, k);
 		l->doc_quoted = q != '\0';
@@ -82,8 +82,7 @@ read_doc(struct plan_parse *p, struct reader *r, struct plan_line *l)
 	bool strip, alone, done = false;
 	enum az_code rc;
 
-	if (az_str_starts(az_str_trim(l->text), AZ_S("[")) ||
-	    !find_doc(l->text, l, &end, &strip))
+	if (az_str_starts(az_str_trim(l->text), AZ_S("[")) || !find_doc(l->text, l, &end, &strip))
 		return AZ_OK;
 	alone = strcmp(p->name, "RUN") != 0 || az_str_eq(az_str_trim(l->text), l->doc_word);
 	az_buf_init(&b, AZ_PLAN_MAX_BYTES);
@@ -112,7 +111,7 @@ read_doc(struct plan_parse *p, struct reader *r, struct plan_line *l)
 static enum az_code
 instruction(struct plan_parse *p, struct az_str text, struct reader *r)
 {
-	struct plan_line l = { .has_doc = false };
+	struct plan_line l = {.has_doc = false};
 	enum az_code rc;
 	size_t i, k = 0;
 	struct az_str name;
@@ -152,8 +151,7 @@ directive(struct plan_parse *p, struct az_str line)
 		return false;
 	name = az_str_trim(name);
 	s = az_str_trim(s);
-	if (az_str_ieq(name, AZ_S("escape")) && s.n == 1 &&
-	    (s.p[0] == '`' || s.p[0] == '\\')) {
+	if (az_str_ieq(name, AZ_S("escape")) && s.n == 1 && (s.p[0] == '`' || s.p[0] == '\\')) {
 		p->escape = s.p[0];
 		return true;
 	}
@@ -203,7 +201,7 @@ check_text(struct plan_parse *p, struct az_str t)
 static enum az_code
 read_all(struct plan_parse *p, struct az_str text)
 {
-	struct reader r = { .rest = text, .line = 1 };
+	struct reader r = {.rest = text, .line = 1};
 	bool top = true;
 	struct az_buf b;
 	struct az_str line;
@@ -229,7 +227,7 @@ read_all(struct plan_parse *p, struct az_str text)
 		while (more && next(&r, &line)) {
 			s = az_str_trim(line);
 			if (!s.n || s.p[0] == '#')
-				continue;	/* between the parts of one line */
+				continue; /* between the parts of one line */
 			more = continues(&line, p->escape);
 			az_buf_adds(&b, line);
 		}
@@ -240,10 +238,9 @@ read_all(struct plan_parse *p, struct az_str text)
 }
 
 enum az_code
-az_plan_parse(struct az_str dockerfile, struct az_arena *a, struct az_plan *out,
-    struct az_err *err)
+az_plan_parse(struct az_str dockerfile, struct az_arena *a, struct az_plan *out, struct az_err *err)
 {
-	static const char *const shell[] = { "/bin/sh", "-c" };
+	static const char *const shell[] = {"/bin/sh", "-c"};
 	struct plan_parse *p = az_arena_alloc(a, sizeof *p);
 	enum az_code rc;
 
@@ -260,8 +257,7 @@ az_plan_parse(struct az_str dockerfile, struct az_arena *a, struct az_plan *out,
 	out->steps = az_arena_alloc(a, AZ_PLAN_MAX_STEPS * sizeof *out->steps);
 	if (!out->steps)
 		return plan_nomem(p);
-	if ((rc = check_text(p, dockerfile)) != AZ_OK ||
-	    (rc = read_all(p, dockerfile)) != AZ_OK)
+	if ((rc = check_text(p, dockerfile)) != AZ_OK || (rc = read_all(p, dockerfile)) != AZ_OK)
 		return rc;
 	p->name = NULL;
 	if (!p->from)

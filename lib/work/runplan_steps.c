@@ -18,7 +18,7 @@ plan_add_step(struct plan_parse *p, const struct plan_line *l, struct az_plan_st
 		az_buf_cut(&b, b.n - 1);
 	if (i < l->text.n)
 		az_buf_addc(&b, " …");
-	*s = (struct az_plan_step){ .line = p->line };
+	*s = (struct az_plan_step){.line = p->line};
 	rc = plan_keep(p, &b, &s->text);
 	az_buf_release(&b);
 	p->out->n_steps++;
@@ -54,7 +54,7 @@ plan_flag(struct az_str *rest, struct az_str *name, struct az_str *value)
 	*rest = az_str_trim(az_str_sub(s, i, s.n));
 	eq = az_str_chr(word, '=');
 	*name = eq < 0 ? word : az_str_sub(word, 0, (size_t)eq);
-	*value = eq < 0 ? (struct az_str){ "", 0 } : az_str_sub(word, (size_t)eq + 1, word.n);
+	*value = eq < 0 ? (struct az_str){"", 0} : az_str_sub(word, (size_t)eq + 1, word.n);
 	return true;
 }
 
@@ -90,12 +90,13 @@ do_from(struct plan_parse *p, struct plan_line *l)
 	if (!(known = plan_image(image)))
 		return plan_bad(p,
 		    "no such environment: %.80s. FROM names the language only; known are "
-		    "python, node, gcc, debian", image.p);
+		    "python, node, gcc, debian",
+		    image.p);
 	memcpy(p->globals, p->vars, sizeof p->globals);
 	p->n_globals = p->n_vars;
 	p->n_vars = 0;
 	for (i = 0; i < p->n_globals; i++)
-		p->vars[i] = (struct plan_var){ .set = false };
+		p->vars[i] = (struct plan_var){.set = false};
 	p->env = NULL;
 	p->from = true;
 	p->out->image = image;
@@ -126,7 +127,7 @@ do_env(struct plan_parse *p, struct plan_line *l)
 		return rc;
 	if (!n)
 		return plan_bad(p, "takes K=V");
-	if (az_str_chr(words[0], '=') < 0) {	/* the old form: ENV K the rest */
+	if (az_str_chr(words[0], '=') < 0) { /* the old form: ENV K the rest */
 		struct az_str rest = az_str_trim(az_str_sub(l->text, words[0].n, l->text.n));
 
 		if (n < 2 || !name_ok(words[0]))
@@ -143,8 +144,8 @@ do_env(struct plan_parse *p, struct plan_line *l)
 			return plan_bad(p, "not K=V: %.60s", az_arena_cstr(p->a, words[i]));
 		rc = plan_expand(p, az_str_sub(words[i], 0, (size_t)eq), &names[i]);
 		if (rc == AZ_OK)
-			rc = plan_expand(p,
-			    az_str_sub(words[i], (size_t)eq + 1, words[i].n), &words[i]);
+			rc = plan_expand(
+			    p, az_str_sub(words[i], (size_t)eq + 1, words[i].n), &words[i]);
 		if (rc != AZ_OK)
 			return rc;
 		if (!name_ok(names[i]))
@@ -170,14 +171,14 @@ do_arg(struct plan_parse *p, struct plan_line *l)
 	for (i = 0; i < n; i++) {
 		ptrdiff_t eq = az_str_chr(words[i], '=');
 		struct az_str name = eq < 0 ? words[i] : az_str_sub(words[i], 0, (size_t)eq);
-		struct az_str value = { "", 0 };
+		struct az_str value = {"", 0};
 		bool set = eq >= 0;
 
 		if (!name_ok(name))
 			return plan_bad(p, "not a name: %.60s", az_arena_cstr(p->a, name));
 		if (set)
-			rc = plan_expand(p, az_str_sub(words[i], (size_t)eq + 1, words[i].n),
-			    &value);
+			rc = plan_expand(
+			    p, az_str_sub(words[i], (size_t)eq + 1, words[i].n), &value);
 		for (k = 0; p->from && !set && k < p->n_globals; k++)
 			if (az_str_eq(p->globals[k].name, name) && p->globals[k].set) {
 				value = p->globals[k].value;
@@ -253,14 +254,13 @@ do_expose(struct plan_parse *p, struct plan_line *l)
 		if (!s.n)
 			continue;
 		if (az_str_ends(s, AZ_S("/udp")))
-			continue;	/* nothing reaches it */
+			continue; /* nothing reaches it */
 		az_str_cut(&s, '/', &first);
 		s = first;
 		az_str_cut(&s, '-', &first);
 		if (!az_str_to_i64(first, 1, 65535, &from) ||
 		    (s.p && !az_str_to_i64(s, from, 65535, &to)))
-			return plan_bad(p, "not a port: %.40s",
-			    az_arena_cstr(p->a, words[i]));
+			return plan_bad(p, "not a port: %.40s", az_arena_cstr(p->a, words[i]));
 		if (!s.p)
 			to = from;
 		for (port = from; port <= to; port++) {
@@ -278,8 +278,7 @@ do_expose(struct plan_parse *p, struct plan_line *l)
 
 /* argv of a command in either form. */
 static enum az_code
-command(struct plan_parse *p, struct az_str text, const char ***argv, size_t *n,
-    bool *shell)
+command(struct plan_parse *p, struct az_str text, const char ***argv, size_t *n, bool *shell)
 {
 	enum az_code rc;
 	bool exec;
@@ -304,7 +303,7 @@ static enum az_code
 do_run(struct plan_parse *p, struct plan_line *l)
 {
 	struct az_str rest = l->text, name, value;
-	static const char *const ignored[] = { "mount", "network", "security", NULL };
+	static const char *const ignored[] = {"mount", "network", "security", NULL};
 	struct az_plan_step *s;
 	const char **argv;
 	enum az_code rc;
@@ -394,23 +393,23 @@ do_warn(struct plan_parse *p, struct plan_line *l)
 }
 
 const struct plan_instruction plan_instructions[] = {
-	{ "FROM", do_from, false },
-	{ "RUN", do_run, true },
-	{ "COPY", plan_do_copy, true },
-	{ "ADD", plan_do_copy, true },
-	{ "WORKDIR", do_workdir, false },
-	{ "ENV", do_env, false },
-	{ "ARG", do_arg, false },
-	{ "CMD", do_cmd, false },
-	{ "ENTRYPOINT", do_entrypoint, false },
-	{ "USER", do_user, false },
-	{ "EXPOSE", do_expose, false },
-	{ "SHELL", do_shell, false },
-	{ "LABEL", do_nothing, false },
-	{ "VOLUME", do_nothing, false },
-	{ "MAINTAINER", do_nothing, false },
-	{ "HEALTHCHECK", do_warn, false },
-	{ "STOPSIGNAL", do_warn, false },
-	{ "ONBUILD", do_warn, false },
-	{ NULL, NULL, false },
+    {"FROM", do_from, false},
+    {"RUN", do_run, true},
+    {"COPY", plan_do_copy, true},
+    {"ADD", plan_do_copy, true},
+    {"WORKDIR", do_workdir, false},
+    {"ENV", do_env, false},
+    {"ARG", do_arg, false},
+    {"CMD", do_cmd, false},
+    {"ENTRYPOINT", do_entrypoint, false},
+    {"USER", do_user, false},
+    {"EXPOSE", do_expose, false},
+    {"SHELL", do_shell, false},
+    {"LABEL", do_nothing, false},
+    {"VOLUME", do_nothing, false},
+    {"MAINTAINER", do_nothing, false},
+    {"HEALTHCHECK", do_warn, false},
+    {"STOPSIGNAL", do_warn, false},
+    {"ONBUILD", do_warn, false},
+    {NULL, NULL, false},
 };

@@ -4,9 +4,9 @@
 #include <azlon/json.h>
 #include "runplan_int.h"
 
-#define DEPTH_MAX 8	/* of ${a:-${b:-…}} */
-#define ENV_BYTES AZ_KIB(64)	/* one environment as a whole */
-#define TEXT_BYTES AZ_MIB(8)	/* all texts of a plan */
+#define DEPTH_MAX 8          /* of ${a:-${b:-…}} */
+#define ENV_BYTES AZ_KIB(64) /* one environment as a whole */
+#define TEXT_BYTES AZ_MIB(8) /* all texts of a plan */
 
 enum az_code
 plan_bad(struct plan_parse *p, const char *fmt, ...)
@@ -17,8 +17,8 @@ plan_bad(struct plan_parse *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	az_fail(p->err, AZ_EUNPROC, "work.dockerfile", "Dockerfile line %d%s%s: %s",
-	    p->line, p->name ? ", " : "", p->name ? p->name : "", what);
+	az_fail(p->err, AZ_EUNPROC, "work.dockerfile", "Dockerfile line %d%s%s: %s", p->line,
+	    p->name ? ", " : "", p->name ? p->name : "", what);
 	az_err_reason(p->err, "dockerfile");
 	return AZ_EUNPROC;
 }
@@ -79,7 +79,7 @@ plan_set(struct plan_parse *p, struct az_str name, struct az_str value, bool env
 		if (az_str_eq(p->vars[i].name, name))
 			v = &p->vars[i];
 	if (v && v->env && !env)
-		return AZ_OK;	/* ENV always wins over ARG */
+		return AZ_OK; /* ENV always wins over ARG */
 	if (!v) {
 		if (p->n_vars == AZ_PLAN_MAX_VARS)
 			return plan_bad(p, "more than %d variables", AZ_PLAN_MAX_VARS);
@@ -108,8 +108,7 @@ plan_env(struct plan_parse *p, bool args)
 
 		if (!v->set || (!v->env && !args))
 			continue;
-		e[n] = az_arena_printf(p->a, "%.*s=%.*s", AZ_FMT(v->name),
-		    AZ_FMT(v->value));
+		e[n] = az_arena_printf(p->a, "%.*s=%.*s", AZ_FMT(v->name), AZ_FMT(v->value));
 		if (!e[n])
 			return NULL;
 		bytes += strlen(e[n++]) + 1;
@@ -123,7 +122,7 @@ static bool
 name_char(char c, bool first)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-	    (!first && c >= '0' && c <= '9');
+	       (!first && c >= '0' && c <= '9');
 }
 
 /* A word being expanded; stop is the byte that ends it at this level, or 0. */
@@ -142,7 +141,7 @@ lookup(struct plan_parse *p, struct az_str name, struct az_str *value)
 {
 	const struct plan_var *v = plan_var(p, name);
 
-	*value = (struct az_str){ "", 0 };
+	*value = (struct az_str){"", 0};
 	if (v && v->set) {
 		*value = v->value;
 		return true;
@@ -187,8 +186,7 @@ braced(struct lex *l, int depth, bool emit)
 	}
 	op = l->at < l->in.n ? l->in.p[l->at++] : '\0';
 	if (op != '-' && op != '+' && op != '?')
-		return plan_bad(p, "${%.*s…} with an operator other than :- :+ :?",
-		    AZ_FMT(name));
+		return plan_bad(p, "${%.*s…} with an operator other than :- :+ :?", AZ_FMT(name));
 	if (colon && !value.n)
 		have = false;
 	use_word = (op == '-' && !have) || (op == '+' && have);
@@ -293,7 +291,7 @@ enum az_code
 plan_expand(struct plan_parse *p, struct az_str word, struct az_str *out)
 {
 	struct az_buf b;
-	struct lex l = { .p = p, .in = word, .out = &b };
+	struct lex l = {.p = p, .in = word, .out = &b};
 	enum az_code rc;
 
 	az_buf_init(&b, AZ_PLAN_MAX_VALUE);
@@ -311,8 +309,7 @@ blank(char c)
 }
 
 enum az_code
-plan_split(struct plan_parse *p, struct az_str rest, bool quotes, struct az_str *words,
-    size_t *n)
+plan_split(struct plan_parse *p, struct az_str rest, bool quotes, struct az_str *words, size_t *n)
 {
 	size_t i = 0;
 
@@ -345,11 +342,9 @@ plan_split(struct plan_parse *p, struct az_str rest, bool quotes, struct az_str 
 }
 
 enum az_code
-plan_exec_form(struct plan_parse *p, struct az_str rest, bool *is, const char ***argv,
-    size_t *n)
+plan_exec_form(struct plan_parse *p, struct az_str rest, bool *is, const char ***argv, size_t *n)
 {
-	static const struct az_json_limits lim = { AZ_PLAN_MAX_BYTES, 2,
-		AZ_PLAN_MAX_WORDS * 2 + 2 };
+	static const struct az_json_limits lim = {AZ_PLAN_MAX_BYTES, 2, AZ_PLAN_MAX_WORDS * 2 + 2};
 	struct az_str s = az_str_trim(rest), inner;
 	struct az_json *j = NULL;
 	enum az_code rc = AZ_OK;
@@ -363,8 +358,8 @@ plan_exec_form(struct plan_parse *p, struct az_str rest, bool *is, const char **
 		inner = az_str_trim(az_str_sub(s, 1, s.n));
 		if ((inner.n && inner.p[0] == '\'') ||
 		    (inner.n && inner.p[0] == '"' && az_str_ends(s, AZ_S("]"))))
-			rc = plan_bad(p, "not a JSON array of strings: %.60s",
-			    az_arena_cstr(p->a, s));
+			rc = plan_bad(
+			    p, "not a JSON array of strings: %.60s", az_arena_cstr(p->a, s));
 		goto out;
 	}
 	if (az_json_len(j) > AZ_PLAN_MAX_WORDS) {

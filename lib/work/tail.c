@@ -6,7 +6,7 @@ enum { LINE_BYTES = 65536, REPEATS = 3 };
 enum az_code
 az_tail_init(struct az_tail *t, size_t head, size_t tail, struct az_err *err)
 {
-	*t = (struct az_tail){ .head_max = head, .ring_max = tail };
+	*t = (struct az_tail){.head_max = head, .ring_max = tail};
 	t->head = malloc(head ? head : 1);
 	t->ring = malloc(tail ? tail : 1);
 	if (!t->head || !t->ring)
@@ -19,7 +19,7 @@ az_tail_release(struct az_tail *t)
 {
 	free(t->head);
 	free(t->ring);
-	*t = (struct az_tail){ 0 };
+	*t = (struct az_tail){0};
 }
 
 void
@@ -68,8 +68,7 @@ ring_parts(const struct az_tail *t, struct az_str part[2])
 {
 	size_t from = t->ring_n < t->ring_max ? 0 : t->ring_at;
 
-	part[0] = az_str_n(t->ring + from, t->ring_n - (t->ring_n < t->ring_max ? 0 :
-	    t->ring_at));
+	part[0] = az_str_n(t->ring + from, t->ring_n - (t->ring_n < t->ring_max ? 0 : t->ring_at));
 	part[1] = az_str_n(t->ring, t->ring_n - part[0].n);
 }
 
@@ -152,7 +151,7 @@ az_tail_last(const struct az_tail *t, size_t n, struct az_buf *out)
 	struct az_str part[3];
 	bool cut = skip > 0 || !joined;
 
-	part[0] = joined ? az_str_n(t->head, t->head_n) : (struct az_str){ NULL, 0 };
+	part[0] = joined ? az_str_n(t->head, t->head_n) : (struct az_str){NULL, 0};
 	ring_parts(t, part + 1);
 	for (int i = 0; i < 3; i++) {
 		size_t k = skip < part[i].n ? skip : part[i].n;
@@ -242,8 +241,8 @@ clean_line(struct az_str s, struct az_buf *out)
 
 struct cleaner {
 	struct az_tail *to;
-	struct az_buf now, before;	/* this line and the one before, cleaned */
-	int64_t repeats;		/* of before, beyond its first */
+	struct az_buf now, before; /* this line and the one before, cleaned */
+	int64_t repeats;           /* of before, beyond its first */
 	bool any;
 };
 
@@ -255,8 +254,7 @@ settle(struct cleaner *c)
 
 	az_buf_init(&b, 128);
 	if (c->repeats >= REPEATS) {
-		az_buf_addf(&b, "[the line above %lld more times]\n",
-		    (long long)c->repeats);
+		az_buf_addf(&b, "[the line above %lld more times]\n", (long long)c->repeats);
 		az_tail_add(c->to, az_buf_str(&b));
 	} else {
 		for (int64_t i = 0; i < c->repeats; i++) {
@@ -293,7 +291,7 @@ one_line(struct cleaner *c, struct az_str raw, bool newline)
 static void
 clean(struct az_tail *to, struct az_str text)
 {
-	struct cleaner c = { .to = to };
+	struct cleaner c = {.to = to};
 
 	/* a byte that is no UTF-8 becomes three */
 	az_buf_init(&c.now, LINE_BYTES * 3);
@@ -339,7 +337,7 @@ void
 az_tail_show(const struct az_tail *t, struct az_buf *out, size_t head, size_t tail)
 {
 	int64_t lost = az_tail_lost(t);
-	struct az_tail first = { 0 }, last = { 0 };
+	struct az_tail first = {0}, last = {0};
 	struct az_buf b;
 
 	az_buf_init(&b, t->head_max + t->ring_max + 1);

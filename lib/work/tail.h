@@ -19,13 +19,13 @@
 struct az_tail {
 	char *head, *ring;
 	size_t head_max, head_n;
-	size_t ring_max, ring_n, ring_at;	/* ring_at: where the next byte goes */
-	int64_t total;				/* bytes seen */
+	size_t ring_max, ring_n, ring_at; /* ring_at: where the next byte goes */
+	int64_t total;                    /* bytes seen */
 };
 
 /* Either size may be 0. Release in any case. */
-AZ_MUST_CHECK enum az_code az_tail_init(struct az_tail *t, size_t head, size_t tail,
-    struct az_err *err);
+AZ_MUST_CHECK enum az_code az_tail_init(
+    struct az_tail *t, size_t head, size_t tail, struct az_err *err);
 void az_tail_release(struct az_tail *t);
 void az_tail_reset(struct az_tail *t);
 void az_tail_add(struct az_tail *t, struct az_str chunk);

@@ -25,8 +25,10 @@ serve(void *arg)
 		pthread_mutex_unlock(&accept_lock);
 		if (rc < 0)
 			return NULL;
-		FCGX_FPrintF(rq.out, "Content-Type: application/json\r\n"
-		    "Content-Length: 600\r\n\r\n%s", body);
+		FCGX_FPrintF(rq.out,
+		    "Content-Type: application/json\r\n"
+		    "Content-Length: 600\r\n\r\n%s",
+		    body);
 		FCGX_Finish_r(&rq);
 	}
 }

@@ -12,8 +12,15 @@
 #include "engine/local.h"
 #include "toy_flow.h"
 
-enum { CLIENTS = 100, CLOSED_MS = 3000, RATE = 300, OPEN_S = 10,
-	OPEN_THREADS = 64, READS = 20000, WAITERS = 2000 };
+enum {
+	CLIENTS = 100,
+	CLOSED_MS = 3000,
+	RATE = 300,
+	OPEN_S = 10,
+	OPEN_THREADS = 64,
+	READS = 20000,
+	WAITERS = 2000
+};
 
 static struct az_engine *eng;
 static _Atomic int64_t serial;
@@ -32,10 +39,11 @@ static void
 start_one(int64_t from_us)
 {
 	char id[96];
-	struct az_start s = { .type = "Bench", .uid = AZ_S("bench"),
-		.input = AZ_S("{\"v\":1,\"uid\":\"bench\",\"request\":{"
-		    "\"user_prompt\":\"print the monthly totals\"}}"),
-		.memo = AZ_S("{\"mode\":\"async\"}") };
+	struct az_start s = {.type = "Bench",
+	    .uid = AZ_S("bench"),
+	    .input = AZ_S("{\"v\":1,\"uid\":\"bench\",\"request\":{"
+			  "\"user_prompt\":\"print the monthly totals\"}}"),
+	    .memo = AZ_S("{\"mode\":\"async\"}")};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_buf b;
 	int64_t i;
@@ -69,9 +77,9 @@ report(const char *what, int64_t us)
 
 	qsort(lat, n, sizeof *lat, by_value);
 	printf("%-34s %8.0f/s  p50 %5.1f ms  p99 %5.1f ms  max %5.1f ms"
-	    "  %.1f starts a commit\n", what, (double)n * 1e6 / (double)us,
-	    (double)lat[n / 2] / 1e3, (double)lat[n * 99 / 100] / 1e3,
-	    (double)lat[n - 1] / 1e3, (double)n / commits);
+	       "  %.1f starts a commit\n",
+	    what, (double)n * 1e6 / (double)us, (double)lat[n / 2] / 1e3,
+	    (double)lat[n * 99 / 100] / 1e3, (double)lat[n - 1] / 1e3, (double)n / commits);
 	atomic_store(&n_lat, 0);
 }
 
@@ -93,8 +101,8 @@ open_loop(void *arg)
 	for (;;) {
 		int64_t i = atomic_fetch_add(&serial, 1);
 		int64_t at = begun + i * 1000000 / RATE;
-		struct timespec t = { .tv_sec = (time_t)(at / 1000000),
-			.tv_nsec = (long)(at % 1000000) * 1000 };
+		struct timespec t = {
+		    .tv_sec = (time_t)(at / 1000000), .tv_nsec = (long)(at % 1000000) * 1000};
 
 		if (i >= RATE * OPEN_S)
 			return NULL;
@@ -130,8 +138,10 @@ reads(void)
 	struct az_arena *a = az_arena_new(AZ_MIB(1));
 	struct az_run_info r;
 	struct az_err err;
-	struct az_start s = { .workflow_id = AZ_S("bench-read"),
-		.type = "Bench", .uid = AZ_S("bench"), .input = AZ_S("{}") };
+	struct az_start s = {.workflow_id = AZ_S("bench-read"),
+	    .type = "Bench",
+	    .uid = AZ_S("bench"),
+	    .input = AZ_S("{}")};
 	int64_t t;
 
 	if (az_engine_start(eng, &s, NULL, &err))
@@ -168,12 +178,14 @@ static void
 waiters(void)
 {
 	static pthread_t t[WAITERS];
-	struct az_start s = { .workflow_id = AZ_S("bench-wait"),
-		.type = "Bench", .uid = AZ_S("bench"), .input = AZ_S("{}") };
+	struct az_start s = {.workflow_id = AZ_S("bench-wait"),
+	    .type = "Bench",
+	    .uid = AZ_S("bench"),
+	    .input = AZ_S("{}")};
 	struct az_err err;
 	pthread_attr_t attr;
 	int64_t c, u;
-	struct timespec two = { .tv_sec = 2 };
+	struct timespec two = {.tv_sec = 2};
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
@@ -185,20 +197,19 @@ waiters(void)
 	pthread_barrier_wait(&all_in);
 	c = cpu_us();
 	nanosleep(&two, NULL);
-	printf("%-34s %8.2f %% of a CPU\n", "2000 waiters, at rest",
-	    (double)(cpu_us() - c) / 2e4);
+	printf("%-34s %8.2f %% of a CPU\n", "2000 waiters, at rest", (double)(cpu_us() - c) / 2e4);
 	u = az_boot_us();
 	if (az_engine_signal(eng, s.workflow_id, "go", AZ_S("1"), &err))
 		die("signal", &err);
 	for (int i = 0; i < WAITERS; i++)
 		pthread_join(t[i], NULL);
-	printf("%-34s %8.1f ms\n", "2000 waiters, all woken after",
-	    (double)(az_boot_us() - u) / 1e3);
+	printf(
+	    "%-34s %8.1f ms\n", "2000 waiters, all woken after", (double)(az_boot_us() - u) / 1e3);
 }
 
 static enum az_code
-fn_nothing(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_nothing(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)ctx;
 	(void)app;
@@ -207,10 +218,8 @@ fn_nothing(struct az_fn_ctx *ctx, void *app, struct az_str in,
 	return AZ_OK;
 }
 
-static const struct az_function functions[] = { { "nothing", fn_nothing },
-	{ NULL, NULL } };
-static const struct az_worker worker = { .workflows = toy_flows,
-	.functions = functions };
+static const struct az_function functions[] = {{"nothing", fn_nothing}, {NULL, NULL}};
+static const struct az_worker worker = {.workflows = toy_flows, .functions = functions};
 
 static void *
 work(void *arg)
@@ -227,9 +236,10 @@ run_one(int i)
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(1));
 	char id[32];
-	struct az_start s = { .type = "Toy", .uid = AZ_S("bench"),
-		.input = AZ_S("\"fn:nothing fn:nothing fn:nothing\"") };
-	struct az_run_info r = { 0 };
+	struct az_start s = {.type = "Toy",
+	    .uid = AZ_S("bench"),
+	    .input = AZ_S("\"fn:nothing fn:nothing fn:nothing\"")};
+	struct az_run_info r = {0};
 	struct az_err err;
 	int64_t t = az_boot_us(), now;
 
@@ -242,8 +252,7 @@ run_one(int i)
 			die("describe", &err);
 		if (r.state != AZ_RUN_OPEN)
 			break;
-		if (az_engine_wait(eng, s.workflow_id, r.version, 10000, NULL,
-		        &now, &err))
+		if (az_engine_wait(eng, s.workflow_id, r.version, 10000, NULL, &now, &err))
 			die("wait", &err);
 	}
 	lat[atomic_fetch_add(&n_lat, 1)] = az_boot_us() - t;
@@ -254,7 +263,7 @@ run_one(int i)
 static void
 runs(const char *dir)
 {
-	struct az_engine_local_opts o = { .dir = dir };
+	struct az_engine_local_opts o = {.dir = dir};
 	struct az_engine *e;
 	struct az_err err = AZ_ERR_INIT;
 	pthread_t t;
@@ -276,12 +285,11 @@ int
 main(int argc, char **argv)
 {
 	char dir[200];
-	struct az_engine_local_opts o = { .dir = dir };
+	struct az_engine_local_opts o = {.dir = dir};
 	struct az_err err = AZ_ERR_INIT;
 	int at;
 
-	snprintf(dir, sizeof dir, "%s/engine-bench-%d", argc > 1 ? argv[1] : ".",
-	    (int)getpid());
+	snprintf(dir, sizeof dir, "%s/engine-bench-%d", argc > 1 ? argv[1] : ".", (int)getpid());
 	if (az_engine_local_open(&o, &eng, &err))
 		die("open", &err);
 	threads(CLIENTS, closed);

@@ -26,7 +26,7 @@ struct conn {
 	int fd;
 	bool busy;
 	size_t sent, got, body_at;
-	long long left;		/* body bytes still to come, -1 unknown yet */
+	long long left; /* body bytes still to come, -1 unknown yet */
 	bool chunked;
 	double due;
 	char buf[BUF];
@@ -53,11 +53,10 @@ static void
 dial(struct conn *c)
 {
 	int one = 1;
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
 
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 ||
-	    connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
 		perror("connect");
 		exit(1);
 	}
@@ -189,8 +188,8 @@ main(int argc, char **argv)
 	request = malloc(cap + (size_t)body_n);
 	request_n = (size_t)snprintf(request, cap,
 	    "%s %s HTTP/1.1\r\nHost: localhost\r\nX-User-ID: bench\r\n"
-	    "%sContent-Length: %ld\r\n\r\n", argv[5], argv[6],
-	    body ? "Content-Type: application/json\r\n" : "", body_n);
+	    "%sContent-Length: %ld\r\n\r\n",
+	    argv[5], argv[6], body ? "Content-Type: application/json\r\n" : "", body_n);
 	if (body)
 		memcpy(request + request_n, body, (size_t)body_n);
 	request_n += (size_t)body_n;
@@ -235,8 +234,8 @@ main(int argc, char **argv)
 	if (!n_lat)
 		return 1;
 	printf("{\"n\":%zu,\"errors\":%zu,\"rate\":%.1f,\"p50_ms\":%.2f,"
-	    "\"p99_ms\":%.2f,\"max_ms\":%.2f,\"seconds\":%.2f}\n", n_lat, errors,
-	    (double)n_lat / t, lat[n_lat / 2], lat[n_lat * 99 / 100],
-	    lat[n_lat - 1], t);
+	       "\"p99_ms\":%.2f,\"max_ms\":%.2f,\"seconds\":%.2f}\n",
+	    n_lat, errors, (double)n_lat / t, lat[n_lat / 2], lat[n_lat * 99 / 100], lat[n_lat - 1],
+	    t);
 	return 0;
 }

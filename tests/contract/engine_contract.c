@@ -25,7 +25,7 @@ struct adapter {
 static struct az_engine *
 local_engine(const char *dir)
 {
-	struct az_engine_local_opts o = { .dir = dir };
+	struct az_engine_local_opts o = {.dir = dir};
 	struct az_engine *e;
 	struct az_err err = AZ_ERR_INIT;
 
@@ -35,7 +35,7 @@ local_engine(const char *dir)
 }
 
 static const struct adapter adapters[] = {
-	{ "local", local_engine },
+    {"local", local_engine},
 };
 
 /* ---- functions ---- */
@@ -43,7 +43,7 @@ static const struct adapter adapters[] = {
 struct app {
 	_Atomic int calls, running;
 	_Atomic bool go;
-	_Atomic int64_t t[8];	/* when the attempts began */
+	_Atomic int64_t t[8]; /* when the attempts began */
 };
 
 /* Wait a moment without waking for nothing too often. */
@@ -74,8 +74,8 @@ called(struct app *app, struct az_fn_ctx *ctx)
 }
 
 static enum az_code
-fn_echo(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_echo(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)err;
 	called(app, ctx);
@@ -84,8 +84,8 @@ fn_echo(struct az_fn_ctx *ctx, void *app, struct az_str in,
 }
 
 static enum az_code
-fn_flaky(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_flaky(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
 	called(app, ctx);
@@ -98,8 +98,8 @@ fn_flaky(struct az_fn_ctx *ctx, void *app, struct az_str in,
 }
 
 static enum az_code
-fn_later(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_later(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
 	called(app, ctx);
@@ -113,8 +113,8 @@ fn_later(struct az_fn_ctx *ctx, void *app, struct az_str in,
 }
 
 static enum az_code
-fn_denied(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_denied(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
 	(void)result;
@@ -124,8 +124,8 @@ fn_denied(struct az_fn_ctx *ctx, void *app, struct az_str in,
 }
 
 static enum az_code
-fn_big(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_big(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
 	(void)err;
@@ -137,8 +137,8 @@ fn_big(struct az_fn_ctx *ctx, void *app, struct az_str in,
 
 /* Until told to stop. */
 static enum az_code
-fn_hang(struct az_fn_ctx *ctx, void *arg, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_hang(
+    struct az_fn_ctx *ctx, void *arg, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	struct app *app = arg;
 
@@ -154,8 +154,8 @@ fn_hang(struct az_fn_ctx *ctx, void *arg, struct az_str in,
 
 /* Beats until app->go. */
 static enum az_code
-fn_beat(struct az_fn_ctx *ctx, void *arg, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_beat(
+    struct az_fn_ctx *ctx, void *arg, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	struct app *app = arg;
 	int n = 0;
@@ -176,8 +176,8 @@ fn_beat(struct az_fn_ctx *ctx, void *arg, struct az_str in,
 
 /* The second attempt reads what the first one left. */
 static enum az_code
-fn_heir(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_heir(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
 	called(app, ctx);
@@ -191,9 +191,15 @@ fn_heir(struct az_fn_ctx *ctx, void *app, struct az_str in,
 }
 
 static const struct az_function functions[] = {
-	{ "echo", fn_echo }, { "flaky", fn_flaky }, { "later", fn_later },
-	{ "denied", fn_denied }, { "big", fn_big }, { "hang", fn_hang },
-	{ "beat", fn_beat }, { "heir", fn_heir }, { NULL, NULL },
+    {"echo", fn_echo},
+    {"flaky", fn_flaky},
+    {"later", fn_later},
+    {"denied", fn_denied},
+    {"big", fn_big},
+    {"hang", fn_hang},
+    {"beat", fn_beat},
+    {"heir", fn_heir},
+    {NULL, NULL},
 };
 
 /* ---- fixture: a client and up to two workers on one journal ---- */
@@ -288,8 +294,10 @@ static void
 begin(struct fx *f, const char *id, const char *script)
 {
 	char input[300];
-	struct az_start s = { .workflow_id = az_str_c(id), .type = "Toy",
-		.uid = AZ_S("alice"), .memo = AZ_S("{\"m\":1}") };
+	struct az_start s = {.workflow_id = az_str_c(id),
+	    .type = "Toy",
+	    .uid = AZ_S("alice"),
+	    .memo = AZ_S("{\"m\":1}")};
 	struct az_err err = AZ_ERR_INIT;
 	bool existed = true;
 
@@ -313,8 +321,8 @@ info(struct fx *f, const char *id)
 
 /* Follow the run until test says so; fails after 10 s. */
 static struct az_run_info
-until(struct fx *f, const char *id,
-    bool (*test)(const struct az_run_info *r, int64_t arg), int64_t arg)
+until(struct fx *f, const char *id, bool (*test)(const struct az_run_info *r, int64_t arg),
+    int64_t arg)
 {
 	int64_t end = az_boot_ms() + 10000, now;
 	struct az_err err = AZ_ERR_INIT;
@@ -325,10 +333,9 @@ until(struct fx *f, const char *id,
 		if (test(&r, arg))
 			return r;
 		if (az_boot_ms() > end)
-			fail_msg("%s: state %d after %lld events", id, r.state,
-			    (long long)r.last_event);
-		if (az_engine_wait(f->e, az_str_c(id), r.version, 1000, NULL,
-		        &now, &err))
+			fail_msg(
+			    "%s: state %d after %lld events", id, r.state, (long long)r.last_event);
+		if (az_engine_wait(f->e, az_str_c(id), r.version, 1000, NULL, &now, &err))
 			fail_msg("wait: %s", err.text);
 	}
 }
@@ -342,8 +349,7 @@ in_state(const struct az_run_info *r, int64_t state)
 static bool
 runs_fn(const struct az_run_info *r, int64_t attempt)
 {
-	return r->n_pending && r->pending[0].running &&
-	    r->pending[0].attempt >= (int)attempt;
+	return r->n_pending && r->pending[0].running && r->pending[0].attempt >= (int)attempt;
 }
 
 static bool
@@ -369,8 +375,8 @@ history(struct fx *f, const char *id)
 	for (size_t i = 0; i < h.n; i++) {
 		assert_int_equal(h.ev[i].id, i + 1);
 		assert_true(i == 0 || h.ev[i].t_ms >= h.ev[i - 1].t_ms);
-		assert_int_equal(az_ev_is_close(h.ev[i].type),
-		    i == h.n - 1 && info(f, id).state != AZ_RUN_OPEN);
+		assert_int_equal(
+		    az_ev_is_close(h.ev[i].type), i == h.n - 1 && info(f, id).state != AZ_RUN_OPEN);
 	}
 	return h;
 }
@@ -385,9 +391,12 @@ event(const struct az_history *h, enum az_ev_type type)
 	return NULL;
 }
 
-#define assert_str(s, c) do { struct az_str s_ = (s); \
-	if (!az_str_eqc(s_, c)) \
-		fail_msg("\"%.*s\" is not \"%s\"", AZ_FMT(s_), c); } while (0)
+#define assert_str(s, c)                                                                           \
+	do {                                                                                       \
+		struct az_str s_ = (s);                                                            \
+		if (!az_str_eqc(s_, c))                                                            \
+			fail_msg("\"%.*s\" is not \"%s\"", AZ_FMT(s_), c);                         \
+	} while (0)
 
 /* ---- tests ---- */
 
@@ -395,8 +404,10 @@ static void
 start_is_seen_at_once_and_only_once(void **state)
 {
 	struct fx *f = *state;
-	struct az_start s = { .workflow_id = AZ_S("r1"), .type = "Toy",
-		.uid = AZ_S("mallory"), .input = AZ_S("\"fn:echo\"") };
+	struct az_start s = {.workflow_id = AZ_S("r1"),
+	    .type = "Toy",
+	    .uid = AZ_S("mallory"),
+	    .input = AZ_S("\"fn:echo\"")};
 	struct az_run_info r;
 	struct az_history h;
 	struct az_err err = AZ_ERR_INIT;
@@ -423,11 +434,10 @@ start_is_seen_at_once_and_only_once(void **state)
 static void
 bad_arguments_are_refused(void **state)
 {
-	static const char *const ids[] = { "", "a b", "a/b", "a.b", "\xc3\xa4" };
+	static const char *const ids[] = {"", "a b", "a/b", "a.b", "\xc3\xa4"};
 	struct fx *f = *state;
 	char *big = calloc(1, AZ_LIM_PAYLOAD_BYTES + 1);
-	struct az_start s = { .type = "Toy", .uid = AZ_S("u"),
-		.input = AZ_S("{}") };
+	struct az_start s = {.type = "Toy", .uid = AZ_S("u"), .input = AZ_S("{}")};
 	struct az_err err;
 	struct az_run_info r;
 	int64_t v;
@@ -435,22 +445,16 @@ bad_arguments_are_refused(void **state)
 
 	for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
 		s.workflow_id = az_str_c(ids[i]);
-		assert_int_equal(az_engine_start(f->e, &s, &ex, &err),
-		    AZ_EINVAL);
+		assert_int_equal(az_engine_start(f->e, &s, &ex, &err), AZ_EINVAL);
 	}
 	s.workflow_id = AZ_S("ok");
 	s.input = az_str_n(big, AZ_LIM_PAYLOAD_BYTES + 1);
 	assert_int_equal(az_engine_start(f->e, &s, &ex, &err), AZ_ETOOBIG);
-	assert_int_equal(az_engine_describe(f->e, AZ_S("ok"), f->a, &r, &err),
-	    AZ_ENOTFOUND);
-	assert_int_equal(az_engine_wait(f->e, AZ_S("ok"), 1, 1000, NULL, &v,
-	        &err), AZ_ENOTFOUND);
-	assert_int_equal(az_engine_signal(f->e, AZ_S("ok"), "s", AZ_S("1"),
-	        &err), AZ_ENOTFOUND);
-	assert_int_equal(az_engine_cancel(f->e, AZ_S("ok"), AZ_S("1"), &err),
-	    AZ_ENOTFOUND);
-	assert_int_equal(az_engine_remove(f->e, AZ_S("ok"), &err),
-	    AZ_ENOTFOUND);
+	assert_int_equal(az_engine_describe(f->e, AZ_S("ok"), f->a, &r, &err), AZ_ENOTFOUND);
+	assert_int_equal(az_engine_wait(f->e, AZ_S("ok"), 1, 1000, NULL, &v, &err), AZ_ENOTFOUND);
+	assert_int_equal(az_engine_signal(f->e, AZ_S("ok"), "s", AZ_S("1"), &err), AZ_ENOTFOUND);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("ok"), AZ_S("1"), &err), AZ_ENOTFOUND);
+	assert_int_equal(az_engine_remove(f->e, AZ_S("ok"), &err), AZ_ENOTFOUND);
 	free(big);
 }
 
@@ -492,12 +496,10 @@ history_is_read_in_parts(void **state)
 	hire(f, 0);
 	begin(f, "r1", "fn:echo fn:echo");
 	done(f, "r1", AZ_RUN_COMPLETED);
-	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 2, 3, f->a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 2, 3, f->a, &h, &err), AZ_OK);
 	assert_int_equal(h.n, 3);
 	assert_int_equal(h.ev[0].id, 3);
-	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 6, 3, f->a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 6, 3, f->a, &h, &err), AZ_OK);
 	assert_int_equal(h.n, 0);
 }
 
@@ -543,15 +545,13 @@ retry_after_is_honoured(void **state)
 	hire(f, 0);
 	begin(f, "r1", "fn:later");
 	done(f, "r1", AZ_RUN_COMPLETED);
-	assert_true(atomic_load(&f->app.t[2]) - atomic_load(&f->app.t[1]) >=
-	    200);
+	assert_true(atomic_load(&f->app.t[2]) - atomic_load(&f->app.t[1]) >= 200);
 }
 
 static bool
 waits_for_retry(const struct az_run_info *r, int64_t attempt)
 {
-	return r->n_pending && !r->pending[0].running &&
-	    r->pending[0].attempt == (int)attempt;
+	return r->n_pending && !r->pending[0].running && r->pending[0].attempt == (int)attempt;
 }
 
 static void
@@ -569,8 +569,7 @@ a_waiting_retry_can_be_seen_and_cancelled(void **state)
 	assert_str(r.pending[0].last_reason, "away");
 	assert_str(r.pending[0].last_message, "not yet");
 	assert_true(r.pending[0].next_ms > az_wall_ms() + 40000);
-	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err),
-	    AZ_OK);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err), AZ_OK);
 	done(f, "r1", AZ_RUN_CANCELED);
 	h = history(f, "r1");
 	assert_int_equal(event(&h, AZ_EV_FN_CANCELED)->ref, 2);
@@ -584,9 +583,9 @@ each_clock_runs_out_with_its_name(void **state)
 		const char *script, *message;
 		int calls;
 	} cases[] = {
-		{ "fn:hang,stc=60,tries=2", "start_to_close", 2 },
-		{ "fn:hang,sch=500", "schedule_to_close", 1 },
-		{ "fn:hang,hb=60,tries=1", "heartbeat", 1 },
+	    {"fn:hang,stc=60,tries=2", "start_to_close", 2},
+	    {"fn:hang,sch=500", "schedule_to_close", 1},
+	    {"fn:hang,hb=60,tries=1", "heartbeat", 1},
 	};
 	struct fx *f = *state;
 	char id[16];
@@ -601,8 +600,7 @@ each_clock_runs_out_with_its_name(void **state)
 		done(f, id, AZ_RUN_FAILED);
 		h = history(f, id);
 		assert_str(event(&h, AZ_EV_FN_FAILED)->reason, "timeout");
-		assert_str(event(&h, AZ_EV_FN_FAILED)->message,
-		    cases[i].message);
+		assert_str(event(&h, AZ_EV_FN_FAILED)->message, cases[i].message);
 		assert_int_equal(atomic_load(&f->app.calls), cases[i].calls);
 	}
 }
@@ -632,9 +630,9 @@ beats(const struct az_run_info *r, int64_t n)
 		return false;
 	snprintf(s, sizeof s, "%.*s", AZ_FMT(r->pending[0].heartbeat));
 	assert_memory_equal(s, "{\"n\":", 5);
-	return az_str_to_i64(az_str_sub(r->pending[0].heartbeat, 5,
-	           r->pending[0].heartbeat.n - 1), 0, 1000000, &have) &&
-	    have >= n;
+	return az_str_to_i64(az_str_sub(r->pending[0].heartbeat, 5, r->pending[0].heartbeat.n - 1),
+		   0, 1000000, &have) &&
+	       have >= n;
 }
 
 static void
@@ -673,8 +671,7 @@ the_next_attempt_inherits_the_heartbeat(void **state)
 
 	hire(f, 0);
 	begin(f, "r1", "fn:heir");
-	assert_str(done(f, "r1", AZ_RUN_COMPLETED).close_payload,
-	    "{\"will\":7}");
+	assert_str(done(f, "r1", AZ_RUN_COMPLETED).close_payload, "{\"will\":7}");
 }
 
 static void
@@ -703,16 +700,15 @@ signals_reach_the_fold(void **state)
 
 	/* one before any worker saw the run, one after */
 	begin(f, "r1", "signal signal fn:echo");
-	assert_int_equal(az_engine_signal(f->e, AZ_S("r1"), "hint",
-	        AZ_S("{\"x\":1}"), &err), AZ_OK);
+	assert_int_equal(
+	    az_engine_signal(f->e, AZ_S("r1"), "hint", AZ_S("{\"x\":1}"), &err), AZ_OK);
 	hire(f, 0);
-	assert_int_equal(az_engine_signal(f->e, AZ_S("r1"), "hint",
-	        AZ_S("{\"x\":2}"), &err), AZ_OK);
+	assert_int_equal(
+	    az_engine_signal(f->e, AZ_S("r1"), "hint", AZ_S("{\"x\":2}"), &err), AZ_OK);
 	assert_str(done(f, "r1", AZ_RUN_COMPLETED).close_payload, "{\"x\":2}");
 	h = history(f, "r1");
 	assert_str(event(&h, AZ_EV_SIGNALED)->name, "hint");
-	assert_int_equal(az_engine_signal(f->e, AZ_S("r1"), "hint", AZ_S("1"),
-	        &err), AZ_ECONFLICT);
+	assert_int_equal(az_engine_signal(f->e, AZ_S("r1"), "hint", AZ_S("1"), &err), AZ_ECONFLICT);
 }
 
 static void
@@ -728,8 +724,8 @@ cancel_reaches_a_running_function_within_a_second(void **state)
 	until(f, "r1", runs_fn, 1);
 	t = az_boot_ms();
 	for (int i = 0; i < 3; i++) { /* idempotent, until it is over */
-		enum az_code rc = az_engine_cancel(f->e, AZ_S("r1"),
-		    AZ_S("{\"mode\":\"now\"}"), &err);
+		enum az_code rc =
+		    az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{\"mode\":\"now\"}"), &err);
 
 		assert_true(rc == AZ_OK || (i && rc == AZ_ECONFLICT));
 	}
@@ -740,8 +736,7 @@ cancel_reaches_a_running_function_within_a_second(void **state)
 	assert_int_equal(event(&h, AZ_EV_FN_CANCEL_REQUESTED)->ref, 2);
 	assert_int_equal(event(&h, AZ_EV_FN_CANCELED)->ref, 2);
 	assert_int_equal(h.n, 6);
-	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err),
-	    AZ_ECONFLICT);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err), AZ_ECONFLICT);
 }
 
 static void
@@ -751,8 +746,7 @@ cancel_before_any_worker_is_not_lost(void **state)
 	struct az_err err;
 
 	begin(f, "r1", "fn:echo");
-	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err),
-	    AZ_OK);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err), AZ_OK);
 	hire(f, 0);
 	done(f, "r1", AZ_RUN_CANCELED);
 	assert_int_equal(atomic_load(&f->app.calls), 0);
@@ -768,8 +762,7 @@ terminate_ends_everything(void **state)
 	hire(f, 0);
 	begin(f, "r1", "fn:hang");
 	until(f, "r1", runs_fn, 1);
-	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "operator",
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "operator", &err), AZ_OK);
 	assert_int_equal(info(f, "r1").state, AZ_RUN_TERMINATED);
 	h = history(f, "r1");
 	assert_int_equal(h.n, 3);
@@ -779,8 +772,7 @@ terminate_ends_everything(void **state)
 		moment();
 	assert_int_equal(atomic_load(&f->app.running), 0);
 	assert_int_equal(history(f, "r1").n, 3);
-	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "x", &err),
-	    AZ_ECONFLICT);
+	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "x", &err), AZ_ECONFLICT);
 }
 
 static void
@@ -791,13 +783,11 @@ only_what_is_over_is_removed(void **state)
 	struct az_err err;
 
 	begin(f, "r1", "fn:echo");
-	assert_int_equal(az_engine_remove(f->e, AZ_S("r1"), &err),
-	    AZ_ECONFLICT);
+	assert_int_equal(az_engine_remove(f->e, AZ_S("r1"), &err), AZ_ECONFLICT);
 	hire(f, 0);
 	done(f, "r1", AZ_RUN_COMPLETED);
 	assert_int_equal(az_engine_remove(f->e, AZ_S("r1"), &err), AZ_OK);
-	assert_int_equal(az_engine_describe(f->e, AZ_S("r1"), f->a, &r, &err),
-	    AZ_ENOTFOUND);
+	assert_int_equal(az_engine_describe(f->e, AZ_S("r1"), f->a, &r, &err), AZ_ENOTFOUND);
 	begin(f, "r1", "fn:echo");
 	done(f, "r1", AZ_RUN_COMPLETED);
 }
@@ -838,12 +828,12 @@ static void
 lists_page_newest_first_and_by_owner(void **state)
 {
 	struct fx *f = *state;
-	struct az_start other = { .workflow_id = AZ_S("other"), .type = "Toy",
-		.uid = AZ_S("bob"), .input = AZ_S("\"\"") };
-	struct az_list_query q = { .uid = AZ_S("alice"), .limit = 3 };
+	struct az_start other = {
+	    .workflow_id = AZ_S("other"), .type = "Toy", .uid = AZ_S("bob"), .input = AZ_S("\"\"")};
+	struct az_list_query q = {.uid = AZ_S("alice"), .limit = 3};
 	struct az_list_page p;
 	struct az_err err = AZ_ERR_INIT;
-	struct az_str last = { 0 };
+	struct az_str last = {0};
 	int64_t last_ms = INT64_MAX;
 	char id[16];
 	size_t n = 0;
@@ -862,9 +852,9 @@ lists_page_newest_first_and_by_owner(void **state)
 
 			assert_str(r->uid, "alice");
 			assert_str(r->memo, "{\"m\":1}");
-			assert_true(r->start_ms < last_ms ||
-			    (r->start_ms == last_ms &&
-			        az_str_cmp(r->workflow_id, last) < 0));
+			assert_true(
+			    r->start_ms < last_ms ||
+			    (r->start_ms == last_ms && az_str_cmp(r->workflow_id, last) < 0));
 			last = r->workflow_id;
 			last_ms = r->start_ms;
 		}
@@ -894,14 +884,13 @@ wait_returns_in_time_or_when_told(void **state)
 
 	begin(f, "r1", "signal");
 	r = info(f, "r1");
-	assert_int_equal(az_engine_wait(f->e, AZ_S("r1"), r.version, 50, NULL,
-	        &now, &err), AZ_OK);
+	assert_int_equal(az_engine_wait(f->e, AZ_S("r1"), r.version, 50, NULL, &now, &err), AZ_OK);
 	assert_int_equal(now, r.version);
 	assert_true(az_boot_ms() - t >= 50);
-	assert_int_equal(az_engine_wait(f->e, AZ_S("r1"), r.version, 60000,
-	        &stop, &now, &err), AZ_OK);
-	assert_int_equal(az_engine_wait(f->e, AZ_S("r1"), r.version - 1, 60000,
-	        NULL, &now, &err), AZ_OK);
+	assert_int_equal(
+	    az_engine_wait(f->e, AZ_S("r1"), r.version, 60000, &stop, &now, &err), AZ_OK);
+	assert_int_equal(
+	    az_engine_wait(f->e, AZ_S("r1"), r.version - 1, 60000, NULL, &now, &err), AZ_OK);
 	assert_int_equal(now, r.version);
 	assert_true(az_boot_ms() - t < 20000);
 }
@@ -967,39 +956,38 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(start_is_seen_at_once_and_only_once),
-		T(bad_arguments_are_refused),
-		T(a_run_goes_from_function_to_function),
-		T(history_is_read_in_parts),
-		T(what_is_not_retryable_fails_at_once),
-		T(retries_end_with_the_policy),
-		T(retry_after_is_honoured),
-		T(a_waiting_retry_can_be_seen_and_cancelled),
-		T(each_clock_runs_out_with_its_name),
-		T(schedule_to_close_counts_without_a_worker_too),
-		T(heartbeats_are_seen_while_it_runs),
-		T(heartbeats_keep_a_function_alive),
-		T(the_next_attempt_inherits_the_heartbeat),
-		T(timers_fire_in_time),
-		T(signals_reach_the_fold),
-		T(cancel_reaches_a_running_function_within_a_second),
-		T(cancel_before_any_worker_is_not_lost),
-		T(terminate_ends_everything),
-		T(only_what_is_over_is_removed),
-		T(a_result_over_the_limit_fails_the_function),
-		T(an_impossible_history_fails_the_run),
-		T(lists_page_newest_first_and_by_owner),
-		T(wait_returns_in_time_or_when_told),
-		T(a_stopped_worker_hands_its_function_over),
-		T(two_workers_share_without_doing_anything_twice),
-		T(it_answers_a_ping),
+	    T(start_is_seen_at_once_and_only_once),
+	    T(bad_arguments_are_refused),
+	    T(a_run_goes_from_function_to_function),
+	    T(history_is_read_in_parts),
+	    T(what_is_not_retryable_fails_at_once),
+	    T(retries_end_with_the_policy),
+	    T(retry_after_is_honoured),
+	    T(a_waiting_retry_can_be_seen_and_cancelled),
+	    T(each_clock_runs_out_with_its_name),
+	    T(schedule_to_close_counts_without_a_worker_too),
+	    T(heartbeats_are_seen_while_it_runs),
+	    T(heartbeats_keep_a_function_alive),
+	    T(the_next_attempt_inherits_the_heartbeat),
+	    T(timers_fire_in_time),
+	    T(signals_reach_the_fold),
+	    T(cancel_reaches_a_running_function_within_a_second),
+	    T(cancel_before_any_worker_is_not_lost),
+	    T(terminate_ends_everything),
+	    T(only_what_is_over_is_removed),
+	    T(a_result_over_the_limit_fails_the_function),
+	    T(an_impossible_history_fails_the_run),
+	    T(lists_page_newest_first_and_by_owner),
+	    T(wait_returns_in_time_or_when_told),
+	    T(a_stopped_worker_hands_its_function_over),
+	    T(two_workers_share_without_doing_anything_twice),
+	    T(it_answers_a_ping),
 	};
 	int failed = 0;
 
 	for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
 		adapter = &adapters[i];
-		failed += cmocka_run_group_tests_name(adapter->name, tests,
-		    NULL, NULL);
+		failed += cmocka_run_group_tests_name(adapter->name, tests, NULL, NULL);
 	}
 	return failed;
 }

@@ -11,13 +11,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 static void
 check(struct create *c, struct az_arena *a, const struct az_json *j)
 {
-	*c = (struct create){ .a = a };
+	*c = (struct create){.a = a};
 	az_buf_init(&c->warnings, AZ_KIB(32));
 	create_check(c, j);
 	assert(c->n_items <= CREATE_ITEMS);
 	for (size_t i = 0; i < c->n_items; i++)
-		assert(az_json_scan(az_str_c(c->items[i].loc), &az_json_request_limits,
-		    NULL) == AZ_OK);
+		assert(az_json_scan(az_str_c(c->items[i].loc), &az_json_request_limits, NULL) ==
+		       AZ_OK);
 }
 
 int
@@ -40,7 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		c.inputs = NULL;
 		create_input(&c, AZ_S("alice"), &b);
 		assert(az_json_parse_in(a, az_buf_str(&b), &az_json_own_limits, &again, NULL) ==
-		    AZ_OK);
+		       AZ_OK);
 		req = az_json_get(again, "request");
 		checks = az_json_get(req, "checks");
 		assert(az_json_len(checks) == az_json_len(c.checks));

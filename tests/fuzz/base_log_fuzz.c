@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct az_kv kv[] = { AZ_KS("v", az_str_n(data, n)), { .kind = 0 } };
+	struct az_kv kv[] = {AZ_KS("v", az_str_n(data, n)), {.kind = 0}};
 	struct az_buf b;
 	struct az_str s;
 

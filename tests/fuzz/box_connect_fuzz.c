@@ -41,7 +41,7 @@ end(void *arg, struct az_err *err)
 static void
 form(struct az_str s, size_t step, struct az_buf *out)
 {
-	const struct box_form_sink sink = { out, begin, bytes, end };
+	const struct box_form_sink sink = {out, begin, bytes, end};
 	struct box_form *m = box_form_new(AZ_S("b"), &sink);
 	struct az_err err = AZ_ERR_INIT;
 	enum az_code rc = AZ_OK;

@@ -32,11 +32,10 @@ static void
 one(const uint8_t *data, size_t n, bool followed)
 {
 	static struct az_box_server srv;
-	struct box b = { .srv = &srv, .sock = -1, .wake = -1, .init_fd = -1,
-		.next_id = 10 };
+	struct box b = {.srv = &srv, .sock = -1, .wake = -1, .init_fd = -1, .next_id = 10};
 	struct proc p;
-	struct sub sub = { 0 };
-	struct call c = { .id = 2 };
+	struct sub sub = {0};
+	struct call c = {.id = 2};
 	struct aw_frame f;
 	struct entry e;
 	size_t at = 0, used;

@@ -25,8 +25,7 @@ check_loaded(const struct az_conf *c)
 		rows += ex.p[i] == '\n' && ex.p[i + 1] == '#' && ex.p[i + 2] != ' ';
 	if (b.fail || ex.fail || lines != rows)
 		abort();
-	if (c->openai_api_key && strlen(c->openai_api_key) >= 40 &&
-	    strstr(b.p, c->openai_api_key))
+	if (c->openai_api_key && strlen(c->openai_api_key) >= 40 && strstr(b.p, c->openai_api_key))
 		abort();
 	az_buf_release(&b);
 	az_buf_release(&ex);

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 use(struct az_engine *e)
 {
-	struct az_list_query q = { .uid = AZ_S("alice"), .limit = 50 };
+	struct az_list_query q = {.uid = AZ_S("alice"), .limit = 50};
 	struct az_arena *a = az_arena_new(AZ_MIB(16));
 	struct az_list_page p;
 	struct az_run_info r;
@@ -28,8 +28,7 @@ use(struct az_engine *e)
 	for (size_t i = 0; i < p.n; i++) {
 		if (!az_engine_describe(e, p.runs[i].workflow_id, a, &r, &err))
 			assert(r.n_pending <= 4);
-		if (az_engine_history(e, p.runs[i].workflow_id, 0, 100, a, &h,
-		        &err))
+		if (az_engine_history(e, p.runs[i].workflow_id, 0, 100, a, &h, &err))
 			continue;
 		for (size_t k = 1; k < h.n; k++)
 			assert(h.ev[k].id > h.ev[k - 1].id);
@@ -41,7 +40,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char dir[] = "/tmp/az-jfuzz-XXXXXX", path[64];
-	struct az_engine_local_opts o = { .dir = dir };
+	struct az_engine_local_opts o = {.dir = dir};
 	struct az_engine *e;
 	struct az_buf b;
 	struct az_err err = AZ_ERR_INIT;

@@ -5,8 +5,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const struct az_json_limits in_lim = { AZ_KIB(64), 60, 10000 };
-static const struct az_json_limits out_lim = { AZ_MIB(1), 60, 10000 };
+static const struct az_json_limits in_lim = {AZ_KIB(64), 60, 10000};
+static const struct az_json_limits out_lim = {AZ_MIB(1), 60, 10000};
 
 static void
 write_again(struct az_str text, const struct az_json_limits *lim, struct az_buf *out)

@@ -28,13 +28,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (!b)
 		b = openai_stream_end(&parts, NULL);
 	if (a != b || whole.failed != parts.failed || whole.done != parts.done ||
-	    strcmp(whole.finish, parts.finish) != 0 ||
-	    strcmp(whole.model, parts.model) != 0 ||
+	    strcmp(whole.finish, parts.finish) != 0 || strcmp(whole.model, parts.model) != 0 ||
 	    whole.tokens_in != parts.tokens_in ||
 	    !az_str_eq(az_buf_str(&whole.text), az_buf_str(&parts.text)))
 		abort();
-	if (!az_str_utf8_ok(az_buf_str(&whole.text)) ||
-	    !az_str_utf8_ok(az_str_c(whole.model)) ||
+	if (!az_str_utf8_ok(az_buf_str(&whole.text)) || !az_str_utf8_ok(az_str_c(whole.model)) ||
 	    !az_str_utf8_ok(az_str_c(whole.fault.message)))
 		abort();
 	openai_stream_release(&whole);

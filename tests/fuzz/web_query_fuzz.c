@@ -39,12 +39,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			az_buf_addc(&b, "&");
 		}
 		assert(nq <= 64 && total <= n);
-		assert(web_query_parse(az_buf_str(&b), a, q2, 64, &nq2, NULL) ==
-		    AZ_OK);
+		assert(web_query_parse(az_buf_str(&b), a, q2, 64, &nq2, NULL) == AZ_OK);
 		assert(nq2 == nq);
 		for (size_t i = 0; i < nq; i++)
-			assert(az_str_eq(q[i].name, q2[i].name) &&
-			    az_str_eq(q[i].value, q2[i].value));
+			assert(
+			    az_str_eq(q[i].name, q2[i].name) && az_str_eq(q[i].value, q2[i].value));
 	}
 	az_buf_release(&b);
 	az_arena_free(a);

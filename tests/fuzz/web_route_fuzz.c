@@ -7,9 +7,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char *const patterns[] = { "/run_workflow", "/run_workflow/{id}",
-	"/run_workflow/{id}/iterations/{n}/logs/{stream}", "/files/{id}/{rest*}",
-	"/{a}/{b}/{c}", "/{rest*}" };
+static const char *const patterns[] = {"/run_workflow", "/run_workflow/{id}",
+    "/run_workflow/{id}/iterations/{n}/logs/{stream}", "/files/{id}/{rest*}", "/{a}/{b}/{c}",
+    "/{rest*}"};
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -31,8 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (!web_pattern_match(patterns[i], path, param, &np))
 			continue;
 		az_buf_init(&b, 8192);
-		for (bool first = true; az_str_cut(&pat, '/', &want);
-		     first = false) {
+		for (bool first = true; az_str_cut(&pat, '/', &want); first = false) {
 			if (!first)
 				az_buf_addc(&b, "/");
 			if (want.n && want.p[0] == '{') {

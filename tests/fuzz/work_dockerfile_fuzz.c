@@ -18,7 +18,7 @@ inside(const char *path)
 		return false;
 	return (az_str_starts(s, AZ_S(AZ_PLAN_HOME)) &&
 		   (s.n == strlen(AZ_PLAN_HOME) || s.p[strlen(AZ_PLAN_HOME)] == '/')) ||
-	    (az_str_starts(s, AZ_S("/tmp")) && (s.n == 4 || s.p[4] == '/'));
+	       (az_str_starts(s, AZ_S("/tmp")) && (s.n == 4 || s.p[4] == '/'));
 }
 
 static void

@@ -99,7 +99,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	}
 	if (az_reply_verdict_parse(text, a, &v, &err) == AZ_OK) {
 		must(az_str_utf8_ok(v.reason) && az_str_utf8_ok(v.plan) &&
-		    az_str_utf8_ok(v.evidence));
+		     az_str_utf8_ok(v.evidence));
 		for (size_t i = 0; i < v.n_suspected; i++)
 			must(az_path_ok(v.suspected[i], NULL) == AZ_OK);
 	}

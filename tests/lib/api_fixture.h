@@ -24,8 +24,8 @@ struct fake_run {
 	size_t n;
 	int64_t version;
 	enum az_run_state state;
-	struct az_str beat;		/* of the pending function */
-	struct az_str last_reason;	/* of an earlier attempt: then it is not running */
+	struct az_str beat;        /* of the pending function */
+	struct az_str last_reason; /* of an earlier attempt: then it is not running */
 	bool gone;
 };
 
@@ -75,9 +75,9 @@ fake_append(struct fake_engine *e, struct fake_run *r, struct az_event ev)
 	r->version += 1000;
 	if (az_ev_is_close(ev.type)) {
 		r->state = ev.type == AZ_EV_COMPLETED ? AZ_RUN_COMPLETED
-		    : ev.type == AZ_EV_FAILED	      ? AZ_RUN_FAILED
+			   : ev.type == AZ_EV_FAILED  ? AZ_RUN_FAILED
 						      : AZ_RUN_CANCELED;
-		r->beat = (struct az_str){ NULL, 0 };
+		r->beat = (struct az_str){NULL, 0};
 	}
 	pthread_cond_broadcast(&e->changed);
 	return ev.id;
@@ -90,21 +90,24 @@ fake_fold(struct fake_engine *e, struct fake_run *r)
 	struct az_cmds c;
 
 	do {
-		struct az_history h = { r->ev, r->n };
+		struct az_history h = {r->ev, r->n};
 		c.n = 0;
 		if (az_flow_coding.fold(&h, e->a, &c, NULL) != AZ_OK)
 			abort();
 		for (size_t i = 0; i < c.n; i++) {
 			const struct az_cmd *k = &c.v[i];
-			struct az_event ev = { .name = k->name, .payload = k->payload,
-				.reason = k->reason, .message = k->message, .ref = k->ref };
-			static const enum az_ev_type map[] = { 0, AZ_EV_FN_SCHEDULED,
-				AZ_EV_FN_CANCEL_REQUESTED, AZ_EV_TIMER_STARTED,
-				AZ_EV_COMPLETED, AZ_EV_FAILED, AZ_EV_CANCELED };
+			struct az_event ev = {.name = k->name,
+			    .payload = k->payload,
+			    .reason = k->reason,
+			    .message = k->message,
+			    .ref = k->ref};
+			static const enum az_ev_type map[] = {0, AZ_EV_FN_SCHEDULED,
+			    AZ_EV_FN_CANCEL_REQUESTED, AZ_EV_TIMER_STARTED, AZ_EV_COMPLETED,
+			    AZ_EV_FAILED, AZ_EV_CANCELED};
 			ev.type = map[k->type];
 			if (k->type == AZ_CMD_START_TIMER)
-				ev.payload = az_str_c(az_arena_printf(e->a, "%lld",
-				    (long long)k->delay_ms));
+				ev.payload =
+				    az_str_c(az_arena_printf(e->a, "%lld", (long long)k->delay_ms));
 			fake_append(e, r, ev);
 		}
 	} while (c.n && r->state == AZ_RUN_OPEN);
@@ -119,7 +122,7 @@ fake_pending(const struct fake_run *r)
 			continue;
 		for (size_t k = i + 1; k < r->n; k++)
 			done |= r->ev[k].ref == r->ev[i].id &&
-			    r->ev[k].type != AZ_EV_FN_CANCEL_REQUESTED;
+				r->ev[k].type != AZ_EV_FN_CANCEL_REQUESTED;
 		return done ? NULL : &r->ev[i];
 	}
 	return NULL;
@@ -140,9 +143,12 @@ fake_complete(struct fake_engine *e, struct az_str id, const char *result)
 	p = r ? fake_pending(r) : NULL;
 	if (!p)
 		abort();
-	r->beat = (struct az_str){ NULL, 0 };
-	fake_append(e, r, (struct az_event){ .type = AZ_EV_FN_COMPLETED, .ref = p->id,
-	    .attempt = 1, .payload = az_str_c(result) });
+	r->beat = (struct az_str){NULL, 0};
+	fake_append(e, r,
+	    (struct az_event){.type = AZ_EV_FN_COMPLETED,
+		.ref = p->id,
+		.attempt = 1,
+		.payload = az_str_c(result)});
 	fake_fold(e, r);
 	pthread_mutex_unlock(&e->mu);
 }
@@ -160,14 +166,18 @@ fake_beat(struct fake_engine *e, struct az_str id, const char *json)
 	pthread_mutex_unlock(&e->mu);
 }
 
-#define FAKE_GENERATED "{\"v\":1,\"iteration\":1,\"model\":\"m-1\",\"provenance\":\"recording\"," \
-	"\"calls\":1,\"tokens_in\":11,\"tokens_out\":7,\"tree\":\"aa\",\"files\":1,\"events\":[" \
+#define FAKE_GENERATED                                                                             \
+	"{\"v\":1,\"iteration\":1,\"model\":\"m-1\",\"provenance\":\"recording\","                 \
+	"\"calls\":1,\"tokens_in\":11,\"tokens_out\":7,\"tree\":\"aa\",\"files\":1,\"events\":["   \
 	"{\"type\":\"llm.done\",\"ms\":5},{\"type\":\"files.changed\",\"files\":1}]}"
-#define FAKE_RAN "{\"v\":1,\"iteration\":1,\"kind\":\"ok\",\"exit\":0,\"sandbox_ms\":1500,\"files\":2," \
+#define FAKE_RAN                                                                                   \
+	"{\"v\":1,\"iteration\":1,\"kind\":\"ok\",\"exit\":0,\"sandbox_ms\":1500,\"files\":2,"     \
 	"\"events\":[{\"type\":\"sandbox.start\"}]}"
-#define FAKE_PASSED "{\"v\":1,\"iteration\":1,\"passed\":true,\"checks\":[{\"id\":\"c1\",\"status\":" \
-	"\"pass\",\"ms\":41}],\"n_passed\":1,\"n_total\":1,\"error_sig\":\"\",\"tree\":\"aa\"," \
-	"\"calls\":0,\"tokens_in\":0,\"tokens_out\":0,\"sandbox_ms\":0,\"events\":[{\"type\":\"check\"," \
+#define FAKE_PASSED                                                                                \
+	"{\"v\":1,\"iteration\":1,\"passed\":true,\"checks\":[{\"id\":\"c1\",\"status\":"          \
+	"\"pass\",\"ms\":41}],\"n_passed\":1,\"n_total\":1,\"error_sig\":\"\",\"tree\":\"aa\","    \
+	"\"calls\":0,\"tokens_in\":0,\"tokens_out\":0,\"sandbox_ms\":0,\"events\":[{\"type\":"     \
+	"\"check\","                                                                               \
 	"\"id\":\"c1\",\"status\":\"pass\"},{\"type\":\"verdict\",\"passed\":true}]}"
 #define FAKE_FINAL "{\"v\":1,\"iteration\":1,\"files\":2,\"bytes\":10,\"events\":[]}"
 
@@ -197,11 +207,12 @@ fake_start(struct az_engine *eng, const struct az_start *s, bool *existed, struc
 		if (e->n == FAKE_RUNS)
 			abort();
 		r = &e->run[e->n++];
-		*r = (struct fake_run){ .id = az_arena_str(e->a, s->workflow_id),
-			.uid = az_arena_str(e->a, s->uid), .type = s->type,
-			.memo = az_arena_str(e->a, s->memo), .state = AZ_RUN_OPEN };
-		fake_append(e, r, (struct az_event){ .type = AZ_EV_STARTED,
-		    .payload = s->input });
+		*r = (struct fake_run){.id = az_arena_str(e->a, s->workflow_id),
+		    .uid = az_arena_str(e->a, s->uid),
+		    .type = s->type,
+		    .memo = az_arena_str(e->a, s->memo),
+		    .state = AZ_RUN_OPEN};
+		fake_append(e, r, (struct az_event){.type = AZ_EV_STARTED, .payload = s->input});
 		fake_fold(e, r);
 	}
 	pthread_mutex_unlock(&e->mu);
@@ -213,26 +224,34 @@ fake_info(const struct fake_engine *e, const struct fake_run *r, struct az_run_i
 {
 	const struct az_event *p = r->state == AZ_RUN_OPEN ? fake_pending(r) : NULL;
 
-	*out = (struct az_run_info){ .workflow_id = r->id, .uid = r->uid,
-		.type = az_str_c(r->type), .memo = r->memo, .state = r->state,
-		.start_ms = r->ev[0].t_ms, .version = r->version,
-		.last_event = (int64_t)r->n, .has_worker = !e->no_worker };
+	*out = (struct az_run_info){.workflow_id = r->id,
+	    .uid = r->uid,
+	    .type = az_str_c(r->type),
+	    .memo = r->memo,
+	    .state = r->state,
+	    .start_ms = r->ev[0].t_ms,
+	    .version = r->version,
+	    .last_event = (int64_t)r->n,
+	    .has_worker = !e->no_worker};
 	if (r->state != AZ_RUN_OPEN) {
 		out->close_ms = r->ev[r->n - 1].t_ms;
 		out->close_payload = r->ev[r->n - 1].payload;
 	}
 	if (p) {
 		out->n_pending = 1;
-		out->pending[0] = (struct az_pending){ .name = p->name, .ref = p->id,
-			.attempt = r->last_reason.n ? 2 : 1, .running = !r->last_reason.n,
-			.next_ms = r->last_reason.n ? p->t_ms + 1000 : 0,
-			.last_reason = r->last_reason, .heartbeat = r->beat };
+		out->pending[0] = (struct az_pending){.name = p->name,
+		    .ref = p->id,
+		    .attempt = r->last_reason.n ? 2 : 1,
+		    .running = !r->last_reason.n,
+		    .next_ms = r->last_reason.n ? p->t_ms + 1000 : 0,
+		    .last_reason = r->last_reason,
+		    .heartbeat = r->beat};
 	}
 }
 
 static enum az_code
-fake_describe(struct az_engine *eng, struct az_str id, struct az_arena *a,
-    struct az_run_info *out, struct az_err *err)
+fake_describe(struct az_engine *eng, struct az_str id, struct az_arena *a, struct az_run_info *out,
+    struct az_err *err)
 {
 	struct fake_engine *e;
 	struct fake_run *r;
@@ -251,8 +270,8 @@ fake_describe(struct az_engine *eng, struct az_str id, struct az_arena *a,
 }
 
 static enum az_code
-fake_history(struct az_engine *eng, struct az_str id, int64_t after, size_t max,
-    struct az_arena *a, struct az_history *out, struct az_err *err)
+fake_history(struct az_engine *eng, struct az_str id, int64_t after, size_t max, struct az_arena *a,
+    struct az_history *out, struct az_err *err)
 {
 	struct fake_engine *e;
 	struct az_event *ev;
@@ -268,7 +287,7 @@ fake_history(struct az_engine *eng, struct az_str id, int64_t after, size_t max,
 		n = n > max ? max : n;
 		ev = az_arena_alloc(a, n * sizeof *ev);
 		memcpy(ev, r->ev + after, n * sizeof *ev);
-		*out = (struct az_history){ ev, n };
+		*out = (struct az_history){ev, n};
 	}
 	pthread_mutex_unlock(&e->mu);
 	return r ? AZ_OK : az_fail(err, AZ_ENOTFOUND, "fake", "no run");
@@ -306,8 +325,8 @@ fake_list(struct az_engine *eng, const struct az_list_query *q, struct az_arena 
 }
 
 static enum az_code
-fake_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms,
-    const bool *stop, int64_t *now, struct az_err *err)
+fake_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms, const bool *stop,
+    int64_t *now, struct az_err *err)
 {
 	struct fake_engine *e;
 	struct fake_run *r;
@@ -325,7 +344,7 @@ fake_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms,
 		ts.tv_nsec -= 1000000000;
 	}
 	while ((r = fake_find(e, id)) && r->version == seen &&
-	    pthread_cond_timedwait(&e->changed, &e->mu, &ts) == 0)
+	       pthread_cond_timedwait(&e->changed, &e->mu, &ts) == 0)
 		;
 	*now = r ? r->version : 0;
 	pthread_mutex_unlock(&e->mu);
@@ -333,8 +352,7 @@ fake_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms,
 }
 
 static enum az_code
-fake_cancel(struct az_engine *eng, struct az_str id, struct az_str payload,
-    struct az_err *err)
+fake_cancel(struct az_engine *eng, struct az_str id, struct az_str payload, struct az_err *err)
 {
 	struct fake_engine *e;
 	struct fake_run *r;
@@ -350,8 +368,8 @@ fake_cancel(struct az_engine *eng, struct az_str id, struct az_str payload,
 	for (size_t i = 0; rc == AZ_OK && i < r->n; i++)
 		asked |= r->ev[i].type == AZ_EV_CANCEL_REQUESTED;
 	if (rc == AZ_OK && !asked) {
-		fake_append(e, r, (struct az_event){ .type = AZ_EV_CANCEL_REQUESTED,
-		    .payload = payload });
+		fake_append(
+		    e, r, (struct az_event){.type = AZ_EV_CANCEL_REQUESTED, .payload = payload});
 		fake_fold(e, r);
 	}
 	pthread_mutex_unlock(&e->mu);
@@ -384,10 +402,15 @@ fake_ping(struct az_engine *eng, struct az_err *err)
 	return rc;
 }
 
-static const struct az_engine_ops fake_ops = { .name = "fake", .start = fake_start,
-	.describe = fake_describe, .history = fake_history, .list = fake_list,
-	.wait = fake_wait, .cancel = fake_cancel, .remove = fake_remove,
-	.ping = fake_ping };
+static const struct az_engine_ops fake_ops = {.name = "fake",
+    .start = fake_start,
+    .describe = fake_describe,
+    .history = fake_history,
+    .list = fake_list,
+    .wait = fake_wait,
+    .cancel = fake_cancel,
+    .remove = fake_remove,
+    .ping = fake_ping};
 
 /* ---- everything together ---- */
 
@@ -400,7 +423,7 @@ struct api_fixture {
 static bool
 api_fixture_start(struct api_fixture *f, const struct az_route *routes)
 {
-	static const struct az_auth_opts dev = { .identity = "dev" };
+	static const struct az_auth_opts dev = {.identity = "dev"};
 
 	memset(f, 0, sizeof *f);
 	f->engine.base.ops = &fake_ops;
@@ -415,8 +438,8 @@ api_fixture_start(struct api_fixture *f, const struct az_route *routes)
 	f->api.cache = az_api_cache_new(64);
 	f->web.w.arena_bytes = (size_t)64 * 1024 * 1024;
 	return az_auth_open(&dev, &f->api.auth, NULL) == AZ_OK &&
-	    az_store_mem_open(&f->api.store, NULL) == AZ_OK &&
-	    web_fixture_start(&f->web, routes, &f->api);
+	       az_store_mem_open(&f->api.store, NULL) == AZ_OK &&
+	       web_fixture_start(&f->web, routes, &f->api);
 }
 
 static bool
@@ -437,11 +460,15 @@ static void
 api_call(struct api_fixture *f, const char *user, const char *method, const char *path,
     const char *query, const char *body, const char *const *extra, struct fcgi_resp *r)
 {
-	const char *params[16] = { "HTTP_HOST=localhost:8000" };
+	const char *params[16] = {"HTTP_HOST=localhost:8000"};
 	char who[200];
 	size_t n = 1;
-	struct fcgi_req q = { .method = method, .path = path, .query = query,
-		.params = params, .body = body, .body_n = body ? strlen(body) : 0 };
+	struct fcgi_req q = {.method = method,
+	    .path = path,
+	    .query = query,
+	    .params = params,
+	    .body = body,
+	    .body_n = body ? strlen(body) : 0};
 
 	if (user) {
 		snprintf(who, sizeof who, "HTTP_X_USER_ID=%s", user);
@@ -449,7 +476,7 @@ api_call(struct api_fixture *f, const char *user, const char *method, const char
 	}
 	for (size_t i = 0; extra && extra[i] && n < 14; i++)
 		params[n++] = extra[i];
-	if (body)	/* the first of a name counts, so extra may say otherwise */
+	if (body) /* the first of a name counts, so extra may say otherwise */
 		params[n++] = "CONTENT_TYPE=application/json";
 	if (!fcgi_peer_call(f->web.path, &q, r) || r->on_stderr)
 		abort();

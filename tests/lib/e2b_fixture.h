@@ -16,7 +16,7 @@
 #include "sandbox/e2b.h"
 
 struct route {
-	const char *prefix;	/* "POST /v2/sandboxes" */
+	const char *prefix;            /* "POST /v2/sandboxes" */
 	struct http_peer_step step[8]; /* the last one repeats */
 	int n, hits;
 };
@@ -61,19 +61,21 @@ fix_start(struct fix *f, struct route *routes, size_t n)
 
 	f->routes = routes;
 	f->n_routes = n;
-	f->none = (struct http_peer_step){ .bytes =
-		"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n"
-		"Content-Length: 36\r\n\r\n{\"code\":404,\"message\":\"no such path\"}" };
+	f->none = (struct http_peer_step){
+	    .bytes = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n"
+		     "Content-Length: 36\r\n\r\n{\"code\":404,\"message\":\"no such path\"}"};
 	f->peer = http_peer_start(NULL, 0, fix_pick, f);
 	assert_non_null(f->peer);
 	http_peer_url(f->peer, "", url, sizeof url);
 	assert_int_equal(az_http_new(&f->http, &f->err), AZ_OK);
-	assert_int_equal(az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){
-		.http = f->http, .api_url = url, .sandbox_url = url,
-		.key = "e2b_00ff" }, &f->sb, &f->err), AZ_OK);
+	assert_int_equal(
+	    az_sandbox_e2b_open(
+		&(struct az_sandbox_e2b_opts){
+		    .http = f->http, .api_url = url, .sandbox_url = url, .key = "e2b_00ff"},
+		&f->sb, &f->err),
+	    AZ_OK);
 	f->a = az_arena_new(AZ_MIB(8));
-	f->ref = (struct az_box_ref){ AZ_S("iabc"), AZ_S("ea_token"), { "", 0 },
-		AZ_S("0.6.13") };
+	f->ref = (struct az_box_ref){AZ_S("iabc"), AZ_S("ea_token"), {"", 0}, AZ_S("0.6.13")};
 }
 
 static inline void
@@ -103,17 +105,19 @@ answer(struct fix *f, int status, const char *extra, const char *body)
 {
 	struct az_buf *b = fix_buf(f);
 
-	az_buf_addf(b, "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%s"
-	    "Content-Length: %zu\r\n\r\n%s", status, extra, strlen(body), body);
-	return (struct http_peer_step){ .bytes = b->p, .n = b->n };
+	az_buf_addf(b,
+	    "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%s"
+	    "Content-Length: %zu\r\n\r\n%s",
+	    status, extra, strlen(body), body);
+	return (struct http_peer_step){.bytes = b->p, .n = b->n};
 }
 
 static inline void
 frame(struct az_buf *b, int flags, const char *json)
 {
 	size_t n = strlen(json);
-	unsigned char h[5] = { (unsigned char)flags, (unsigned char)(n >> 24),
-		(unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n };
+	unsigned char h[5] = {(unsigned char)flags, (unsigned char)(n >> 24),
+	    (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n};
 
 	az_buf_add(b, h, 5);
 	az_buf_add(b, json, n);
@@ -142,11 +146,13 @@ stream_of(struct fix *f, const struct az_buf *frames, bool cut)
 {
 	struct az_buf *b = fix_buf(f);
 
-	az_buf_addf(b, "HTTP/1.1 200 OK\r\nContent-Type: application/connect+json\r\n"
-	    "Content-Length: %zu\r\n\r\n", frames->n + (cut ? 100 : 0));
+	az_buf_addf(b,
+	    "HTTP/1.1 200 OK\r\nContent-Type: application/connect+json\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    frames->n + (cut ? 100 : 0));
 	az_buf_adds(b, az_buf_str(frames));
-	return (struct http_peer_step){ .bytes = b->p, .n = b->n,
-		.then = cut ? HTTP_THEN_CLOSE : HTTP_THEN_KEEP };
+	return (struct http_peer_step){
+	    .bytes = b->p, .n = b->n, .then = cut ? HTTP_THEN_CLOSE : HTTP_THEN_KEEP};
 }
 
 /* Does request i hold text (the body may hold NULs)? */
@@ -175,8 +181,7 @@ asked(struct fix *f, const char *prefix)
 	int i, n = 0;
 
 	for (i = 0; i < http_peer_requests(f->peer); i++)
-		n += strncmp(http_peer_request(f->peer, i, NULL), prefix,
-		    strlen(prefix)) == 0;
+		n += strncmp(http_peer_request(f->peer, i, NULL), prefix, strlen(prefix)) == 0;
 	return n;
 }
 
@@ -187,8 +192,8 @@ nth(struct fix *f, const char *prefix, int k)
 	int i;
 
 	for (i = 0; i < http_peer_requests(f->peer); i++)
-		if (strncmp(http_peer_request(f->peer, i, NULL), prefix,
-			strlen(prefix)) == 0 && k-- == 0)
+		if (strncmp(http_peer_request(f->peer, i, NULL), prefix, strlen(prefix)) == 0 &&
+		    k-- == 0)
 			return i;
 	return -1;
 }

@@ -15,7 +15,7 @@ enum { BEGIN = 1, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, STDERR = 7 };
 int
 fcgi_peer_listen(char dir[64], char path[108])
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd;
 
 	snprintf(dir, 64, "/tmp/azfcgi-XXXXXX");
@@ -24,8 +24,7 @@ fcgi_peer_listen(char dir[64], char path[108])
 	snprintf(path, 108, "%s/s", dir);
 	snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
-	    listen(fd, 256) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(fd, 256) < 0)
 		return -1;
 	return fd;
 }
@@ -41,7 +40,7 @@ fcgi_peer_unlisten(int fd, const char *dir, const char *path)
 int
 fcgi_peer_connect(const char *path)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
@@ -72,7 +71,7 @@ put_all(int fd, const void *p, size_t n)
 static bool
 record(int fd, int type, const void *p, size_t n)
 {
-	uint8_t h[8] = { 1, (uint8_t)type, 0, 1, (uint8_t)(n >> 8), (uint8_t)n, 0, 0 };
+	uint8_t h[8] = {1, (uint8_t)type, 0, 1, (uint8_t)(n >> 8), (uint8_t)n, 0, 0};
 
 	return put_all(fd, h, 8) && (n == 0 || put_all(fd, p, n));
 }
@@ -100,7 +99,7 @@ struct pbuf {
 static void
 param(struct pbuf *b, const char *name, size_t name_n, const char *value)
 {
-	size_t len[2] = { name_n, strlen(value) };
+	size_t len[2] = {name_n, strlen(value)};
 
 	if (b->n + len[0] + len[1] + 8 > sizeof b->p)
 		return;
@@ -124,7 +123,7 @@ param(struct pbuf *b, const char *name, size_t name_n, const char *value)
 bool
 fcgi_peer_send(int fd, const struct fcgi_req *q, bool end_stdin)
 {
-	static const uint8_t begin[8] = { 0, 1, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t begin[8] = {0, 1, 0, 0, 0, 0, 0, 0};
 	struct pbuf *b = calloc(1, sizeof *b);
 	char num[32];
 	bool ok;
@@ -144,9 +143,8 @@ fcgi_peer_send(int fd, const struct fcgi_req *q, bool end_stdin)
 		param(b, q->params[i], (size_t)(eq - q->params[i]), eq + 1);
 	}
 	ok = record(fd, BEGIN, begin, 8) && record(fd, PARAMS, b->p, b->n) &&
-	    record(fd, PARAMS, NULL, 0) &&
-	    (!q->body || fcgi_peer_stdin(fd, q->body, q->body_n)) &&
-	    (!end_stdin || record(fd, STDIN, NULL, 0));
+	     record(fd, PARAMS, NULL, 0) && (!q->body || fcgi_peer_stdin(fd, q->body, q->body_n)) &&
+	     (!end_stdin || record(fd, STDIN, NULL, 0));
 	free(b);
 	return ok;
 }
@@ -158,7 +156,7 @@ get_all(int fd, void *p, size_t n)
 	char *c = p;
 
 	while (n) {
-		struct pollfd f = { .fd = fd, .events = POLLIN };
+		struct pollfd f = {.fd = fd, .events = POLLIN};
 		if (poll(&f, 1, 20000) <= 0)
 			return -1;
 		ssize_t r = recv(fd, c, n, 0);

@@ -9,23 +9,23 @@
 #include <stddef.h>
 
 struct fcgi_req {
-	const char *method;		/* NULL = GET */
-	const char *path;		/* DOCUMENT_URI */
+	const char *method; /* NULL = GET */
+	const char *path;   /* DOCUMENT_URI */
 	const char *query;
-	const char *const *params;	/* "NAME=value", …, NULL; or NULL */
+	const char *const *params; /* "NAME=value", …, NULL; or NULL */
 	const char *body;
 	size_t body_n;
-	long content_length;		/* 0 = body_n when there is a body; -1 = none */
+	long content_length; /* 0 = body_n when there is a body; -1 = none */
 };
 
 struct fcgi_resp {
-	int status;		/* from the Status header, 200 without one, 0 if none came */
-	char *head;		/* header lines, NUL-terminated */
-	char *body;		/* NUL-terminated */
+	int status; /* from the Status header, 200 without one, 0 if none came */
+	char *head; /* header lines, NUL-terminated */
+	char *body; /* NUL-terminated */
 	size_t body_n;
-	bool ended;		/* END_REQUEST was seen */
-	bool junk;		/* a record nginx would refuse was seen */
-	bool on_stderr;		/* something came on the FastCGI stderr stream */
+	bool ended;     /* END_REQUEST was seen */
+	bool junk;      /* a record nginx would refuse was seen */
+	bool on_stderr; /* something came on the FastCGI stderr stream */
 };
 
 /* A listening unix socket in a fresh temporary directory; -1 on failure. */
@@ -45,7 +45,6 @@ bool fcgi_peer_read_until(int fd, struct fcgi_resp *r, const char *needle);
 bool fcgi_peer_call(const char *path, const struct fcgi_req *q, struct fcgi_resp *r);
 void fcgi_peer_release(struct fcgi_resp *r);
 /* Value of a header of the answer, copied into out; NULL if absent. */
-const char *fcgi_peer_header(const struct fcgi_resp *r, const char *name, char *out,
-    size_t n);
+const char *fcgi_peer_header(const struct fcgi_resp *r, const char *name, char *out, size_t n);
 
 #endif

@@ -51,8 +51,7 @@ struct in {
 static bool
 more(struct in *in)
 {
-	struct pollfd f[2] = { { .fd = in->fd, .events = POLLIN },
-		{ .fd = in->stop, .events = POLLIN } };
+	struct pollfd f[2] = {{.fd = in->fd, .events = POLLIN}, {.fd = in->stop, .events = POLLIN}};
 	char *q = realloc(in->p, in->n + 65537);
 	ssize_t r;
 
@@ -179,9 +178,9 @@ choose(struct http_peer *p, struct request *r)
 static void *
 conn_main(void *arg)
 {
-	static const struct linger rst = { .l_onoff = 1, .l_linger = 0 };
+	static const struct linger rst = {.l_onoff = 1, .l_linger = 0};
 	struct conn *c = arg;
-	struct in in = { .fd = c->fd, .stop = c->p->stop[0] };
+	struct in in = {.fd = c->fd, .stop = c->p->stop[0]};
 	const struct http_peer_step *s;
 	struct request r;
 	int one = 1;
@@ -194,8 +193,7 @@ conn_main(void *arg)
 			break;
 		}
 		s = choose(c->p, &r);
-		if (!send_all(c->fd, s->bytes, s->n ? s->n : strlen(s->bytes),
-		    s->drip))
+		if (!send_all(c->fd, s->bytes, s->n ? s->n : strlen(s->bytes), s->drip))
 			break;
 		if (s->then == HTTP_THEN_KEEP)
 			continue;
@@ -217,8 +215,8 @@ peer_main(void *arg)
 	struct http_peer *p = arg;
 
 	for (;;) {
-		struct pollfd f[2] = { { .fd = p->listen_fd, .events = POLLIN },
-			{ .fd = p->stop[0], .events = POLLIN } };
+		struct pollfd f[2] = {
+		    {.fd = p->listen_fd, .events = POLLIN}, {.fd = p->stop[0], .events = POLLIN}};
 		int fd;
 
 		if (poll(f, 2, -1) < 0 && errno == EINTR)
@@ -245,7 +243,7 @@ struct http_peer *
 http_peer_start(const struct http_peer_step *steps, size_t n,
     const struct http_peer_step *(*pick)(void *, const char *, int), void *arg)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
+	struct sockaddr_in sa = {.sin_family = AF_INET};
 	socklen_t len = sizeof sa;
 	struct http_peer *p = calloc(1, sizeof *p);
 

@@ -10,18 +10,18 @@
 #include <stddef.h>
 
 enum http_peer_then {
-	HTTP_THEN_KEEP,		/* wait for the next request on the connection */
+	HTTP_THEN_KEEP, /* wait for the next request on the connection */
 	HTTP_THEN_CLOSE,
-	HTTP_THEN_RESET,	/* RST instead of FIN */
-	HTTP_THEN_STALL		/* say nothing more until the client closes */
+	HTTP_THEN_RESET, /* RST instead of FIN */
+	HTTP_THEN_STALL  /* say nothing more until the client closes */
 };
 
 struct http_peer_step {
-	const char *bytes;	/* sent verbatim */
-	size_t n;		/* 0 = strlen(bytes) */
+	const char *bytes; /* sent verbatim */
+	size_t n;          /* 0 = strlen(bytes) */
 	enum http_peer_then then;
-	size_t drip;		/* send so many bytes at a time, 0 = all */
-	bool unread;		/* answer before the body was read */
+	size_t drip; /* send so many bytes at a time, 0 = all */
+	bool unread; /* answer before the body was read */
 };
 
 struct http_peer;
@@ -30,8 +30,7 @@ struct http_peer;
    repeats. pick, if set, chooses instead: it gets the request's text (head and decoded
    body, NUL-terminated) and its number. */
 struct http_peer *http_peer_start(const struct http_peer_step *steps, size_t n,
-    const struct http_peer_step *(*pick)(void *arg, const char *request, int i),
-    void *arg);
+    const struct http_peer_step *(*pick)(void *arg, const char *request, int i), void *arg);
 int http_peer_port(const struct http_peer *p);
 int http_peer_connections(struct http_peer *p);
 int http_peer_requests(struct http_peer *p);

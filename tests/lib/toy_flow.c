@@ -1,9 +1,9 @@
 #include "toy_flow.h"
 
 struct toy {
-	struct az_str rest;	/* steps not begun */
+	struct az_str rest; /* steps not begun */
 	struct az_str result;
-	int64_t open_ref;	/* function or timer under way */
+	int64_t open_ref; /* function or timer under way */
 	bool is_fn, signal_wait, cancel, cancel_sent, closed;
 	int signals;
 	struct az_str reason, message;
@@ -94,15 +94,14 @@ command(struct az_cmds *out, enum az_cmd_type type)
 {
 	struct az_cmd *c = &out->v[out->n++];
 
-	*c = (struct az_cmd){ .type = type };
+	*c = (struct az_cmd){.type = type};
 	return c;
 }
 
 static enum az_code
-toy_fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
-    struct az_err *err)
+toy_fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct az_err *err)
 {
-	struct toy t = { 0 };
+	struct toy t = {0};
 	struct az_str step;
 	struct az_cmd *c;
 
@@ -138,8 +137,8 @@ toy_fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
 		}
 		if (is(step, "timer:")) {
 			c = command(out, AZ_CMD_START_TIMER);
-			(void)!az_str_to_i64(az_str_sub(step, 6, step.n), 0,
-			    INT64_MAX, &c->delay_ms);
+			(void)!az_str_to_i64(
+			    az_str_sub(step, 6, step.n), 0, INT64_MAX, &c->delay_ms);
 			return AZ_OK;
 		}
 		c = command(out, AZ_CMD_SCHEDULE_FN);
@@ -165,6 +164,6 @@ toy_fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
 }
 
 const struct az_workflow toy_flows[] = {
-	{ .name = "Toy", .fold = toy_fold },
-	{ .name = NULL },
+    {.name = "Toy", .fold = toy_fold},
+    {.name = NULL},
 };

@@ -11,6 +11,6 @@
 
 #include <azlon/history.h>
 
-extern const struct az_workflow toy_flows[];	/* "Toy" */
+extern const struct az_workflow toy_flows[]; /* "Toy" */
 
 #endif

@@ -33,7 +33,7 @@ web_fixture_main(void *arg)
 static bool
 web_fixture_start(struct web_fixture *f, const struct az_route *routes, void *app)
 {
-	static const struct timespec now = { 0, 0 };
+	static const struct timespec now = {0, 0};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -46,8 +46,7 @@ web_fixture_start(struct web_fixture *f, const struct az_route *routes, void *ap
 	f->w.routes = routes;
 	f->w.app = app;
 	f->w.listen_fd = fcgi_peer_listen(f->dir, f->path);
-	return f->w.listen_fd >= 0 &&
-	    pthread_create(&f->thread, NULL, web_fixture_main, f) == 0;
+	return f->w.listen_fd >= 0 && pthread_create(&f->thread, NULL, web_fixture_main, f) == 0;
 }
 
 static void

@@ -31,12 +31,12 @@ static void
 only_error(const char *json, char *out, size_t n)
 {
 	struct az_arena *a = az_arena_new(1 << 22);
-	struct create c = { .a = a };
+	struct create c = {.a = a};
 	const struct az_json *j = NULL;
 
 	az_buf_init(&c.warnings, 4096);
-	assert_int_equal(az_json_parse_in(a, az_str_c(json), &az_json_request_limits, &j,
-	    NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(a, az_str_c(json), &az_json_request_limits, &j, NULL), AZ_OK);
 	create_check(&c, j);
 	out[0] = '\0';
 	if (c.n_items)
@@ -55,94 +55,96 @@ bodies_are_judged_member_by_member(void **state)
 	static const struct {
 		const char *json, *error;
 	} t[] = {
-		{ "{" OK_ "}", "" },
-		{ "{\"test_conditions\":\"t\"}", "[\"body\",\"user_prompt\"] missing" },
-		{ "{\"user_prompt\":\"p\"}", "[\"body\",\"test_conditions\"] missing" },
-		{ "{\"user_prompt\":7,\"test_conditions\":\"t\"}",
-		    "[\"body\",\"user_prompt\"] string_type" },
-		{ "{\"user_prompt\":\" \",\"test_conditions\":\"t\"}",
-		    "[\"body\",\"user_prompt\"] string_too_short" },
-		{ "{\"user_prompt\":\"p\",\"test_conditions\":\"\"}",
-		    "[\"body\",\"test_conditions\"] string_too_short" },
-		{ "{\"user_prompt\":\"p\",\"test_conditions\":\"\",\"checks\":[{\"run\":\"x\"}]}",
-		    "" },
-		{ "{" OK_ ",\"mode\":\"later\"}", "[\"body\",\"mode\"] enum" },
-		{ "{" OK_ ",\"mode\":null}", "" },
-		{ "{" OK_ ",\"on_disconnect\":\"x\"}", "[\"body\",\"on_disconnect\"] enum" },
-		{ "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"manual\"}",
-		    "[\"body\",\"model\"] not_supported" },
-		{ "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"a b\"}",
-		    "[\"body\",\"model\"] string_pattern" },
-		{ "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"recording/../x\"}",
-		    "[\"body\",\"model\"] string_pattern" },
-		{ "{" OK_ ",\"hitl\":\"off\",\"webhook\":null,\"model_fallbacks\":[]}", "" },
-		{ "{" OK_ ",\"hitl\":\"each\"}", "[\"body\",\"hitl\"] not_supported" },
-		{ "{" OK_ ",\"webhook\":{\"url\":\"https://x\"}}",
-		    "[\"body\",\"webhook\"] not_supported" },
-		{ "{" OK_ ",\"model_fallbacks\":[\"x\"]}",
-		    "[\"body\",\"model_fallbacks\"] not_supported" },
-		{ "{" OK_ ",\"limits\":{\"iterations\":0}}",
-		    "[\"body\",\"limits\",\"iterations\"] out_of_range" },
-		{ "{" OK_ ",\"limits\":{\"iterations\":101}}",
-		    "[\"body\",\"limits\",\"iterations\"] out_of_range" },
-		{ "{" OK_ ",\"limits\":{\"wall_s\":\"60\"}}",
-		    "[\"body\",\"limits\",\"wall_s\"] int_type" },
-		{ "{" OK_ ",\"limits\":[]}", "[\"body\",\"limits\"] dict_type" },
-		{ "{" OK_ ",\"network\":{\"default\":\"open\"}}",
-		    "[\"body\",\"network\",\"default\"] enum" },
-		{ "{" OK_ ",\"network\":{\"allow\":[\"api.example.com\",\"*.pypi.org\"]}}", "" },
-		{ "{" OK_ ",\"network\":{\"allow\":[\"a..b\"]}}",
-		    "[\"body\",\"network\",\"allow\",0] host" },
-		{ "{" OK_ ",\"network\":{\"allow\":[\"http://x/\"]}}",
-		    "[\"body\",\"network\",\"allow\",0] host" },
-		{ "{" OK_ ",\"metadata\":[1]}", "[\"body\",\"metadata\"] dict_type" },
-		{ "{" OK_ ",\"user_id\":7}", "[\"body\",\"user_id\"] string_type" },
-		/* checks */
-		{ CHECKS("{\"run\":\"a\"},{\"run\":[\"a\",\"\"]},{\"file\":\"a/b.png\"},"
+	    {"{" OK_ "}", ""},
+	    {"{\"test_conditions\":\"t\"}", "[\"body\",\"user_prompt\"] missing"},
+	    {"{\"user_prompt\":\"p\"}", "[\"body\",\"test_conditions\"] missing"},
+	    {"{\"user_prompt\":7,\"test_conditions\":\"t\"}",
+		"[\"body\",\"user_prompt\"] string_type"},
+	    {"{\"user_prompt\":\" \",\"test_conditions\":\"t\"}",
+		"[\"body\",\"user_prompt\"] string_too_short"},
+	    {"{\"user_prompt\":\"p\",\"test_conditions\":\"\"}",
+		"[\"body\",\"test_conditions\"] string_too_short"},
+	    {"{\"user_prompt\":\"p\",\"test_conditions\":\"\",\"checks\":[{\"run\":\"x\"}]}", ""},
+	    {"{" OK_ ",\"mode\":\"later\"}", "[\"body\",\"mode\"] enum"},
+	    {"{" OK_ ",\"mode\":null}", ""},
+	    {"{" OK_ ",\"on_disconnect\":\"x\"}", "[\"body\",\"on_disconnect\"] enum"},
+	    {"{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"manual\"}",
+		"[\"body\",\"model\"] not_supported"},
+	    {"{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"a b\"}",
+		"[\"body\",\"model\"] string_pattern"},
+	    {"{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"recording/../x\"}",
+		"[\"body\",\"model\"] string_pattern"},
+	    {"{" OK_ ",\"hitl\":\"off\",\"webhook\":null,\"model_fallbacks\":[]}", ""},
+	    {"{" OK_ ",\"hitl\":\"each\"}", "[\"body\",\"hitl\"] not_supported"},
+	    {"{" OK_ ",\"webhook\":{\"url\":\"https://x\"}}",
+		"[\"body\",\"webhook\"] not_supported"},
+	    {"{" OK_ ",\"model_fallbacks\":[\"x\"]}",
+		"[\"body\",\"model_fallbacks\"] not_supported"},
+	    {"{" OK_ ",\"limits\":{\"iterations\":0}}",
+		"[\"body\",\"limits\",\"iterations\"] out_of_range"},
+	    {"{" OK_ ",\"limits\":{\"iterations\":101}}",
+		"[\"body\",\"limits\",\"iterations\"] out_of_range"},
+	    {"{" OK_ ",\"limits\":{\"wall_s\":\"60\"}}",
+		"[\"body\",\"limits\",\"wall_s\"] int_type"},
+	    {"{" OK_ ",\"limits\":[]}", "[\"body\",\"limits\"] dict_type"},
+	    {"{" OK_ ",\"network\":{\"default\":\"open\"}}",
+		"[\"body\",\"network\",\"default\"] enum"},
+	    {"{" OK_ ",\"network\":{\"allow\":[\"api.example.com\",\"*.pypi.org\"]}}", ""},
+	    {"{" OK_ ",\"network\":{\"allow\":[\"a..b\"]}}",
+		"[\"body\",\"network\",\"allow\",0] host"},
+	    {"{" OK_ ",\"network\":{\"allow\":[\"http://x/\"]}}",
+		"[\"body\",\"network\",\"allow\",0] host"},
+	    {"{" OK_ ",\"metadata\":[1]}", "[\"body\",\"metadata\"] dict_type"},
+	    {"{" OK_ ",\"user_id\":7}", "[\"body\",\"user_id\"] string_type"},
+	    /* checks */
+	    {CHECKS("{\"run\":\"a\"},{\"run\":[\"a\",\"\"]},{\"file\":\"a/b.png\"},"
 		    "{\"http\":{\"port\":80,\"path\":\"/x\",\"status\":200,\"contains\":\"y\"}},"
-		    "{\"text\":\"is pretty\"}"), "" },
-		{ CHECKS("{\"id\":\"a\",\"hidden\":true,\"run\":\"a\",\"stdin\":\"3\\n\","
+		    "{\"text\":\"is pretty\"}"),
+		""},
+	    {CHECKS("{\"id\":\"a\",\"hidden\":true,\"run\":\"a\",\"stdin\":\"3\\n\","
 		    "\"timeout_s\":30,\"expect\":{\"exit\":0,\"stdout_equals\":\"x\","
 		    "\"stdout_contains\":\"x\",\"stdout_matches\":\"^[0-9]{1,3}(a|b)$\","
-		    "\"stderr_empty\":true,\"max_s\":1.5}}"), "" },
-		{ CHECKS("{\"file\":\"p.png\",\"expect\":{\"min_bytes\":10,\"magic\":\"png\","
-		    "\"contains\":\"x\"}}"), "" },
-		{ CHECKS("{}"), "[\"body\",\"checks\",0] value_error" },
-		{ CHECKS("{\"run\":\"a\",\"file\":\"b\"}"), "[\"body\",\"checks\",0] value_error" },
-		{ CHECKS("7"), "[\"body\",\"checks\",0] dict_type" },
-		{ CHECKS("{\"run\":\"\"}"), "[\"body\",\"checks\",0,\"run\"] value_error" },
-		{ CHECKS("{\"run\":[]}"), "[\"body\",\"checks\",0,\"run\"] value_error" },
-		{ CHECKS("{\"run\":[\"a\",7]}"), "[\"body\",\"checks\",0,\"run\"] value_error" },
-		{ CHECKS("{\"run\":\"a\"},{\"file\":\"../x\"}"),
-		    "[\"body\",\"checks\",1,\"file\"] value_error" },
-		{ CHECKS("{\"http\":{\"port\":0}}"), "[\"body\",\"checks\",0,\"http\"] value_error" },
-		{ CHECKS("{\"http\":{\"port\":80,\"path\":\"x\"}}"),
-		    "[\"body\",\"checks\",0,\"http\"] value_error" },
-		{ CHECKS("{\"text\":\" \"}"), "[\"body\",\"checks\",0,\"text\"] value_error" },
-		{ CHECKS("{\"run\":\"a\",\"timeout_s\":901}"),
-		    "[\"body\",\"checks\",0,\"timeout_s\"] out_of_range" },
-		{ CHECKS("{\"run\":\"a\",\"stdin\":3}"),
-		    "[\"body\",\"checks\",0,\"stdin\"] string_type" },
-		{ CHECKS("{\"file\":\"a\",\"stdin\":\"3\"}"),
-		    "[\"body\",\"checks\",0] extra_forbidden" },
-		{ CHECKS("{\"run\":\"a\",\"expct\":{}}"), "[\"body\",\"checks\",0] extra_forbidden" },
-		/* an expectation that does not exist would always hold */
-		{ CHECKS("{\"run\":\"a\",\"expect\":{\"stdout\":\"x\"}}"),
-		    "[\"body\",\"checks\",0,\"expect\"] extra_forbidden" },
-		{ CHECKS("{\"file\":\"a\",\"expect\":{\"exit\":0}}"),
-		    "[\"body\",\"checks\",0,\"expect\"] extra_forbidden" },
-		{ CHECKS("{\"run\":\"a\",\"expect\":{\"exit\":\"0\"}}"),
-		    "[\"body\",\"checks\",0,\"expect\",\"exit\"] type_error" },
-		{ CHECKS("{\"run\":\"a\",\"expect\":{\"exit\":256}}"),
-		    "[\"body\",\"checks\",0,\"expect\",\"exit\"] value_error" },
-		{ CHECKS("{\"run\":\"a\",\"expect\":{\"stdout_matches\":\"(\"}}"),
-		    "[\"body\",\"checks\",0,\"expect\",\"stdout_matches\"] value_error" },
-		{ CHECKS("{\"file\":\"a\",\"expect\":{\"magic\":\"exe\"}}"),
-		    "[\"body\",\"checks\",0,\"expect\",\"magic\"] value_error" },
-		{ CHECKS("{\"id\":\"a\",\"run\":\"x\"},{\"id\":\"a\",\"run\":\"y\"}"),
-		    "[\"body\",\"checks\",1,\"id\"] value_error" },
-		{ CHECKS("{\"id\":\"a/b\",\"run\":\"x\"}"), "[\"body\",\"checks\",0,\"id\"] value_error" },
-		{ "{" OK_ ",\"checks\":{}}", "[\"body\",\"checks\"] list_type" },
+		    "\"stderr_empty\":true,\"max_s\":1.5}}"),
+		""},
+	    {CHECKS("{\"file\":\"p.png\",\"expect\":{\"min_bytes\":10,\"magic\":\"png\","
+		    "\"contains\":\"x\"}}"),
+		""},
+	    {CHECKS("{}"), "[\"body\",\"checks\",0] value_error"},
+	    {CHECKS("{\"run\":\"a\",\"file\":\"b\"}"), "[\"body\",\"checks\",0] value_error"},
+	    {CHECKS("7"), "[\"body\",\"checks\",0] dict_type"},
+	    {CHECKS("{\"run\":\"\"}"), "[\"body\",\"checks\",0,\"run\"] value_error"},
+	    {CHECKS("{\"run\":[]}"), "[\"body\",\"checks\",0,\"run\"] value_error"},
+	    {CHECKS("{\"run\":[\"a\",7]}"), "[\"body\",\"checks\",0,\"run\"] value_error"},
+	    {CHECKS("{\"run\":\"a\"},{\"file\":\"../x\"}"),
+		"[\"body\",\"checks\",1,\"file\"] value_error"},
+	    {CHECKS("{\"http\":{\"port\":0}}"), "[\"body\",\"checks\",0,\"http\"] value_error"},
+	    {CHECKS("{\"http\":{\"port\":80,\"path\":\"x\"}}"),
+		"[\"body\",\"checks\",0,\"http\"] value_error"},
+	    {CHECKS("{\"text\":\" \"}"), "[\"body\",\"checks\",0,\"text\"] value_error"},
+	    {CHECKS("{\"run\":\"a\",\"timeout_s\":901}"),
+		"[\"body\",\"checks\",0,\"timeout_s\"] out_of_range"},
+	    {CHECKS("{\"run\":\"a\",\"stdin\":3}"),
+		"[\"body\",\"checks\",0,\"stdin\"] string_type"},
+	    {CHECKS("{\"file\":\"a\",\"stdin\":\"3\"}"), "[\"body\",\"checks\",0] extra_forbidden"},
+	    {CHECKS("{\"run\":\"a\",\"expct\":{}}"), "[\"body\",\"checks\",0] extra_forbidden"},
+	    /* an expectation that does not exist would always hold */
+	    {CHECKS("{\"run\":\"a\",\"expect\":{\"stdout\":\"x\"}}"),
+		"[\"body\",\"checks\",0,\"expect\"] extra_forbidden"},
+	    {CHECKS("{\"file\":\"a\",\"expect\":{\"exit\":0}}"),
+		"[\"body\",\"checks\",0,\"expect\"] extra_forbidden"},
+	    {CHECKS("{\"run\":\"a\",\"expect\":{\"exit\":\"0\"}}"),
+		"[\"body\",\"checks\",0,\"expect\",\"exit\"] type_error"},
+	    {CHECKS("{\"run\":\"a\",\"expect\":{\"exit\":256}}"),
+		"[\"body\",\"checks\",0,\"expect\",\"exit\"] value_error"},
+	    {CHECKS("{\"run\":\"a\",\"expect\":{\"stdout_matches\":\"(\"}}"),
+		"[\"body\",\"checks\",0,\"expect\",\"stdout_matches\"] value_error"},
+	    {CHECKS("{\"file\":\"a\",\"expect\":{\"magic\":\"exe\"}}"),
+		"[\"body\",\"checks\",0,\"expect\",\"magic\"] value_error"},
+	    {CHECKS("{\"id\":\"a\",\"run\":\"x\"},{\"id\":\"a\",\"run\":\"y\"}"),
+		"[\"body\",\"checks\",1,\"id\"] value_error"},
+	    {CHECKS("{\"id\":\"a/b\",\"run\":\"x\"}"),
+		"[\"body\",\"checks\",0,\"id\"] value_error"},
+	    {"{" OK_ ",\"checks\":{}}", "[\"body\",\"checks\"] list_type"},
 	};
 
 	(void)state;
@@ -150,8 +152,7 @@ bodies_are_judged_member_by_member(void **state)
 		char got[300];
 		only_error(t[i].json, got, sizeof got);
 		if (strcmp(got, t[i].error) != 0)
-			fail_msg("%s\n  gave:     %s\n  expected: %s", t[i].json, got,
-			    t[i].error);
+			fail_msg("%s\n  gave:     %s\n  expected: %s", t[i].json, got, t[i].error);
 	}
 }
 
@@ -161,17 +162,16 @@ patterns_that_never_end_are_refused(void **state)
 	static const struct {
 		const char *re;
 		bool ok;
-	} t[] = { { "a+b*c?", true }, { "[{]", true }, { "x{3}", true }, { "x{2,}", true },
-		{ "a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p+q+r+s+t+", true },
-		{ "([a-z]+\\.)+[a-z]{2,6}", true }, { "[]{+]+", true }, { "[^]+]", true },
-		{ "[[:digit:]]{1,3}", true }, { "\\{x\\}", true },
-		{ "((a{1,255}){1,255}){1,255}", false }, { "a{30000}", false },
-		{ "w+++++++++++++++++++++++++++++++++++", false },
-		{ "((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+", false },
-		{ "[]]++++++++++++++++++++++++++++++++++", false },
-		{ "[[.].]]++++++++++++++++++++++++++++++", false },
-		{ "[[:alpha:]]++++++++++++++++++++++++++", false },
-		{ "(a)\\1", false }, { "a{1", false }, { "", false }, { "[a", false } };
+	} t[] = {{"a+b*c?", true}, {"[{]", true}, {"x{3}", true}, {"x{2,}", true},
+	    {"a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p+q+r+s+t+", true}, {"([a-z]+\\.)+[a-z]{2,6}", true},
+	    {"[]{+]+", true}, {"[^]+]", true}, {"[[:digit:]]{1,3}", true}, {"\\{x\\}", true},
+	    {"((a{1,255}){1,255}){1,255}", false}, {"a{30000}", false},
+	    {"w+++++++++++++++++++++++++++++++++++", false},
+	    {"((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+", false},
+	    {"[]]++++++++++++++++++++++++++++++++++", false},
+	    {"[[.].]]++++++++++++++++++++++++++++++", false},
+	    {"[[:alpha:]]++++++++++++++++++++++++++", false}, {"(a)\\1", false}, {"a{1", false},
+	    {"", false}, {"[a", false}};
 	char deep[200];
 
 	(void)state;
@@ -194,8 +194,9 @@ parse(struct az_arena *a, const struct fcgi_resp *r)
 	return j;
 }
 
-#define POST(user, body, r, ...) api_call(&fix, (user), "POST", "/run_workflow", "", (body), \
-	(const char *const[]){ "CONTENT_TYPE=application/json", __VA_ARGS__ NULL }, (r))
+#define POST(user, body, r, ...)                                                                   \
+	api_call(&fix, (user), "POST", "/run_workflow", "", (body),                                \
+	    (const char *const[]){"CONTENT_TYPE=application/json", __VA_ARGS__ NULL}, (r))
 
 static void
 the_start_input_has_everything_filled_in(void **state)
@@ -206,8 +207,10 @@ the_start_input_has_everything_filled_in(void **state)
 	char h[300], id[300];
 
 	(void)state;
-	POST("alice", "{" OK_ ",\"mode\":\"async\",\"typo\":1,\"limits\":{\"iterations\":3,\"x\":1},"
-	    "\"checks\":[{\"run\":\"a\"},{\"id\":\"c1\",\"file\":\"b\"},{\"text\":\"c\"}]}", &r, );
+	POST("alice",
+	    "{" OK_ ",\"mode\":\"async\",\"typo\":1,\"limits\":{\"iterations\":3,\"x\":1},"
+	    "\"checks\":[{\"run\":\"a\"},{\"id\":\"c1\",\"file\":\"b\"},{\"text\":\"c\"}]}",
+	    &r, );
 	assert_int_equal(r.status, 202);
 	run = parse(a, &r);
 	snprintf(id, sizeof id, "%.*s", AZ_FMT(az_json_gets(run, "workflow_id")));
@@ -215,8 +218,7 @@ the_start_input_has_everything_filled_in(void **state)
 	assert_true(az_str_eqc(az_json_gets(run, "status"), "queued"));
 	assert_int_equal(az_json_len(az_json_get(run, "warnings")), 2);
 	assert_int_equal(az_json_geti(az_json_get(run, "limits"), "iterations", 0), 3);
-	assert_true(az_str_eqc(az_json_gets(az_json_get(run, "model"), "provenance"),
-	    "recording"));
+	assert_true(az_str_eqc(az_json_gets(az_json_get(run, "model"), "provenance"), "recording"));
 	assert_non_null(fcgi_peer_header(&r, "Retry-After", h, sizeof h));
 	fcgi_peer_header(&r, "Location", h, sizeof h);
 	assert_true(az_str_ends(az_str_c(h), az_str_c(id)));
@@ -225,8 +227,9 @@ the_start_input_has_everything_filled_in(void **state)
 	assert_int_equal(fix.engine.describes + fix.engine.histories, 0);
 	fcgi_peer_release(&r);
 
-	assert_int_equal(az_json_parse_in(a, fix.engine.run[0].ev[0].payload,
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(a, fix.engine.run[0].ev[0].payload, &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	assert_true(az_str_eqc(az_json_gets(j, "uid"), "alice"));
 	req = az_json_get(j, "request");
 	checks = az_json_get(req, "checks");
@@ -234,8 +237,7 @@ the_start_input_has_everything_filled_in(void **state)
 	assert_true(az_str_eqc(az_json_gets(az_json_at(checks, 1), "id"), "c1"));
 	assert_true(az_str_eqc(az_json_gets(az_json_at(checks, 2), "id"), "c3"));
 	assert_int_equal(az_json_geti(az_json_get(req, "limits"), "tokens", 0), 400000);
-	assert_true(az_str_eqc(az_json_gets(az_json_get(req, "network"), "default"),
-	    "install"));
+	assert_true(az_str_eqc(az_json_gets(az_json_get(req, "network"), "default"), "install"));
 	assert_true(az_str_eqc(az_json_gets(req, "on_disconnect"), "continue"));
 	assert_true(az_str_eqc(az_json_gets(req, "model"), "recording/x"));
 
@@ -243,8 +245,8 @@ the_start_input_has_everything_filled_in(void **state)
 	api_call(&fix, "alice", "GET", h, "", NULL, NULL, &r);
 	assert_int_equal(r.status, 200);
 	j = parse(a, &r);
-	assert_int_equal(az_json_geti(j, "last_event", 0) >=
-	    az_json_geti(run, "last_event", 99), true);
+	assert_int_equal(
+	    az_json_geti(j, "last_event", 0) >= az_json_geti(run, "last_event", 99), true);
 	assert_int_equal(az_json_len(az_json_get(j, "warnings")), 2);
 	fcgi_peer_release(&r);
 	az_arena_free(a);
@@ -258,23 +260,22 @@ bad_requests_start_nothing(void **state)
 		int status;
 		const char *code;
 	} t[] = {
-		{ "alice", "{", "application/json", 400, "malformed" },
-		{ "alice", "[]", "application/json", 400, "malformed" },
-		{ "alice", "{\"user_prompt\":\"a\",\"user_prompt\":\"b\"}", "application/json", 400,
-		    "malformed" },
-		{ "alice", "{" OK_ "}", "text/plain", 415, "unsupported_type" },
-		{ "alice", "{" OK_ "}", "", 415, "unsupported_type" },
-		{ "alice", "{" OK_ "}", "text/plain; application/json", 415, "unsupported_type" },
-		{ "alice", "{}", "application/json", 422, "unprocessable" },
-		{ "bob", "{" OK_ ",\"user_id\":\"alice\"}", "application/json", 403, "forbidden" },
-		{ "alice", "{\"user_prompt\":\"p\",\"test_conditions\":\"t\"}", "application/json", 409,
-		    "llm_not_configured" },
-		{ "alice", "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"gpt-4o\"}",
-		    "application/json", 409, "llm_not_configured" },
-		{ "alice", "{" OK_ ",\"inputs\":[\"inp_aaaaaaaaaaaaaaaaaaaaaaaaaa\"]}",
-		    "application/json", 422, "unprocessable" },
-		{ "alice", "{" OK_ ",\"inputs\":[\"../x\"]}", "application/json", 422,
-		    "unprocessable" },
+	    {"alice", "{", "application/json", 400, "malformed"},
+	    {"alice", "[]", "application/json", 400, "malformed"},
+	    {"alice", "{\"user_prompt\":\"a\",\"user_prompt\":\"b\"}", "application/json", 400,
+		"malformed"},
+	    {"alice", "{" OK_ "}", "text/plain", 415, "unsupported_type"},
+	    {"alice", "{" OK_ "}", "", 415, "unsupported_type"},
+	    {"alice", "{" OK_ "}", "text/plain; application/json", 415, "unsupported_type"},
+	    {"alice", "{}", "application/json", 422, "unprocessable"},
+	    {"bob", "{" OK_ ",\"user_id\":\"alice\"}", "application/json", 403, "forbidden"},
+	    {"alice", "{\"user_prompt\":\"p\",\"test_conditions\":\"t\"}", "application/json", 409,
+		"llm_not_configured"},
+	    {"alice", "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":\"gpt-4o\"}",
+		"application/json", 409, "llm_not_configured"},
+	    {"alice", "{" OK_ ",\"inputs\":[\"inp_aaaaaaaaaaaaaaaaaaaaaaaaaa\"]}",
+		"application/json", 422, "unprocessable"},
+	    {"alice", "{" OK_ ",\"inputs\":[\"../x\"]}", "application/json", 422, "unprocessable"},
 	};
 
 	(void)state;
@@ -285,7 +286,7 @@ bad_requests_start_nothing(void **state)
 
 		snprintf(type, sizeof type, "CONTENT_TYPE=%s", t[i].type);
 		api_call(&fix, t[i].user, "POST", "/run_workflow", "", t[i].body,
-		    (const char *const[]){ type, NULL }, &r);
+		    (const char *const[]){type, NULL}, &r);
 		if (r.status != t[i].status)
 			fail_msg("%s: %d %s", t[i].body, r.status, r.body);
 		assert_true(az_str_eqc(az_json_gets(parse(a, &r), "code"), t[i].code));
@@ -330,15 +331,16 @@ inputs_are_the_callers_own(void **state)
 {
 	struct az_bucket b = az_bucket_of(AZ_S("alice"));
 	static const char *const body = "{" OK_ ",\"mode\":\"async\",\"inputs\":"
-	    "[\"inp_aaaaaaaaaaaaaaaaaaaaaaaaaa\"]}";
+					"[\"inp_aaaaaaaaaaaaaaaaaaaaaaaaaa\"]}";
 	struct az_buf key;
 	struct fcgi_resp r;
 
 	(void)state;
 	az_buf_init(&key, 500);
 	az_key_input_manifest(&key, AZ_S("inp_aaaaaaaaaaaaaaaaaaaaaaaaaa"));
-	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key),
-	    AZ_S("{\"v\":1,\"files\":[]}"), NULL), AZ_OK);
+	assert_int_equal(
+	    az_store_put(fix.api.store, &b, az_buf_str(&key), AZ_S("{\"v\":1,\"files\":[]}"), NULL),
+	    AZ_OK);
 	POST("alice", body, &r, );
 	assert_int_equal(r.status, 202);
 	fcgi_peer_release(&r);
@@ -349,15 +351,16 @@ inputs_are_the_callers_own(void **state)
 	/* the original's upload set is taken in by a run that names no inputs */
 	az_buf_reset(&key);
 	az_key_input_manifest(&key, AZ_S("default"));
-	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key),
-	    AZ_S("{\"v\":1,\"files\":[]}"), NULL), AZ_OK);
+	assert_int_equal(
+	    az_store_put(fix.api.store, &b, az_buf_str(&key), AZ_S("{\"v\":1,\"files\":[]}"), NULL),
+	    AZ_OK);
 	POST("alice", "{" OK_ ",\"mode\":\"async\"}", &r, );
-	assert_non_null(memmem(fix.engine.run[1].ev[0].payload.p,
-	    fix.engine.run[1].ev[0].payload.n, "\"inputs\":[\"default\"]", 20));
+	assert_non_null(memmem(fix.engine.run[1].ev[0].payload.p, fix.engine.run[1].ev[0].payload.n,
+	    "\"inputs\":[\"default\"]", 20));
 	fcgi_peer_release(&r);
 	POST("alice", "{" OK_ ",\"mode\":\"async\",\"inputs\":[]}", &r, );
-	assert_non_null(memmem(fix.engine.run[2].ev[0].payload.p,
-	    fix.engine.run[2].ev[0].payload.n, "\"inputs\":[]", 11));
+	assert_non_null(memmem(fix.engine.run[2].ev[0].payload.p, fix.engine.run[2].ev[0].payload.n,
+	    "\"inputs\":[]", 11));
 	fcgi_peer_release(&r);
 	az_buf_release(&key);
 }
@@ -367,7 +370,7 @@ files_of_own_earlier_runs_can_be_inputs(void **state)
 {
 	static const char wid[] = "user-alice-1790000000000-abcdefghijklmnopqrstuvwxyz";
 	struct az_bucket b = az_bucket_of(AZ_S("alice"));
-	struct az_file f = { .path = AZ_S("out/t.csv"), .mode = 0644 };
+	struct az_file f = {.path = AZ_S("out/t.csv"), .mode = 0644};
 	struct az_arena *a = az_arena_new(1 << 20);
 	struct az_manifest m;
 	struct az_buf key;
@@ -380,12 +383,11 @@ files_of_own_earlier_runs_can_be_inputs(void **state)
 	memset(f.sha256, 'e', 64);
 	assert_int_equal(az_manifest_set(&m, &f, NULL), AZ_OK);
 	az_key_iter(&key, az_str_c(wid), 3, "manifest");
-	assert_int_equal(az_manifest_save(&m, fix.api.store, &b, az_buf_str(&key), NULL),
-	    AZ_OK);
+	assert_int_equal(az_manifest_save(&m, fix.api.store, &b, az_buf_str(&key), NULL), AZ_OK);
 	az_arena_free(a);
 	az_buf_release(&key);
-	snprintf(body, sizeof body, "{" OK_ ",\"mode\":\"async\",\"inputs\":[\"%s/out/t.csv\"]}",
-	    wid);
+	snprintf(
+	    body, sizeof body, "{" OK_ ",\"mode\":\"async\",\"inputs\":[\"%s/out/t.csv\"]}", wid);
 	POST("alice", body, &r, );
 	assert_int_equal(r.status, 202);
 	fcgi_peer_release(&r);
@@ -408,26 +410,26 @@ a_key_asked_twice_gives_the_same_run(void **state)
 	char first[300], again[300], h[100];
 
 	(void)state;
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k1",);
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k1", );
 	assert_int_equal(r.status, 202);
 	assert_null(fcgi_peer_header(&r, "Idempotency-Replayed", h, sizeof h));
 	fcgi_peer_header(&r, "Location", first, sizeof first);
 	fcgi_peer_release(&r);
 
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k1",);
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k1", );
 	assert_int_equal(r.status, 202);
 	assert_string_equal(fcgi_peer_header(&r, "Idempotency-Replayed", h, sizeof h), "true");
 	fcgi_peer_header(&r, "Location", again, sizeof again);
 	assert_string_equal(first, again);
 	fcgi_peer_release(&r);
 
-	POST("alice", other, &r, "HTTP_IDEMPOTENCY_KEY=k1",);
+	POST("alice", other, &r, "HTTP_IDEMPOTENCY_KEY=k1", );
 	assert_int_equal(r.status, 422);
 	assert_non_null(strstr(r.body, "idempotency_mismatch"));
 	fcgi_peer_release(&r);
 
 	/* another user's key of the same name is another key */
-	POST("bob", one, &r, "HTTP_IDEMPOTENCY_KEY=k1",);
+	POST("bob", one, &r, "HTTP_IDEMPOTENCY_KEY=k1", );
 	assert_int_equal(r.status, 202);
 	fcgi_peer_header(&r, "Location", again, sizeof again);
 	assert_string_not_equal(first, again);
@@ -440,8 +442,9 @@ keys_hold_over_midnight(void **state)
 {
 	static const char *const one = "{" OK_ ",\"mode\":\"async\"}";
 	const int64_t day = INT64_C(86400000);
-	struct az_start s = { .type = az_flow_coding.name, .uid = AZ_S("alice"),
-		.input = AZ_S("{\"v\":1,\"request\":{\"user_prompt\":\"p\"}}") };
+	struct az_start s = {.type = az_flow_coding.name,
+	    .uid = AZ_S("alice"),
+	    .input = AZ_S("{\"v\":1,\"request\":{\"user_prompt\":\"p\"}}")};
 	struct fcgi_resp r;
 	struct az_buf b;
 	bool existed;
@@ -450,12 +453,12 @@ keys_hold_over_midnight(void **state)
 	(void)state;
 	/* a run that was started yesterday with this key and another body */
 	az_buf_init(&b, 200);
-	assert_int_equal(idem_wid(&fix.api, AZ_S("alice"), AZ_S("late"), az_wall_ms() - day, &b,
-	    NULL), AZ_OK);
+	assert_int_equal(
+	    idem_wid(&fix.api, AZ_S("alice"), AZ_S("late"), az_wall_ms() - day, &b, NULL), AZ_OK);
 	s.workflow_id = az_buf_str(&b);
 	s.memo = AZ_S("{\"body_sha256\":\"00\"}");
 	assert_int_equal(fake_start(fix.api.engine, &s, &existed, NULL), AZ_OK);
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=late",);
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=late", );
 	assert_int_equal(r.status, 422);
 	assert_non_null(strstr(r.body, "idempotency_mismatch"));
 	assert_null(fcgi_peer_header(&r, "Location", h, sizeof h));
@@ -469,10 +472,9 @@ a_synchronous_start_hands_its_wait_over(void **state)
 {
 	static const struct {
 		const char *prefer;
-		const char *in_target;	/* NULL: 202 at once */
-	} t[] = { { "HTTP_PREFER=", "&token=" }, { "HTTP_PREFER=wait=7", "&wait=7" },
-		{ "HTTP_PREFER=respond-async", NULL },
-		{ "HTTP_PREFER=respond-async, wait=5", "&wait=5" } };
+		const char *in_target; /* NULL: 202 at once */
+	} t[] = {{"HTTP_PREFER=", "&token="}, {"HTTP_PREFER=wait=7", "&wait=7"},
+	    {"HTTP_PREFER=respond-async", NULL}, {"HTTP_PREFER=respond-async, wait=5", "&wait=5"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
@@ -497,13 +499,17 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bodies_are_judged_member_by_member),
-		cmocka_unit_test(patterns_that_never_end_are_refused),
-		T(the_start_input_has_everything_filled_in), T(bad_requests_start_nothing),
-		T(the_refusal_names_three_ways_out), T(a_dead_engine_is_named),
-		T(inputs_are_the_callers_own), T(files_of_own_earlier_runs_can_be_inputs),
-		T(a_key_asked_twice_gives_the_same_run), T(keys_hold_over_midnight),
-		T(a_synchronous_start_hands_its_wait_over),
+	    cmocka_unit_test(bodies_are_judged_member_by_member),
+	    cmocka_unit_test(patterns_that_never_end_are_refused),
+	    T(the_start_input_has_everything_filled_in),
+	    T(bad_requests_start_nothing),
+	    T(the_refusal_names_three_ways_out),
+	    T(a_dead_engine_is_named),
+	    T(inputs_are_the_callers_own),
+	    T(files_of_own_earlier_runs_can_be_inputs),
+	    T(a_key_asked_twice_gives_the_same_run),
+	    T(keys_hold_over_midnight),
+	    T(a_synchronous_start_hands_its_wait_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,20 +37,23 @@ begin(const char *user, const char *more)
 	const struct az_json *j = NULL;
 	struct az_str id;
 
-	snprintf(body, sizeof body, "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
-	    "\"recording/x\",\"mode\":\"async\"%s}", more);
+	snprintf(body, sizeof body,
+	    "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
+	    "\"recording/x\",\"mode\":\"async\"%s}",
+	    more);
 	api_call(&fix, user, "POST", "/run_workflow", "", body, NULL, &r);
 	assert_int_equal(r.status, 202);
-	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits,
-	    &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	id = az_json_gets(j, "workflow_id");
 	fcgi_peer_release(&r);
 	return id;
 }
 
 static const struct az_json *
-call_x(const char *user, const char *method, struct az_str id, const char *rest,
-    const char *query, const char *const *extra, struct fcgi_resp *r)
+call_x(const char *user, const char *method, struct az_str id, const char *rest, const char *query,
+    const char *const *extra, struct fcgi_resp *r)
 {
 	const struct az_json *j = NULL;
 	char path[500];
@@ -59,12 +62,13 @@ call_x(const char *user, const char *method, struct az_str id, const char *rest,
 	api_call(&fix, user, method, path, query, NULL, extra, r);
 	if (r->body_n && r->body[0] == '{')
 		assert_int_equal(az_json_parse_in(arena, az_str_n(r->body, r->body_n),
-		    &az_json_own_limits, &j, NULL), AZ_OK);
+				     &az_json_own_limits, &j, NULL),
+		    AZ_OK);
 	return j;
 }
 
-#define GET(id, rest, query, r, ...) call_x("alice", "GET", (id), (rest), (query), \
-	(const char *const[]){ __VA_ARGS__ NULL }, (r))
+#define GET(id, rest, query, r, ...)                                                               \
+	call_x("alice", "GET", (id), (rest), (query), (const char *const[]){__VA_ARGS__ NULL}, (r))
 
 static void
 the_run_object_follows_the_run(void **state)
@@ -121,8 +125,8 @@ the_run_object_follows_the_run(void **state)
 	assert_true(az_json_getb(j, "result", false));
 	assert_true(az_json_gets(j, "finished_at").n > 0);
 	assert_int_equal(az_json_geti(az_json_get(j, "progress"), "percent", 0), 100);
-	assert_true(az_str_eqc(az_json_gets(az_json_at(az_json_get(j, "checks"), 0), "status"),
-	    "pass"));
+	assert_true(
+	    az_str_eqc(az_json_gets(az_json_at(az_json_get(j, "checks"), 0), "status"), "pass"));
 	assert_int_equal(az_json_geti(az_json_get(j, "usage"), "sandbox_s", 0), 2);
 	fcgi_peer_release(&r);
 }
@@ -165,9 +169,9 @@ nobody_else_learns_of_a_run(void **state)
 {
 	static const struct {
 		const char *method, *rest;
-	} t[] = { { "GET", "" }, { "GET", "/result" }, { "GET", "/events" }, { "DELETE", "" },
-		{ "POST", "/cancel" }, { "GET", "/iterations" }, { "GET", "/iterations/1" },
-		{ "GET", "/iterations/1/logs/stdout" } };
+	} t[] = {{"GET", ""}, {"GET", "/result"}, {"GET", "/events"}, {"DELETE", ""},
+	    {"POST", "/cancel"}, {"GET", "/iterations"}, {"GET", "/iterations/1"},
+	    {"GET", "/iterations/1/logs/stdout"}};
 	struct az_str id = begin("alice", "");
 	struct fcgi_resp r, none;
 
@@ -198,8 +202,8 @@ a_forged_hand_over_is_not_found(void **state)
 	struct az_str id = begin("alice", "");
 	struct fcgi_resp r;
 	char path[300];
-	static const char *const bad[] = { "", "owner=alice", "owner=alice&token=00",
-		"owner=bob&token=00", "token=00" };
+	static const char *const bad[] = {
+	    "", "owner=alice", "owner=alice&token=00", "owner=bob&token=00", "token=00"};
 
 	(void)state;
 	snprintf(path, sizeof path, "/_wait/%.*s", AZ_FMT(id));
@@ -217,8 +221,10 @@ handed(const char *more, char path[600], char **query)
 	struct fcgi_resp r;
 	char body[600];
 
-	snprintf(body, sizeof body, "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
-	    "\"recording/x\",\"user_id\":\"carol d\"%s}", more);
+	snprintf(body, sizeof body,
+	    "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
+	    "\"recording/x\",\"user_id\":\"carol d\"%s}",
+	    more);
 	/* no header: in dev the body names the user */
 	api_call(&fix, NULL, "POST", "/run_workflow", "", body, NULL, &r);
 	assert_non_null(fcgi_peer_header(&r, "X-Accel-Redirect", path, 600));
@@ -256,8 +262,9 @@ a_handed_over_wait_answers_like_the_original(void **state)
 	api_call(&fix, NULL, "GET", path, query, NULL, NULL, &r);
 	pthread_join(t, NULL);
 	assert_int_equal(r.status, 200);
-	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	assert_int_equal(az_json_len(j), 4);
 	assert_true(az_str_eq(az_json_gets(j, "workflow_id"), l.id));
 	assert_true(az_json_getb(j, "result", false));
@@ -287,13 +294,13 @@ leaving_cancels_only_when_asked(void **state)
 	static const struct {
 		const char *more;
 		bool cancels;
-	} t[] = { { "", false }, { ",\"on_disconnect\":\"cancel\"", true } };
+	} t[] = {{"", false}, {",\"on_disconnect\":\"cancel\"", true}};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		char path[600], *query;
 		struct az_str id = handed(t[i].more, path, &query);
-		struct fcgi_req q = { .path = path, .query = query };
+		struct fcgi_req q = {.path = path, .query = query};
 		struct fake_run *run = &fix.engine.run[fix.engine.n - 1];
 		int before = fix.engine.describes, fd = fcgi_peer_connect(fix.web.path);
 		bool asked = false;
@@ -311,8 +318,9 @@ leaving_cancels_only_when_asked(void **state)
 		/* its slices are a second long: two of them are enough to notice */
 		for (int64_t end = az_boot_ms() + 2500; !asked && az_boot_ms() < end;) {
 			int64_t now;
-			assert_int_equal(fake_wait(fix.api.engine, id, run->version, 100,
-			    NULL, &now, NULL), AZ_OK);
+			assert_int_equal(
+			    fake_wait(fix.api.engine, id, run->version, 100, NULL, &now, NULL),
+			    AZ_OK);
 			pthread_mutex_lock(&fix.engine.mu);
 			for (size_t k = 0; k < run->n; k++)
 				asked |= run->ev[k].type == AZ_EV_CANCEL_REQUESTED;
@@ -328,7 +336,7 @@ results_come_when_they_are_there(void **state)
 	struct az_str id = begin("alice", "");
 	const struct az_json *j;
 	struct fcgi_resp r;
-	struct later l = { id };
+	struct later l = {id};
 	pthread_t t;
 	char h[50];
 
@@ -359,7 +367,7 @@ static void
 a_long_poll_ends_with_the_change(void **state)
 {
 	struct az_str id = begin("alice", "");
-	struct later l = { id };
+	struct later l = {id};
 	const struct az_json *j;
 	char etag[100], inm[200];
 	struct fcgi_resp r;
@@ -430,10 +438,10 @@ static void
 streams_resume_and_end(void **state)
 {
 	struct az_str id = begin("alice", "");
-	const char *params[] = { "HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", SSE, NULL };
+	const char *params[] = {"HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", SSE, NULL};
 	char path[300], last[60];
-	struct fcgi_req q = { .path = path, .params = params };
-	struct fcgi_resp r = { .status = 0 }, all;
+	struct fcgi_req q = {.path = path, .params = params};
+	struct fcgi_resp r = {.status = 0}, all;
 	int fd = fcgi_peer_connect(fix.web.path);
 	const char *at;
 
@@ -487,8 +495,9 @@ lists_are_own_runs_newest_first(void **state)
 	three = begin("alice", "");
 	fake_succeed(&fix.engine, two);
 	api_call(&fix, "alice", "GET", "/run_workflow", "limit=2", NULL, NULL, &r);
-	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	runs = az_json_get(j, "runs");
 	assert_int_equal(az_json_len(runs), 2);
 	assert_true(az_str_eq(az_json_gets(az_json_at(runs, 0), "workflow_id"), three));
@@ -498,16 +507,18 @@ lists_are_own_runs_newest_first(void **state)
 	snprintf(q, sizeof q, "limit=2&cursor=%.*s", AZ_FMT(az_json_gets(j, "next_cursor")));
 	fcgi_peer_release(&r);
 	api_call(&fix, "alice", "GET", "/run_workflow", q, NULL, NULL, &r);
-	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	runs = az_json_get(j, "runs");
 	assert_int_equal(az_json_len(runs), 1);
 	assert_true(az_str_eq(az_json_gets(az_json_at(runs, 0), "workflow_id"), one));
 	fcgi_peer_release(&r);
 
 	api_call(&fix, "alice", "GET", "/run_workflow", "status=succeeded", NULL, NULL, &r);
-	assert_int_equal(az_json_parse_in(arena, az_str_n(r.body, r.body_n),
-	    &az_json_own_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
 	assert_int_equal(az_json_len(az_json_get(j, "runs")), 1);
 	fcgi_peer_release(&r);
 	api_call(&fix, "alice", "GET", "/run_workflow", "status=sleepy", NULL, NULL, &r);
@@ -545,14 +556,15 @@ cancel_is_asked_once_and_removal_is_for_finished_runs(void **state)
 	assert_true(az_str_eqc(az_json_gets(j, "code"), "not_finished"));
 	fcgi_peer_release(&r);
 	for (int i = 0; i < 2; i++) {
-		api_call(&fix, "alice", "POST", path, "", i ? NULL : "{\"mode\":\"now\"}", NULL,
-		    &r);
+		api_call(
+		    &fix, "alice", "POST", path, "", i ? NULL : "{\"mode\":\"now\"}", NULL, &r);
 		assert_int_equal(r.status, 202);
 		assert_non_null(strstr(r.body, "\"status\":\"cancelling\""));
 		fcgi_peer_release(&r);
 	}
-	fake_append(&fix.engine, &fix.engine.run[0], (struct az_event){
-	    .type = AZ_EV_FN_CANCELED, .ref = fake_pending(&fix.engine.run[0])->id });
+	fake_append(&fix.engine, &fix.engine.run[0],
+	    (struct az_event){
+		.type = AZ_EV_FN_CANCELED, .ref = fake_pending(&fix.engine.run[0])->id});
 	fake_fold(&fix.engine, &fix.engine.run[0]);
 	fake_complete(&fix.engine, id, FAKE_FINAL);
 	j = GET(id, "", "", &r, );
@@ -566,13 +578,12 @@ cancel_is_asked_once_and_removal_is_for_finished_runs(void **state)
 
 	az_buf_init(&key, 500);
 	az_key_final(&key, id, AZ_S("a.txt"));
-	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key), AZ_S("x"), NULL),
-	    AZ_OK);
+	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key), AZ_S("x"), NULL), AZ_OK);
 	call_x("alice", "DELETE", id, "", "", NULL, &r);
 	assert_int_equal(r.status, 204);
 	fcgi_peer_release(&r);
-	assert_int_equal(az_store_stat(fix.api.store, &b, az_buf_str(&key), &o, NULL),
-	    AZ_ENOTFOUND);
+	assert_int_equal(
+	    az_store_stat(fix.api.store, &b, az_buf_str(&key), &o, NULL), AZ_ENOTFOUND);
 	GET(id, "", "", &r, );
 	assert_int_equal(r.status, 404);
 	fcgi_peer_release(&r);
@@ -587,8 +598,8 @@ put_iter(struct az_str id, int n, const char *name, const char *text)
 
 	az_buf_init(&key, 500);
 	az_key_iter(&key, id, n, name);
-	assert_int_equal(az_store_put(fix.api.store, &b, az_buf_str(&key), az_str_c(text), NULL),
-	    AZ_OK);
+	assert_int_equal(
+	    az_store_put(fix.api.store, &b, az_buf_str(&key), az_str_c(text), NULL), AZ_OK);
 	az_buf_release(&key);
 }
 
@@ -599,14 +610,11 @@ iterations_are_read_from_the_store(void **state)
 		const char *range;
 		int status;
 		const char *body, *content_range;
-	} t[] = { { "", 200, "hello log", NULL },
-		{ "bytes=0-4", 206, "hello", "bytes 0-4/9" },
-		{ "bytes=6-", 206, "log", "bytes 6-8/9" },
-		{ "bytes=-3", 206, "log", "bytes 6-8/9" },
-		{ "bytes=-99", 206, "hello log", "bytes 0-8/9" },
-		{ "bytes=4-99", 206, "o log", "bytes 4-8/9" },
-		{ "bytes=9-", 416, NULL, "bytes */9" }, { "bytes=5-2", 200, "hello log", NULL },
-		{ "lines=1-2", 200, "hello log", NULL } };
+	} t[] = {{"", 200, "hello log", NULL}, {"bytes=0-4", 206, "hello", "bytes 0-4/9"},
+	    {"bytes=6-", 206, "log", "bytes 6-8/9"}, {"bytes=-3", 206, "log", "bytes 6-8/9"},
+	    {"bytes=-99", 206, "hello log", "bytes 0-8/9"},
+	    {"bytes=4-99", 206, "o log", "bytes 4-8/9"}, {"bytes=9-", 416, NULL, "bytes */9"},
+	    {"bytes=5-2", 200, "hello log", NULL}, {"lines=1-2", 200, "hello log", NULL}};
 	struct az_str id = begin("alice", "");
 	const struct az_json *j, *list;
 	struct fcgi_resp r;
@@ -625,8 +633,8 @@ iterations_are_read_from_the_store(void **state)
 	fcgi_peer_release(&r);
 	j = GET(id, "/iterations/1", "", &r, );
 	assert_int_equal(r.status, 200);
-	assert_int_equal(az_json_geti(az_json_get(az_json_get(j, "logs"), "stdout"), "bytes", 0),
-	    9);
+	assert_int_equal(
+	    az_json_geti(az_json_get(az_json_get(j, "logs"), "stdout"), "bytes", 0), 9);
 	assert_int_equal(az_json_type(az_json_get(az_json_get(j, "logs"), "stderr")), AZ_JNULL);
 	fcgi_peer_release(&r);
 	GET(id, "/iterations/3", "", &r, );
@@ -646,8 +654,8 @@ iterations_are_read_from_the_store(void **state)
 		if (t[i].body)
 			assert_string_equal(r.body, t[i].body);
 		if (t[i].content_range)
-			assert_string_equal(fcgi_peer_header(&r, "Content-Range", h, sizeof h),
-			    t[i].content_range);
+			assert_string_equal(
+			    fcgi_peer_header(&r, "Content-Range", h, sizeof h), t[i].content_range);
 		fcgi_peer_release(&r);
 	}
 }
@@ -660,7 +668,7 @@ prompts_are_per_user(void **state)
 	(void)state;
 	api_call(&fix, "alice", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
 	assert_string_equal(r.body, "{\"generate_code_prompt\":\"write code\","
-	    "\"validate_output_prompt\":\"judge it\"}");
+				    "\"validate_output_prompt\":\"judge it\"}");
 	fcgi_peer_release(&r);
 	api_call(&fix, "alice", "POST", "/run_workflow/prompts", "",
 	    "{\"generate_code_prompt\":\"mine\"}", NULL, &r);
@@ -669,7 +677,7 @@ prompts_are_per_user(void **state)
 	fcgi_peer_release(&r);
 	api_call(&fix, "alice", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
 	assert_string_equal(r.body, "{\"generate_code_prompt\":\"mine\","
-	    "\"validate_output_prompt\":\"judge it\"}");
+				    "\"validate_output_prompt\":\"judge it\"}");
 	fcgi_peer_release(&r);
 	api_call(&fix, "bob", "GET", "/run_workflow/prompts", "", NULL, NULL, &r);
 	assert_non_null(strstr(r.body, "write code"));
@@ -715,16 +723,22 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(the_run_object_follows_the_run), T(an_unchanged_run_is_not_folded_again),
-		T(nobody_else_learns_of_a_run), T(a_forged_hand_over_is_not_found),
-		T(a_handed_over_wait_answers_like_the_original),
-		T(a_wait_that_ends_first_answers_202), T(leaving_cancels_only_when_asked),
-		T(results_come_when_they_are_there), T(a_long_poll_ends_with_the_change),
-		T(event_pages_resume_without_gap), T(streams_resume_and_end),
-		T(lists_are_own_runs_newest_first),
-		T(cancel_is_asked_once_and_removal_is_for_finished_runs),
-		T(iterations_are_read_from_the_store), T(prompts_are_per_user),
-		T(readiness_names_what_is_missing),
+	    T(the_run_object_follows_the_run),
+	    T(an_unchanged_run_is_not_folded_again),
+	    T(nobody_else_learns_of_a_run),
+	    T(a_forged_hand_over_is_not_found),
+	    T(a_handed_over_wait_answers_like_the_original),
+	    T(a_wait_that_ends_first_answers_202),
+	    T(leaving_cancels_only_when_asked),
+	    T(results_come_when_they_are_there),
+	    T(a_long_poll_ends_with_the_change),
+	    T(event_pages_resume_without_gap),
+	    T(streams_resume_and_end),
+	    T(lists_are_own_runs_newest_first),
+	    T(cancel_is_asked_once_and_removal_is_for_finished_runs),
+	    T(iterations_are_read_from_the_store),
+	    T(prompts_are_per_user),
+	    T(readiness_names_what_is_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,30 +19,30 @@ only_safe_names_are_accepted(void **state)
 		struct az_str s;
 		bool ok;
 	} t[] = {
-		{ { "a", 1 }, true },
-		{ { "src/main.py", 11 }, true },
-		{ { "a b+c=&?#%'\"", 12 }, true },
-		{ { "\xc3\xa9/\xe4\xb8\xad.txt", 10 }, true },
-		{ { "..a/b..", 7 }, true },
-		{ { "", 0 }, false },
-		{ { "/etc/passwd", 11 }, false },
-		{ { "../x", 4 }, false },
-		{ { "a/../b", 6 }, false },
-		{ { "a/./b", 5 }, false },
-		{ { "a//b", 4 }, false },
-		{ { "a/", 2 }, false },
-		{ { "a\0b", 3 }, false },
-		{ { "a\nb", 3 }, false },
-		{ { "a\\b", 3 }, false },
-		{ { "C:/x", 4 }, false },
-		{ { "a\x7f", 2 }, false },
-		{ { "\xff", 1 }, false },
-		{ { "x\xe2\x80\xaey", 5 }, false },
-		{ { ".azlon/x", 8 }, false },
-		{ { "a/.AZLON", 8 }, false },
-		{ { ".git/config", 11 }, false },
-		{ { "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", 31 }, true },
-		{ { "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q", 33 }, false },
+	    {{"a", 1}, true},
+	    {{"src/main.py", 11}, true},
+	    {{"a b+c=&?#%'\"", 12}, true},
+	    {{"\xc3\xa9/\xe4\xb8\xad.txt", 10}, true},
+	    {{"..a/b..", 7}, true},
+	    {{"", 0}, false},
+	    {{"/etc/passwd", 11}, false},
+	    {{"../x", 4}, false},
+	    {{"a/../b", 6}, false},
+	    {{"a/./b", 5}, false},
+	    {{"a//b", 4}, false},
+	    {{"a/", 2}, false},
+	    {{"a\0b", 3}, false},
+	    {{"a\nb", 3}, false},
+	    {{"a\\b", 3}, false},
+	    {{"C:/x", 4}, false},
+	    {{"a\x7f", 2}, false},
+	    {{"\xff", 1}, false},
+	    {{"x\xe2\x80\xaey", 5}, false},
+	    {{".azlon/x", 8}, false},
+	    {{"a/.AZLON", 8}, false},
+	    {{".git/config", 11}, false},
+	    {{"a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", 31}, true},
+	    {{"a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q", 33}, false},
 	};
 	struct az_err err;
 	char big[1000];
@@ -106,12 +106,9 @@ static void
 types_come_from_a_short_list(void **state)
 {
 	(void)state;
-	assert_string_equal(az_path_mime(AZ_S("a/b.CSV")),
-	    "text/csv; charset=utf-8");
-	assert_string_equal(az_path_mime(AZ_S("x.exe")),
-	    "application/octet-stream");
-	assert_string_equal(az_path_mime(AZ_S(".png")),
-	    "application/octet-stream");
+	assert_string_equal(az_path_mime(AZ_S("a/b.CSV")), "text/csv; charset=utf-8");
+	assert_string_equal(az_path_mime(AZ_S("x.exe")), "application/octet-stream");
+	assert_string_equal(az_path_mime(AZ_S(".png")), "application/octet-stream");
 	assert_true(az_str_eqc(az_path_base(AZ_S("a/b/c.d")), "c.d"));
 	assert_true(az_str_eqc(az_path_ext(AZ_S("a.b/c.tar.gz")), ".gz"));
 	assert_int_equal(az_path_ext(AZ_S("a.b/c")).n, 0);
@@ -121,9 +118,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_safe_names_are_accepted),
-		cmocka_unit_test(the_kernel_keeps_lookups_beneath_the_root),
-		cmocka_unit_test(types_come_from_a_short_list),
+	    cmocka_unit_test(only_safe_names_are_accepted),
+	    cmocka_unit_test(the_kernel_keeps_lookups_beneath_the_root),
+	    cmocka_unit_test(types_come_from_a_short_list),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

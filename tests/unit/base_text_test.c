@@ -17,22 +17,28 @@ numbers_are_parsed_whole_and_bounded(void **state)
 		bool ok;
 		int64_t v;
 	} t[] = {
-		{ "0", true, 0 }, { "-1", true, -1 }, { "007", true, 7 },
-		{ "9223372036854775807", true, INT64_MAX },
-		{ "-9223372036854775808", true, INT64_MIN },
-		{ "9223372036854775808", false, 0 },
-		{ "-9223372036854775809", false, 0 },
-		{ "", false, 0 }, { "-", false, 0 }, { "+1", false, 0 },
-		{ " 1", false, 0 }, { "1 ", false, 0 }, { "1e3", false, 0 },
-		{ "0x10", false, 0 },
+	    {"0", true, 0},
+	    {"-1", true, -1},
+	    {"007", true, 7},
+	    {"9223372036854775807", true, INT64_MAX},
+	    {"-9223372036854775808", true, INT64_MIN},
+	    {"9223372036854775808", false, 0},
+	    {"-9223372036854775809", false, 0},
+	    {"", false, 0},
+	    {"-", false, 0},
+	    {"+1", false, 0},
+	    {" 1", false, 0},
+	    {"1 ", false, 0},
+	    {"1e3", false, 0},
+	    {"0x10", false, 0},
 	};
 	int64_t v;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
 		v = 0;
-		assert_int_equal(az_str_to_i64(az_str_c(t[i].s), INT64_MIN,
-		    INT64_MAX, &v), t[i].ok);
+		assert_int_equal(
+		    az_str_to_i64(az_str_c(t[i].s), INT64_MIN, INT64_MAX, &v), t[i].ok);
 		if (t[i].ok)
 			assert_true(v == t[i].v);
 	}
@@ -43,7 +49,7 @@ static void
 cutting_yields_every_part(void **state)
 {
 	struct az_str rest = AZ_S("a,,b,"), part;
-	const char *want[] = { "a", "", "b", "" };
+	const char *want[] = {"a", "", "b", ""};
 	size_t n = 0;
 
 	(void)state;
@@ -66,10 +72,15 @@ utf8_is_strict(void **state)
 		const char *s;
 		bool ok;
 	} t[] = {
-		{ "plain", true }, { "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", true },
-		{ "\xc0\x80", false }, { "\xe0\x80\x80", false },
-		{ "\xed\xa0\x80", false }, { "\xf4\x90\x80\x80", false },
-		{ "\xc3", false }, { "\x80", false }, { "\xf8\x88\x80\x80\x80", false },
+	    {"plain", true},
+	    {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", true},
+	    {"\xc0\x80", false},
+	    {"\xe0\x80\x80", false},
+	    {"\xed\xa0\x80", false},
+	    {"\xf4\x90\x80\x80", false},
+	    {"\xc3", false},
+	    {"\x80", false},
+	    {"\xf8\x88\x80\x80\x80", false},
 	};
 
 	(void)state;
@@ -161,12 +172,13 @@ a_log_line_cannot_be_forged_and_hides_secrets(void **state)
 {
 	struct az_buf b;
 	struct az_kv kv[] = {
-		AZ_KC("a", "x\nlevel=error ev=forged"),
-		AZ_KC("h", "Authorization: Bearer abcdefghijklmnop"),
-		AZ_KC("u", "/f?sig=0123456789abcdef&x=1"),
-		AZ_KC("k", "key sk-0123456789abcdef"),
-		AZ_KC("plain", "task-list"),
-		AZ_KN("n", -3), { .kind = 0 },
+	    AZ_KC("a", "x\nlevel=error ev=forged"),
+	    AZ_KC("h", "Authorization: Bearer abcdefghijklmnop"),
+	    AZ_KC("u", "/f?sig=0123456789abcdef&x=1"),
+	    AZ_KC("k", "key sk-0123456789abcdef"),
+	    AZ_KC("plain", "task-list"),
+	    AZ_KN("n", -3),
+	    {.kind = 0},
 	};
 	struct az_str s;
 
@@ -188,8 +200,7 @@ an_error_is_one_line_with_its_table_entry(void **state)
 	struct az_err e;
 
 	(void)state;
-	assert_int_equal(az_fail(&e, AZ_EUNAVAIL, "t.op", "a\nb %d", 1),
-	    AZ_EUNAVAIL);
+	assert_int_equal(az_fail(&e, AZ_EUNAVAIL, "t.op", "a\nb %d", 1), AZ_EUNAVAIL);
 	assert_string_equal(e.text, "a b 1");
 	assert_int_equal(az_err_reason(&e, "engine"), AZ_EUNAVAIL);
 	assert_string_equal(e.reason, "engine");
@@ -208,14 +219,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(numbers_are_parsed_whole_and_bounded),
-		cmocka_unit_test(cutting_yields_every_part),
-		cmocka_unit_test(utf8_is_strict),
-		cmocka_unit_test(a_buffer_never_passes_its_ceiling),
-		cmocka_unit_test(an_arena_closes_in_reverse_and_respects_its_ceiling),
-		cmocka_unit_test(times_round_trip),
-		cmocka_unit_test(a_log_line_cannot_be_forged_and_hides_secrets),
-		cmocka_unit_test(an_error_is_one_line_with_its_table_entry),
+	    cmocka_unit_test(numbers_are_parsed_whole_and_bounded),
+	    cmocka_unit_test(cutting_yields_every_part),
+	    cmocka_unit_test(utf8_is_strict),
+	    cmocka_unit_test(a_buffer_never_passes_its_ceiling),
+	    cmocka_unit_test(an_arena_closes_in_reverse_and_respects_its_ceiling),
+	    cmocka_unit_test(times_round_trip),
+	    cmocka_unit_test(a_log_line_cannot_be_forged_and_hides_secrets),
+	    cmocka_unit_test(an_error_is_one_line_with_its_table_entry),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -85,14 +85,16 @@ a_memory_bomb_is_killed_and_told(void **state)
 		assert_int_equal(r.code, SIGKILL);
 		says("killed: out of memory (limit 128 MiB)");
 	} else {
-		assert_int_equal(r.code, 0);	/* the canary: refused */
+		assert_int_equal(r.code, 0); /* the canary: refused */
 	}
 	/* the box itself goes on */
 	fix_run(b, "echo on", 5000, &r);
 	assert_string_equal(r.out, "on\n");
 	/* shared memory and /tmp count as well, and are small */
-	fix_run(b, "head -c 300000000 /dev/zero > /dev/shm/x; head -c 300000000 /dev/zero "
-	    "> /tmp/x; stat -c %s /dev/shm/x /tmp/x", 20000, &r);
+	fix_run(b,
+	    "head -c 300000000 /dev/zero > /dev/shm/x; head -c 300000000 /dev/zero "
+	    "> /tmp/x; stat -c %s /dev/shm/x /tmp/x",
+	    20000, &r);
 	assert_true(strtoll(r.out, NULL, 10) <= (64 << 20));
 	done(b);
 }
@@ -126,8 +128,8 @@ a_full_disk_stops_the_writer(void **state)
 		says("disk limit");
 	fix_run(b, "rm -f big", 5000, &r);
 	/* many files: ours */
-	fix_run(b, "i=0; while :; do head -c 20000000 /dev/zero > f$i; i=$((i+1)); done",
-	    60000, &r);
+	fix_run(
+	    b, "i=0; while :; do head -c 20000000 /dev/zero > f$i; i=$((i+1)); done", 60000, &r);
 	says("stopped: disk limit (96 MiB)");
 	neighbour_lives();
 	done(b);
@@ -141,8 +143,10 @@ a_timeout_takes_the_whole_tree(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
-	fix_run(b, "trap '' TERM INT HUP; (setsid sh -c 'while :; do :; done' &) ; "
-	    "sh -c 'while :; do :; done' & while :; do :; done", 500, &r);
+	fix_run(b,
+	    "trap '' TERM INT HUP; (setsid sh -c 'while :; do :; done' &) ; "
+	    "sh -c 'while :; do :; done' & while :; do :; done",
+	    500, &r);
 	says("timed out");
 	assert_true(r.ended);
 	/* PID 1, this shell and its two helpers: nobody else, daemons by kill_all */
@@ -160,14 +164,15 @@ nothing_is_left_after_a_kill(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
-	fix_run(b, "trap '' TERM; for i in 1 2 3 4 5; do setsid nohup sleep 1000 "
-	    ">/dev/null 2>&1 & done; mkdir -p a/b; chmod 0 a/b; chmod 0 a; echo ok", 5000,
-	    &r);
+	fix_run(b,
+	    "trap '' TERM; for i in 1 2 3 4 5; do setsid nohup sleep 1000 "
+	    ">/dev/null 2>&1 & done; mkdir -p a/b; chmod 0 a/b; chmod 0 a; echo ok",
+	    5000, &r);
 	assert_string_equal(r.out, "ok\n");
 	box_destroy(b, "test", true);
 	assert_true(b->gone);
 	/* the pidfd of its PID 1 is readable: its namespace is empty */
-	assert_int_equal(poll(&(struct pollfd){ b->init_fd, POLLIN, 0 }, 1, 0), 1);
+	assert_int_equal(poll(&(struct pollfd){b->init_fd, POLLIN, 0}, 1, 0), 1);
 	if (fix.s->cg.mode == CG_V1) {
 		snprintf(path, sizeof path, "%s/%s", fix.s->cg.dir[CG_MEMORY], b->id);
 		assert_int_equal(access(path, F_OK), -1);
@@ -200,10 +205,12 @@ the_server_cannot_be_read(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
-	fix_run(b, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | "
+	fix_run(b,
+	    "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | "
 	    "grep -c AZ_BOX_CANARY; ls /proc/1/fd /proc/1/root 2>&1 | grep -c denied; "
 	    "cat /proc/1/mem 2>&1 | grep -c -e denied -e Permission; "
-	    "ls -d /root/.* /home/* /etc/shadow /tmp/az-box-* 2>/dev/null", 8000, &r);
+	    "ls -d /root/.* /home/* /etc/shadow /tmp/az-box-* 2>/dev/null",
+	    8000, &r);
 	assert_string_equal(r.out, "0\n2\n1\n/home/user\n");
 	/* PID 1 shrugs */
 	fix_run(b, "kill -9 1; kill -9 -1 2>/dev/null; echo gone", 5000, &r);
@@ -216,16 +223,29 @@ static void
 the_kernel_says_no(void **state)
 {
 	static const char *const tries[] = {
-		"unshare -r true", "unshare -n true", "mount -t tmpfs x /tmp",
-		"umount /tmp", "chroot / true", "mknod /tmp/d c 1 1",
-		"hostname evil", "nsenter -t 1 -m true", "setarch i386 true",
-		"dmesg", "echo > /etc/passwd", "echo > /usr/x",
-		"echo 1 > /proc/sys/vm/drop_caches", "cat /proc/kcore",
-		"chown 0 /home/user", "date -s 2001-01-01", "setpriv --nnp true && "
-		"grep -q 'NoNewPrivs:.0' /proc/self/status",
-		"grep -q 'CapEff:.*[1-9a-f]' /proc/self/status",
-		"grep -q 'Seccomp:.0' /proc/self/status", "test -e /sys/kernel",
-		"cat /proc/cmdline | grep .", "ulimit -c | grep -v '^0$'",
+	    "unshare -r true",
+	    "unshare -n true",
+	    "mount -t tmpfs x /tmp",
+	    "umount /tmp",
+	    "chroot / true",
+	    "mknod /tmp/d c 1 1",
+	    "hostname evil",
+	    "nsenter -t 1 -m true",
+	    "setarch i386 true",
+	    "dmesg",
+	    "echo > /etc/passwd",
+	    "echo > /usr/x",
+	    "echo 1 > /proc/sys/vm/drop_caches",
+	    "cat /proc/kcore",
+	    "chown 0 /home/user",
+	    "date -s 2001-01-01",
+	    "setpriv --nnp true && "
+	    "grep -q 'NoNewPrivs:.0' /proc/self/status",
+	    "grep -q 'CapEff:.*[1-9a-f]' /proc/self/status",
+	    "grep -q 'Seccomp:.0' /proc/self/status",
+	    "test -e /sys/kernel",
+	    "cat /proc/cmdline | grep .",
+	    "ulimit -c | grep -v '^0$'",
 	};
 	struct box *b;
 
@@ -248,16 +268,18 @@ ordinary_programs_still_work(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
-	fix_run(b, "set -e; id -un; pwd; echo $HOME; hostname; echo a | tr a b; "
+	fix_run(b,
+	    "set -e; id -un; pwd; echo $HOME; hostname; echo a | tr a b; "
 	    "mkdir d; echo x > d/f; cat d/f; ls -la /dev/null >/dev/null; mktemp >/dev/null",
 	    10000, &r);
-	assert_string_equal(r.out,
-	    "user\n/home/user\n/home/user\ne2b.local\nb\nx\n");
+	assert_string_equal(r.out, "user\n/home/user\n/home/user\ne2b.local\nb\nx\n");
 	assert_int_equal(r.code, 0);
-	fix_run(b, "command -v python3 >/dev/null || { echo 45; exit; }; "
+	fix_run(b,
+	    "command -v python3 >/dev/null || { echo 45; exit; }; "
 	    "python3 -c 'import threading, subprocess, multiprocessing as m; "
 	    "t=threading.Thread(target=lambda: None); t.start(); t.join(); "
-	    "subprocess.run([\"true\"], check=True); print(sum(range(10)))'", 20000, &r);
+	    "subprocess.run([\"true\"], check=True); print(sum(range(10)))'",
+	    20000, &r);
 	assert_string_equal(r.out, "45\n");
 	done(b);
 }
@@ -307,18 +329,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ordinary_programs_still_work),
-		cmocka_unit_test(a_fork_bomb_meets_the_limit),
-		cmocka_unit_test(a_memory_bomb_is_killed_and_told),
-		cmocka_unit_test(a_flood_is_cut_at_the_limit),
-		cmocka_unit_test(a_full_disk_stops_the_writer),
-		cmocka_unit_test(a_timeout_takes_the_whole_tree),
-		cmocka_unit_test(nothing_is_left_after_a_kill),
-		cmocka_unit_test(there_is_no_network),
-		cmocka_unit_test(the_server_cannot_be_read),
-		cmocka_unit_test(the_kernel_says_no),
-		cmocka_unit_test(a_box_dies_at_its_time),
-		cmocka_unit_test(root_is_refused_and_a_bad_bwrap_too),
+	    cmocka_unit_test(ordinary_programs_still_work),
+	    cmocka_unit_test(a_fork_bomb_meets_the_limit),
+	    cmocka_unit_test(a_memory_bomb_is_killed_and_told),
+	    cmocka_unit_test(a_flood_is_cut_at_the_limit),
+	    cmocka_unit_test(a_full_disk_stops_the_writer),
+	    cmocka_unit_test(a_timeout_takes_the_whole_tree),
+	    cmocka_unit_test(nothing_is_left_after_a_kill),
+	    cmocka_unit_test(there_is_no_network),
+	    cmocka_unit_test(the_server_cannot_be_read),
+	    cmocka_unit_test(the_kernel_says_no),
+	    cmocka_unit_test(a_box_dies_at_its_time),
+	    cmocka_unit_test(root_is_refused_and_a_bad_bwrap_too),
 	};
 
 	setenv("AZ_BOX_CANARY", "a secret of the server", 1);

@@ -52,19 +52,18 @@ fix_copy(const char *from, const char *to)
 static void
 fix_groups(struct box_fixture *f)
 {
-	static const char *const kinds[] = { "memory", "pids", "cpu", "freezer" };
+	static const char *const kinds[] = {"memory", "pids", "cpu", "freezer"};
 
 	for (int i = 0; i < 4; i++) {
-		snprintf(f->group_dirs[i], sizeof f->group_dirs[i],
-		    "/sys/fs/cgroup/%s/aztest-%d", kinds[i], (int)getpid());
+		snprintf(f->group_dirs[i], sizeof f->group_dirs[i], "/sys/fs/cgroup/%s/aztest-%d",
+		    kinds[i], (int)getpid());
 		if (mkdir(f->group_dirs[i], 0755) < 0 ||
 		    chown(f->group_dirs[i], FIX_NOBODY, FIX_NOBODY) < 0) {
 			f->group_dirs[i][0] = 0;
 			continue;
 		}
-		snprintf(f->groups + strlen(f->groups),
-		    sizeof f->groups - strlen(f->groups), "%s%s",
-		    f->groups[0] ? "," : "", f->group_dirs[i]);
+		snprintf(f->groups + strlen(f->groups), sizeof f->groups - strlen(f->groups),
+		    "%s%s", f->groups[0] ? "," : "", f->group_dirs[i]);
 	}
 }
 
@@ -78,9 +77,8 @@ fix_namespaces(void)
 
 		dup2(null, 1);
 		dup2(null, 2);
-		execl("/usr/bin/bwrap", "bwrap", "--unshare-user", "--unshare-pid",
-		    "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true",
-		    (char *)NULL);
+		execl("/usr/bin/bwrap", "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net",
+		    "--ro-bind", "/", "/", "--proc", "/proc", "true", (char *)NULL);
 		_exit(127);
 	}
 	return pid > 0 && waitpid(pid, &st, 0) == pid && WIFEXITED(st) && !WEXITSTATUS(st);
@@ -91,7 +89,7 @@ fix_namespaces(void)
 static void
 fix_become_nobody(struct box_fixture *f, bool groups)
 {
-	*f = (struct box_fixture){ 0 };
+	*f = (struct box_fixture){0};
 	snprintf(f->dir, sizeof f->dir, "/tmp/az-box-XXXXXX");
 	if (!mkdtemp(f->dir))
 		exit(1);
@@ -115,15 +113,21 @@ fix_become_nobody(struct box_fixture *f, bool groups)
 			disk_remove(f->dir);
 			exit(WIFEXITED(st) ? WEXITSTATUS(st) : 1);
 		}
-		if (setgroups(0, NULL) < 0 || setgid(FIX_NOBODY) < 0 ||
-		    setuid(FIX_NOBODY) < 0)
+		if (setgroups(0, NULL) < 0 || setgid(FIX_NOBODY) < 0 || setuid(FIX_NOBODY) < 0)
 			exit(1);
 	}
 	f->refused = !fix_namespaces();
-	f->o = (struct az_box_opts){ .dir = f->scratch, .agent = f->agent,
-		.bwrap = "/usr/bin/bwrap", .key = "e2b_0123456789abcdef", .port = 8090,
-		.memory_bytes = 128 << 20, .disk_bytes = 96 << 20, .pids = 40,
-		.cpu_pct = 100, .max = 8, .cgroup = f->groups[0] ? f->groups : NULL };
+	f->o = (struct az_box_opts){.dir = f->scratch,
+	    .agent = f->agent,
+	    .bwrap = "/usr/bin/bwrap",
+	    .key = "e2b_0123456789abcdef",
+	    .port = 8090,
+	    .memory_bytes = 128 << 20,
+	    .disk_bytes = 96 << 20,
+	    .pids = 40,
+	    .cpu_pct = 100,
+	    .max = 8,
+	    .cgroup = f->groups[0] ? f->groups : NULL};
 }
 
 static int
@@ -150,11 +154,13 @@ fix_close(struct box_fixture *f)
 }
 
 /* At the top of each test that needs a box. */
-#define NEEDS_BOX(f) do { \
-	if ((f)->refused) { \
-		print_message("# SKIP this host refuses namespaces\n"); \
-		skip(); \
-	} } while (0)
+#define NEEDS_BOX(f)                                                                               \
+	do {                                                                                       \
+		if ((f)->refused) {                                                                \
+			print_message("# SKIP this host refuses namespaces\n");                    \
+			skip();                                                                    \
+		}                                                                                  \
+	} while (0)
 
 static __attribute__((unused)) struct box *
 fix_box(struct box_fixture *f, const char *json, int ttl_s)
@@ -163,8 +169,9 @@ fix_box(struct box_fixture *f, const char *json, int ttl_s)
 	struct az_err err = AZ_ERR_INIT;
 	struct box *b = NULL;
 
-	assert_int_equal(az_json_parse(az_str_c(json ? json :
-	    "{\"templateID\":\"base\"}"), &az_json_own_limits, &req, &err), AZ_OK);
+	assert_int_equal(az_json_parse(az_str_c(json ? json : "{\"templateID\":\"base\"}"),
+			     &az_json_own_limits, &req, &err),
+	    AZ_OK);
 	if (box_create_own(f->s, req, ttl_s, f->s->memory, &b, &err))
 		fail_msg("%s", err.text);
 	return b;
@@ -174,8 +181,8 @@ struct fix_result {
 	bool ended, signalled;
 	int code;
 	char error[256];
-	size_t bytes;		/* of all streams */
-	char out[4096];		/* stdout, its beginning */
+	size_t bytes;   /* of all streams */
+	char out[4096]; /* stdout, its beginning */
 	char err[1024];
 };
 
@@ -183,10 +190,10 @@ struct fix_result {
 static __attribute__((unused)) void
 fix_run(struct box *b, const char *script, int64_t ms, struct fix_result *r)
 {
-	struct proc_start ps = { .cmd = AZ_S("/bin/sh") };
+	struct proc_start ps = {.cmd = AZ_S("/bin/sh")};
 	struct az_json *args = NULL;
 	struct az_err err = AZ_ERR_INIT;
-	struct sub sub = { 0 };
+	struct sub sub = {0};
 	struct proc *p = NULL;
 	struct az_buf j, got;
 	struct az_jw w;
@@ -203,8 +210,7 @@ fix_run(struct box *b, const char *script, int64_t ms, struct fix_result *r)
 	az_jw_cstr(&w, "-c");
 	az_jw_cstr(&w, script);
 	az_jw_end(&w, ']');
-	assert_int_equal(az_json_parse(az_buf_str(&j), &az_json_own_limits, &args, &err),
-	    AZ_OK);
+	assert_int_equal(az_json_parse(az_buf_str(&j), &az_json_own_limits, &args, &err), AZ_OK);
 	ps.args = args;
 	if (proc_start(b, &ps, &sub, &p, &err)) {
 		snprintf(r->error, sizeof r->error, "%s", err.text);

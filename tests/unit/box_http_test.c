@@ -35,11 +35,15 @@ group_teardown(void **state)
 }
 
 static void
-call(const char *method, const char *path, const char *query, const char *body,
-    size_t n, const char *const *params)
+call(const char *method, const char *path, const char *query, const char *body, size_t n,
+    const char *const *params)
 {
-	struct fcgi_req q = { .method = method, .path = path, .query = query,
-		.params = params, .body = body, .body_n = n };
+	struct fcgi_req q = {.method = method,
+	    .path = path,
+	    .query = query,
+	    .params = params,
+	    .body = body,
+	    .body_n = n};
 
 	fcgi_peer_release(&a);
 	memset(&a, 0, sizeof a);
@@ -49,17 +53,17 @@ call(const char *method, const char *path, const char *query, const char *body,
 static void
 control(const char *method, const char *path, const char *query, const char *body)
 {
-	static const char *const p[] = { HOST, KEY, "CONTENT_TYPE=application/json", NULL };
+	static const char *const p[] = {HOST, KEY, "CONTENT_TYPE=application/json", NULL};
 
 	call(method, path, query, body, body ? strlen(body) : 0, p);
 }
 
 static void
-envd(const char *method, const char *path, const char *query, const char *type,
-    struct az_str body, const char *extra)
+envd(const char *method, const char *path, const char *query, const char *type, struct az_str body,
+    const char *extra)
 {
 	char i[80], t[120], c[160];
-	const char *p[] = { HOST, i, t, c, extra, NULL };
+	const char *p[] = {HOST, i, t, c, extra, NULL};
 
 	snprintf(i, sizeof i, "HTTP_E2B_SANDBOX_ID=%s", id);
 	snprintf(t, sizeof t, "HTTP_X_ACCESS_TOKEN=%s", token);
@@ -108,8 +112,8 @@ member(const char *key, char *out, size_t size)
 {
 	struct az_json *j = NULL;
 
-	assert_int_equal(az_json_parse(az_str_n(a.body, a.body_n), &az_json_own_limits, &j,
-	    NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse(az_str_n(a.body, a.body_n), &az_json_own_limits, &j, NULL), AZ_OK);
 	snprintf(out, size, "%.*s", AZ_FMT(az_json_gets(j, key)));
 	az_json_free(j);
 }
@@ -137,10 +141,10 @@ kill_it(void)
 static void
 strangers_are_turned_away(void **state)
 {
-	static const char *const wrong_host[] = { "HTTP_HOST=evil.example:8090", KEY, NULL };
-	static const char *const no_port[] = { "HTTP_HOST=127.0.0.1", KEY, NULL };
-	static const char *const no_key[] = { HOST, NULL };
-	static const char *const bad_key[] = { HOST, "HTTP_X_API_KEY=e2b_0", NULL };
+	static const char *const wrong_host[] = {"HTTP_HOST=evil.example:8090", KEY, NULL};
+	static const char *const no_port[] = {"HTTP_HOST=127.0.0.1", KEY, NULL};
+	static const char *const no_key[] = {HOST, NULL};
+	static const char *const bad_key[] = {HOST, "HTTP_X_API_KEY=e2b_0", NULL};
 
 	(void)state;
 	NEEDS_BOX(&fix);
@@ -166,20 +170,26 @@ strangers_are_turned_away(void **state)
 static void
 creation_is_checked(void **state)
 {
-	static const struct { const char *body; int status; const char *says; } t[] = {
-		{ "", 400, "" }, { "[]", 400, "templateID" }, { "{}", 400, "templateID" },
-		{ "{\"templateID\":\"nope\"}", 404, "template 'nope' not found" },
-		{ "{\"templateID\":\"base\",\"timeout\":0}", 400, "greater than 0" },
-		{ "{\"templateID\":\"base\",\"timeout\":86401}", 400, "24 hours" },
-		{ "{\"templateID\":\"base\",\"timeout\":\"x\"}", 400, "timeout" },
-		{ "{\"templateID\":\"base\",\"metadata\":{\"a\":1}}", 400, "metadata" },
-		{ "{\"templateID\":\"base\",\"envVars\":[1]}", 400, "envVars" },
-		{ "{\"templateID\":\"base\",\"autoPause\":true}", 400, "autoPause" },
-		{ "{\"templateID\":\"base\",\"volumeMounts\":[{}]}", 400, "volumeMounts" },
-		{ "{\"templateID\":\"base\",\"network\":{\"dnsServers\":[\"1.1.1.1\"]}}", 400,
-		    "dnsServers" },
-		{ "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"10.0.0.0/8\"]}}", 400,
-		    "allowOut" },
+	static const struct {
+		const char *body;
+		int status;
+		const char *says;
+	} t[] = {
+	    {"", 400, ""},
+	    {"[]", 400, "templateID"},
+	    {"{}", 400, "templateID"},
+	    {"{\"templateID\":\"nope\"}", 404, "template 'nope' not found"},
+	    {"{\"templateID\":\"base\",\"timeout\":0}", 400, "greater than 0"},
+	    {"{\"templateID\":\"base\",\"timeout\":86401}", 400, "24 hours"},
+	    {"{\"templateID\":\"base\",\"timeout\":\"x\"}", 400, "timeout"},
+	    {"{\"templateID\":\"base\",\"metadata\":{\"a\":1}}", 400, "metadata"},
+	    {"{\"templateID\":\"base\",\"envVars\":[1]}", 400, "envVars"},
+	    {"{\"templateID\":\"base\",\"autoPause\":true}", 400, "autoPause"},
+	    {"{\"templateID\":\"base\",\"volumeMounts\":[{}]}", 400, "volumeMounts"},
+	    {"{\"templateID\":\"base\",\"network\":{\"dnsServers\":[\"1.1.1.1\"]}}", 400,
+		"dnsServers"},
+	    {"{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"10.0.0.0/8\"]}}", 400,
+		"allowOut"},
 	};
 
 	(void)state;
@@ -204,8 +214,10 @@ a_command_runs_and_says_how_it_ended(void **state)
 	create("{\"templateID\":\"base\",\"envVars\":{\"A\":\"1\",\"B\":\"2\"}}");
 	assert_int_equal(strlen(id), 21);
 	assert_int_equal(strlen(token), 64);
-	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"/bin/sh\",\"args\":[\"-c\","
-	    "\"echo $A$B$E2B_SANDBOX\"],\"envs\":{\"B\":\"3\"}},\"stdin\":false}", NULL);
+	stream("/process.Process/Start",
+	    "{\"process\":{\"cmd\":\"/bin/sh\",\"args\":[\"-c\","
+	    "\"echo $A$B$E2B_SANDBOX\"],\"envs\":{\"B\":\"3\"}},\"stdin\":false}",
+	    NULL);
 	assert_int_equal(a.status, 200);
 	assert_non_null(strstr(a.head, "application/connect+json\r\n"));
 	assert_int_equal(message(0, m, sizeof m), 0);
@@ -213,20 +225,24 @@ a_command_runs_and_says_how_it_ended(void **state)
 	assert_int_equal(message(1, m, sizeof m), 0);
 	assert_string_equal(m, "{\"event\":{\"data\":{\"stdout\":\"MTN0cnVlCg==\"}}}");
 	message(2, m, sizeof m);
-	assert_string_equal(m,
-	    "{\"event\":{\"end\":{\"exited\":true,\"status\":\"exit status 0\"}}}");
+	assert_string_equal(
+	    m, "{\"event\":{\"end\":{\"exited\":true,\"status\":\"exit status 0\"}}}");
 	assert_int_equal(message(3, m, sizeof m), 2);
 	assert_string_equal(m, "{}");
-	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
-	    "\"exit 3\"]}}", NULL);
+	stream("/process.Process/Start",
+	    "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
+	    "\"exit 3\"]}}",
+	    NULL);
 	message(1, m, sizeof m);
 	assert_string_equal(m, "{\"event\":{\"end\":{\"exitCode\":3,\"exited\":true,"
-	    "\"status\":\"exit status 3\",\"error\":\"exit status 3\"}}}");
-	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
-	    "\"kill -9 $$\"]}}", NULL);
+			       "\"status\":\"exit status 3\",\"error\":\"exit status 3\"}}}");
+	stream("/process.Process/Start",
+	    "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
+	    "\"kill -9 $$\"]}}",
+	    NULL);
 	message(1, m, sizeof m);
 	assert_string_equal(m, "{\"event\":{\"end\":{\"exitCode\":-1,"
-	    "\"status\":\"signal: killed\",\"error\":\"signal: killed\"}}}");
+			       "\"status\":\"signal: killed\",\"error\":\"signal: killed\"}}}");
 	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"no-such-thing\"}}", NULL);
 	message(2, m, sizeof m);
 	assert_non_null(strstr(m, "\"exitCode\":127"));
@@ -250,19 +266,18 @@ stream_errors_come_in_the_end_frame(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	create("{\"templateID\":\"base\"}");
-	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"sh\",\"cwd\":\"/nope\"}}",
-	    NULL);
+	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"sh\",\"cwd\":\"/nope\"}}", NULL);
 	assert_int_equal(a.status, 200);
 	assert_int_equal(message(0, m, sizeof m), 2);
 	assert_string_equal(m, "{\"error\":{\"code\":\"invalid_argument\","
-	    "\"message\":\"cwd '/nope' does not exist\"}}");
+			       "\"message\":\"cwd '/nope' does not exist\"}}");
 	stream("/process.Process/Start", "{\"process\":", NULL);
 	assert_int_equal(message(0, m, sizeof m), 2);
 	assert_non_null(strstr(m, "invalid_argument"));
 	stream("/process.Process/Connect", "{\"process\":{\"pid\":4242}}", NULL);
 	message(0, m, sizeof m);
 	assert_string_equal(m, "{\"error\":{\"code\":\"not_found\","
-	    "\"message\":\"process with pid 4242 not found\"}}");
+			       "\"message\":\"process with pid 4242 not found\"}}");
 	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"true\"}}",
 	    "HTTP_CONNECT_TIMEOUT_MS=soon");
 	message(0, m, sizeof m);
@@ -292,10 +307,10 @@ static void
 output_waits_for_a_late_follower(void **state)
 {
 	int fd;
-	struct fcgi_req q = { .method = "POST", .path = "/process.Process/Start" };
-	struct fcgi_resp early = { 0 };
+	struct fcgi_req q = {.method = "POST", .path = "/process.Process/Start"};
+	struct fcgi_resp early = {0};
 	char i[80], t[120], m[400];
-	const char *p[] = { HOST, i, t, "CONTENT_TYPE=application/connect+json", NULL };
+	const char *p[] = {HOST, i, t, "CONTENT_TYPE=application/connect+json", NULL};
 	struct az_buf b;
 
 	(void)state;
@@ -304,8 +319,9 @@ output_waits_for_a_late_follower(void **state)
 	snprintf(i, sizeof i, "HTTP_E2B_SANDBOX_ID=%s", id);
 	snprintf(t, sizeof t, "HTTP_X_ACCESS_TOKEN=%s", token);
 	az_buf_init(&b, 4096);
-	envelope_add(&b, 0, AZ_S("{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
-	    "\"echo one; read x; echo two $x; exit 5\"]},\"tag\":\"t1\",\"stdin\":true}"));
+	envelope_add(&b, 0,
+	    AZ_S("{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
+		 "\"echo one; read x; echo two $x; exit 5\"]},\"tag\":\"t1\",\"stdin\":true}"));
 	q.params = p;
 	q.body = b.p;
 	q.body_n = b.n;
@@ -327,7 +343,7 @@ output_waits_for_a_late_follower(void **state)
 	assert_int_equal(a.status, 200);
 	stream("/process.Process/Connect", "{\"process\":{\"tag\":\"t1\"}}", NULL);
 	assert_non_null(memmem(a.body, a.body_n, "\"exitCode\":5", 12));
-	assert_non_null(memmem(a.body, a.body_n, "dHdvIGhpCg==", 12));	/* two hi */
+	assert_non_null(memmem(a.body, a.body_n, "dHdvIGhpCg==", 12)); /* two hi */
 	/* and once more: the end is kept */
 	stream("/process.Process/Connect", "{\"process\":{\"tag\":\"t1\"}}", NULL);
 	message(1, m, sizeof m);
@@ -341,11 +357,13 @@ output_waits_for_a_late_follower(void **state)
 static void
 files_go_up_and_down_and_stay_inside(void **state)
 {
-	static const char form[] = "--xyz\r\nContent-Disposition: form-data; "
+	static const char form[] =
+	    "--xyz\r\nContent-Disposition: form-data; "
 	    "name=\"file\"; filename=\"d/one.txt\"\r\n\r\n1\r\n--xyz\r\n"
 	    "Content-Disposition: form-data; name=\"file\"; filename=\"two\"\r\n\r\n22"
 	    "\r\n--xyz--\r\n";
-	static const char twice[] = "--xyz\r\nContent-Disposition: form-data; "
+	static const char twice[] =
+	    "--xyz\r\nContent-Disposition: form-data; "
 	    "name=\"file\"; filename=\"s\"\r\n\r\n1\r\n--xyz\r\n"
 	    "Content-Disposition: form-data; name=\"file\"; filename=\"./s\"\r\n\r\n2"
 	    "\r\n--xyz--\r\n";
@@ -358,65 +376,63 @@ files_go_up_and_down_and_stay_inside(void **state)
 	envd("POST", "/files", "path=x%2Fy.bin", "application/octet-stream",
 	    az_str_n(raw, sizeof raw - 1), NULL);
 	assert_int_equal(a.status, 200);
-	assert_string_equal(a.body,
-	    "[{\"name\":\"y.bin\",\"path\":\"/home/user/x/y.bin\",\"type\":\"file\"}]");
-	envd("GET", "/files", "path=x/y.bin", "", (struct az_str){ 0 }, NULL);
+	assert_string_equal(
+	    a.body, "[{\"name\":\"y.bin\",\"path\":\"/home/user/x/y.bin\",\"type\":\"file\"}]");
+	envd("GET", "/files", "path=x/y.bin", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 200);
 	assert_int_equal(a.body_n, sizeof raw - 1);
 	assert_memory_equal(a.body, raw, sizeof raw - 1);
-	envd("HEAD", "/files", "path=x/y.bin", "", (struct az_str){ 0 }, NULL);
+	envd("HEAD", "/files", "path=x/y.bin", "", (struct az_str){0}, NULL);
 	assert_string_equal(fcgi_peer_header(&a, "Content-Length", v, sizeof v), "6");
 	assert_int_equal(a.body_n, 0);
-	envd("POST", "/files", NULL, "multipart/form-data; boundary=xyz", az_str_c(form),
-	    NULL);
+	envd("POST", "/files", NULL, "multipart/form-data; boundary=xyz", az_str_c(form), NULL);
 	assert_int_equal(a.status, 200);
 	assert_non_null(strstr(a.body, "/home/user/d/one.txt"));
 	assert_non_null(strstr(a.body, "/home/user/two"));
-	envd("GET", "/files", "path=two", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=two", "", (struct az_str){0}, NULL);
 	assert_string_equal(a.body, "22");
-	envd("POST", "/files", NULL, "multipart/form-data; boundary=xyz", az_str_c(twice),
-	    NULL);
+	envd("POST", "/files", NULL, "multipart/form-data; boundary=xyz", az_str_c(twice), NULL);
 	assert_int_equal(a.status, 400);
-	envd("GET", "/files", "path=nope", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=nope", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 404);
 	assert_non_null(strstr(a.body, "path '/home/user/nope' does not exist"));
-	envd("GET", "/files", "path=x", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=x", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 400);
-	envd("GET", "/files", "path=~root/x", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=~root/x", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 400);
 	envd("POST", "/files", "path=/usr/zzz", "application/octet-stream", AZ_S("x"), NULL);
 	assert_int_equal(a.status, 403);
 	envd("POST", "/files", "path=q", "text/plain", AZ_S("x"), NULL);
 	assert_int_equal(a.status, 400);
 	/* links lead around in the box only, and never to the agent */
-	stream("/process.Process/Start", "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
+	stream("/process.Process/Start",
+	    "{\"process\":{\"cmd\":\"sh\",\"args\":[\"-c\","
 	    "\"ln -s /etc/passwd p; ln -s / r; ln -s /proc/self/mem m; ln -s "
-	    "/proc/1/root/etc/shadow s2; mkfifo f; ln -s /tmp t\"]}}", NULL);
-	envd("GET", "/files", "path=p", "", (struct az_str){ 0 }, NULL);
+	    "/proc/1/root/etc/shadow s2; mkfifo f; ln -s /tmp t\"]}}",
+	    NULL);
+	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
 	assert_non_null(strstr(a.body, "user:x:1000:1000"));
 	assert_null(strstr(a.body, "azlon"));
-	envd("GET", "/files", "path=m", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=m", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 403);
-	envd("GET", "/files", "path=s2", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=s2", "", (struct az_str){0}, NULL);
 	assert_true(a.status >= 400);
-	envd("GET", "/files", "path=f", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=f", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 400);
-	envd("POST", "/files", "path=t/in-the-box", "application/octet-stream", AZ_S("x"),
-	    NULL);
+	envd("POST", "/files", "path=t/in-the-box", "application/octet-stream", AZ_S("x"), NULL);
 	assert_int_equal(a.status, 200);
 	assert_int_equal(access("/tmp/in-the-box", F_OK), -1);
-	envd("POST", "/files", "path=r/usr/bin/evil", "application/octet-stream", AZ_S("x"),
-	    NULL);
+	envd("POST", "/files", "path=r/usr/bin/evil", "application/octet-stream", AZ_S("x"), NULL);
 	assert_int_equal(a.status, 403);
 	/* a name takes no more than its token */
 	memset(token, 'f', 64);
-	envd("GET", "/files", "path=p", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 401);
 	kill_it();
-	envd("GET", "/files", "path=p", "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 502);
 	assert_non_null(strstr(a.body, "\"message\":\"The sandbox was not found\""));
-	envd("GET", "/health", NULL, "", (struct az_str){ 0 }, NULL);
+	envd("GET", "/health", NULL, "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 502);
 }
 
@@ -459,8 +475,8 @@ names_are_listed_made_moved_removed(void **state)
 static void
 one_key_makes_one_sandbox(void **state)
 {
-	static const char *const p[] = { HOST, KEY, "HTTP_IDEMPOTENCY_KEY=run-1", NULL };
-	static const char *const bad[] = { HOST, KEY, "HTTP_IDEMPOTENCY_KEY=A B", NULL };
+	static const char *const p[] = {HOST, KEY, "HTTP_IDEMPOTENCY_KEY=run-1", NULL};
+	static const char *const bad[] = {HOST, KEY, "HTTP_IDEMPOTENCY_KEY=A B", NULL};
 	static const char body[] = "{\"templateID\":\"base\",\"timeout\":60}";
 	char first[40];
 
@@ -490,14 +506,14 @@ lists_are_filtered_and_paged(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	for (int i = 0; i < 3; i++) {
-		create(i == 1 ? "{\"templateID\":\"base\",\"metadata\":{\"a\":\"b c\"}}" :
-		    "{\"templateID\":\"base\",\"metadata\":{\"a\":\"x\"}}");
+		create(i == 1 ? "{\"templateID\":\"base\",\"metadata\":{\"a\":\"b c\"}}"
+			      : "{\"templateID\":\"base\",\"metadata\":{\"a\":\"x\"}}");
 		memcpy(ids[i], id, sizeof id);
 	}
 	/* as the SDKs send it: encoded inside, then again */
 	control("GET", "/v2/sandboxes", "metadata=a%3Db%252520c", NULL);
-	assert_int_equal(az_json_parse(az_str_n(a.body, a.body_n), &az_json_own_limits, &j,
-	    NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse(az_str_n(a.body, a.body_n), &az_json_own_limits, &j, NULL), AZ_OK);
 	assert_int_equal(az_json_len(j), 1);
 	assert_true(az_str_eqc(az_json_gets(az_json_at(j, 0), "sandboxID"), ids[1]));
 	az_json_free(j);
@@ -595,17 +611,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(strangers_are_turned_away),
-		cmocka_unit_test(creation_is_checked),
-		cmocka_unit_test(a_command_runs_and_says_how_it_ended),
-		cmocka_unit_test(stream_errors_come_in_the_end_frame),
-		cmocka_unit_test(output_waits_for_a_late_follower),
-		cmocka_unit_test(files_go_up_and_down_and_stay_inside),
-		cmocka_unit_test(names_are_listed_made_moved_removed),
-		cmocka_unit_test(one_key_makes_one_sandbox),
-		cmocka_unit_test(lists_are_filtered_and_paged),
-		cmocka_unit_test(time_is_given_and_only_extended_by_connect),
-		cmocka_unit_test(more_than_the_most_is_refused),
+	    cmocka_unit_test(strangers_are_turned_away),
+	    cmocka_unit_test(creation_is_checked),
+	    cmocka_unit_test(a_command_runs_and_says_how_it_ended),
+	    cmocka_unit_test(stream_errors_come_in_the_end_frame),
+	    cmocka_unit_test(output_waits_for_a_late_follower),
+	    cmocka_unit_test(files_go_up_and_down_and_stay_inside),
+	    cmocka_unit_test(names_are_listed_made_moved_removed),
+	    cmocka_unit_test(one_key_makes_one_sandbox),
+	    cmocka_unit_test(lists_are_filtered_and_paged),
+	    cmocka_unit_test(time_is_given_and_only_extended_by_connect),
+	    cmocka_unit_test(more_than_the_most_is_refused),
 	};
 
 	fix_become_nobody(&fix, true);

@@ -9,7 +9,7 @@
 static struct box_fixture fix;
 static struct fix_result r;
 static int origin_fd = -1, origin_port;
-static char seen[4096];		/* head of the last request */
+static char seen[4096]; /* head of the last request */
 
 static bool
 vet_origin(const struct sockaddr *sa, int port)
@@ -41,8 +41,10 @@ origin_main(void *arg)
 		}
 		b[n] = 0;
 		memcpy(seen, b, n + 1);
-		hn = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d"
-		    "\r\nConnection: close\r\n\r\n", BIG);
+		hn = snprintf(head, sizeof head,
+		    "HTTP/1.1 200 OK\r\nContent-Length: %d"
+		    "\r\nConnection: close\r\n\r\n",
+		    BIG);
 		if (write(fd, head, (size_t)hn) == hn)
 			az_write_all(fd, body, sizeof body);
 		close(fd);
@@ -52,7 +54,7 @@ origin_main(void *arg)
 static int
 group_setup(void **state)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t n = sizeof a;
 	pthread_t t;
 
@@ -60,8 +62,7 @@ group_setup(void **state)
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	origin_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(origin_fd, (const struct sockaddr *)&a, sizeof a) < 0 ||
-	    listen(origin_fd, 16) < 0 ||
-	    getsockname(origin_fd, (struct sockaddr *)&a, &n) < 0)
+	    listen(origin_fd, 16) < 0 || getsockname(origin_fd, (struct sockaddr *)&a, &n) < 0)
 		return -1;
 	origin_port = ntohs(a.sin_port);
 	if (pthread_create(&t, NULL, origin_main, NULL))
@@ -85,8 +86,7 @@ policy(struct box *b, bool internet, const char *allow)
 	struct az_json *j = NULL;
 	struct az_err err = AZ_ERR_INIT;
 
-	assert_int_equal(az_json_parse(az_str_c(allow), &az_json_own_limits, &j, &err),
-	    AZ_OK);
+	assert_int_equal(az_json_parse(az_str_c(allow), &az_json_own_limits, &j, &err), AZ_OK);
 	pthread_mutex_lock(&b->mu);
 	assert_int_equal(net_policy(b, internet, j, &err), AZ_OK);
 	pthread_mutex_unlock(&b->mu);
@@ -99,10 +99,12 @@ ask(struct box *b, const char *request)
 {
 	char script[1024];
 
-	snprintf(script, sizeof script, "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128 || "
+	snprintf(script, sizeof script,
+	    "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128 || "
 	    "exit 7; printf \"%s\" >&3; head -c 20000000 <&3 > got; "
 	    "head -1 got | tr -d \"\\r\"; stat -c %%s got; tail -n 1 got | "
-	    "head -c 300 | tr -d x'", request);
+	    "head -c 300 | tr -d x'",
+	    request);
 	fix_run(b, script, 20000, &r);
 }
 
@@ -118,15 +120,18 @@ plain_requests_are_rewritten_and_whole(void **state)
 	fix.s->vet = vet_origin;
 	b = fix_box(&fix, NULL, 60);
 	policy(b, true, "[]");
-	snprintf(q, sizeof q, "GET http://127.0.0.1:%d/a?b=c HTTP/1.1\\r\\nHost: x\\r\\n"
+	snprintf(q, sizeof q,
+	    "GET http://127.0.0.1:%d/a?b=c HTTP/1.1\\r\\nHost: x\\r\\n"
 	    "Proxy-Connection: keep-alive\\r\\nConnection: keep-alive\\r\\nA: b\\r\\n\\r\\n",
 	    origin_port);
 	ask(b, q);
 	assert_true(!strncmp(r.out, "HTTP/1.1 200 OK\n", 16));
 	n = strtol(r.out + 16, NULL, 10);
 	assert_in_range(n, BIG, BIG + 200);
-	assert_true(!strncmp(seen, "GET /a?b=c HTTP/1.1\r\nHost: x\r\nA: b\r\n"
-	    "Connection: close\r\n\r\n", 58));
+	assert_true(!strncmp(seen,
+	    "GET /a?b=c HTTP/1.1\r\nHost: x\r\nA: b\r\n"
+	    "Connection: close\r\n\r\n",
+	    58));
 	pthread_mutex_lock(&b->mu);
 	assert_int_equal(b->net_opened, 1);
 	assert_true(b->net_down >= BIG);
@@ -146,8 +151,10 @@ tunnels_carry_bytes_both_ways(void **state)
 	fix.s->vet = vet_origin;
 	b = fix_box(&fix, NULL, 60);
 	policy(b, false, "[\"localhost\"]");
-	snprintf(q, sizeof q, "CONNECT localhost:%d HTTP/1.1\\r\\n\\r\\n"
-	    "GET /tunnelled HTTP/1.1\\r\\nX: y\\r\\n\\r\\n", origin_port);
+	snprintf(q, sizeof q,
+	    "CONNECT localhost:%d HTTP/1.1\\r\\n\\r\\n"
+	    "GET /tunnelled HTTP/1.1\\r\\nX: y\\r\\n\\r\\n",
+	    origin_port);
 	ask(b, q);
 	assert_true(!strncmp(r.out, "HTTP/1.1 200 Connection established\n", 36));
 	assert_in_range(strtol(r.out + 36, NULL, 10), BIG, BIG + 300);
@@ -216,8 +223,8 @@ bad_policies_change_nothing(void **state)
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
 	policy(b, false, "[\"a.example\"]");
-	assert_int_equal(az_json_parse(AZ_S("[\"10.0.0.0/8\"]"), &az_json_own_limits, &j,
-	    &err), AZ_OK);
+	assert_int_equal(
+	    az_json_parse(AZ_S("[\"10.0.0.0/8\"]"), &az_json_own_limits, &j, &err), AZ_OK);
 	pthread_mutex_lock(&b->mu);
 	assert_int_equal(net_policy(b, true, j, &err), AZ_EINVAL);
 	assert_false(b->internet);
@@ -233,10 +240,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_requests_are_rewritten_and_whole),
-		cmocka_unit_test(tunnels_carry_bytes_both_ways),
-		cmocka_unit_test(what_is_refused_is_counted),
-		cmocka_unit_test(bad_policies_change_nothing),
+	    cmocka_unit_test(plain_requests_are_rewritten_and_whole),
+	    cmocka_unit_test(tunnels_carry_bytes_both_ways),
+	    cmocka_unit_test(what_is_refused_is_counted),
+	    cmocka_unit_test(bad_policies_change_nothing),
 	};
 
 	fix_become_nobody(&fix, true);

@@ -14,8 +14,8 @@
 static bool
 vet(const char *ip, int port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	struct sockaddr_in6 b = { .sin6_family = AF_INET6 };
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	struct sockaddr_in6 b = {.sin6_family = AF_INET6};
 
 	if (inet_pton(AF_INET, ip, &a.sin_addr) == 1)
 		return vet_public((const struct sockaddr *)&a, port);
@@ -26,19 +26,16 @@ vet(const char *ip, int port)
 static void
 only_the_public_internet_is_reachable(void **state)
 {
-	static const char *const no[] = { "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3",
-		"172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254",
-		"100.64.0.1", "100.100.100.200", "100.127.255.255", "192.0.0.192",
-		"192.0.2.1", "198.18.0.1", "198.19.255.255", "224.0.0.1",
-		"255.255.255.255", "240.0.0.1", "168.63.129.16", "::1", "::", "fe80::1",
-		"fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
-		"::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-		"64:ff9b:1::1", "2002:7f00:1::1", "2001::1", "2001:db8::1", "3fff::1",
-		"::127.0.0.1", "fec0::1" };
-	static const char *const yes[] = { "1.1.1.1", "8.8.8.8", "172.32.0.1",
-		"172.15.255.255", "100.63.255.255", "100.128.0.1", "198.20.0.1",
-		"2606:4700::1111", "2a00:1450::1", "64:ff9b::101:101",
-		"::ffff:1.1.1.1" };
+	static const char *const no[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3",
+	    "172.16.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "100.64.0.1",
+	    "100.100.100.200", "100.127.255.255", "192.0.0.192", "192.0.2.1", "198.18.0.1",
+	    "198.19.255.255", "224.0.0.1", "255.255.255.255", "240.0.0.1", "168.63.129.16", "::1",
+	    "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
+	    "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
+	    "2002:7f00:1::1", "2001::1", "2001:db8::1", "3fff::1", "::127.0.0.1", "fec0::1"};
+	static const char *const yes[] = {"1.1.1.1", "8.8.8.8", "172.32.0.1", "172.15.255.255",
+	    "100.63.255.255", "100.128.0.1", "198.20.0.1", "2606:4700::1111", "2a00:1450::1",
+	    "64:ff9b::101:101", "::ffff:1.1.1.1"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
@@ -56,7 +53,7 @@ static void
 names_match_whole_labels(void **state)
 {
 	char a[] = "pypi.org", b[] = "*.pythonhosted.org";
-	char *allow[] = { a, b };
+	char *allow[] = {a, b};
 
 	(void)state;
 	assert_true(vet_domain(AZ_S("pypi.org"), allow, 2));
@@ -77,7 +74,7 @@ names_match_whole_labels(void **state)
 static void
 envelopes_are_bounded(void **state)
 {
-	static const char big[] = { 0, 0, 0x40, 0, 1 };
+	static const char big[] = {0, 0, 0x40, 0, 1};
 	unsigned flags;
 	struct az_str m;
 	size_t used;
@@ -124,12 +121,13 @@ end(void *arg, struct az_err *err)
 static void
 forms_do_not_depend_on_the_split(void **state)
 {
-	const struct az_str form = AZ_S("preamble\r\n--xx\r\n"
-	    "Content-Disposition: form-data; name=\"file\"; filename=\"a/b%22.txt\"\r\n"
-	    "Content-Type: text/plain\r\n\r\none\r\n--x\r\n--xx \r\n"
-	    "content-disposition: form-data; name=\"other\"; filename=\"no\"\r\n\r\nskip"
-	    "\r\n--xx\r\nContent-Disposition: form-data; filename=\"empty\"; "
-	    "name=\"file\"\r\n\r\n\r\n--xx--\r\nepilogue");
+	const struct az_str form =
+	    AZ_S("preamble\r\n--xx\r\n"
+		 "Content-Disposition: form-data; name=\"file\"; filename=\"a/b%22.txt\"\r\n"
+		 "Content-Type: text/plain\r\n\r\none\r\n--x\r\n--xx \r\n"
+		 "content-disposition: form-data; name=\"other\"; filename=\"no\"\r\n\r\nskip"
+		 "\r\n--xx\r\nContent-Disposition: form-data; filename=\"empty\"; "
+		 "name=\"file\"\r\n\r\n\r\n--xx--\r\nepilogue");
 	struct az_str boundary;
 	struct az_buf out;
 
@@ -140,13 +138,13 @@ forms_do_not_depend_on_the_split(void **state)
 	assert_false(box_form_boundary(AZ_S("application/json; boundary=xx"), &boundary));
 	az_buf_init(&out, 4096);
 	for (size_t step = 1; step <= form.n; step++) {
-		const struct box_form_sink sink = { &out, begin, bytes, end };
+		const struct box_form_sink sink = {&out, begin, bytes, end};
 		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
 
 		az_buf_reset(&out);
 		for (size_t i = 0; i < form.n; i += step)
-			assert_int_equal(box_form_feed(m,
-			    az_str_sub(form, i, i + step), NULL), AZ_OK);
+			assert_int_equal(
+			    box_form_feed(m, az_str_sub(form, i, i + step), NULL), AZ_OK);
 		assert_int_equal(box_form_end(m, NULL), AZ_OK);
 		box_form_free(m);
 		assert_string_equal(out.p, "[a/b\".txt]one\r\n--x;[empty];");
@@ -158,13 +156,13 @@ static void
 cut_forms_are_refused(void **state)
 {
 	const struct az_str form = AZ_S("--xx\r\nContent-Disposition: form-data; "
-	    "name=\"file\"; filename=\"a\"\r\n\r\none\r\n--xx--");
+					"name=\"file\"; filename=\"a\"\r\n\r\none\r\n--xx--");
 	struct az_buf out;
 
 	(void)state;
 	az_buf_init(&out, 4096);
 	for (size_t n = 0; n < form.n; n++) {
-		const struct box_form_sink sink = { &out, begin, bytes, end };
+		const struct box_form_sink sink = {&out, begin, bytes, end};
 		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
 
 		if (!box_form_feed(m, az_str_sub(form, 0, n), NULL))
@@ -250,7 +248,7 @@ static void
 groups_are_recognised_by_their_files(void **state)
 {
 	char dir[] = "/tmp/az-cg-XXXXXX", list[300], p[200];
-	static const char *const marks[] = { "m/memory.limit_in_bytes", "p/pids.current" };
+	static const char *const marks[] = {"m/memory.limit_in_bytes", "p/pids.current"};
 	struct cgroups c;
 	struct az_err err = AZ_ERR_INIT;
 
@@ -281,15 +279,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_the_public_internet_is_reachable),
-		cmocka_unit_test(names_match_whole_labels),
-		cmocka_unit_test(envelopes_are_bounded),
-		cmocka_unit_test(forms_do_not_depend_on_the_split),
-		cmocka_unit_test(cut_forms_are_refused),
-		cmocka_unit_test(disks_count_what_is_really_there),
-		cmocka_unit_test(deep_trees_go_too),
-		cmocka_unit_test(the_filter_is_a_program),
-		cmocka_unit_test(groups_are_recognised_by_their_files),
+	    cmocka_unit_test(only_the_public_internet_is_reachable),
+	    cmocka_unit_test(names_match_whole_labels),
+	    cmocka_unit_test(envelopes_are_bounded),
+	    cmocka_unit_test(forms_do_not_depend_on_the_split),
+	    cmocka_unit_test(cut_forms_are_refused),
+	    cmocka_unit_test(disks_count_what_is_really_there),
+	    cmocka_unit_test(deep_trees_go_too),
+	    cmocka_unit_test(the_filter_is_a_program),
+	    cmocka_unit_test(groups_are_recognised_by_their_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

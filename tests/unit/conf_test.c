@@ -10,7 +10,11 @@
 #include <azlon/conf.h>
 #include <azlon/limits.h>
 
-#define ENV(...) (const char *const[]){ __VA_ARGS__, "AZLON_VAR=/nonexistent", NULL }
+#define ENV(...)                                                                                   \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, "AZLON_VAR=/nonexistent", NULL                                        \
+	}
 
 static void
 loads(struct az_conf *c, const char *const *env)
@@ -44,7 +48,7 @@ nothing_set_gives_the_embedded_defaults(void **state)
 	struct az_conf c;
 
 	(void)state;
-	loads(&c, (const char *const[]){ "PATH=/bin", NULL });
+	loads(&c, (const char *const[]){"PATH=/bin", NULL});
 	assert_string_equal(c.engine, "local");
 	assert_string_equal(c.store, "dir");
 	assert_string_equal(c.sandbox, "local");
@@ -86,7 +90,7 @@ values_are_read_and_checked(void **state)
 
 	(void)state;
 	loads(&c, ENV("AZLON_PORT= 9000 ", "AZLON_LOCAL_PORT=9090", "AZLON_THREADS=1",
-	    "AZLON_MODEL=recording/weather", "AZLON_LOG=syslog", "MINIO_USE_SSL=TRUE"));
+		      "AZLON_MODEL=recording/weather", "AZLON_LOG=syslog", "MINIO_USE_SSL=TRUE"));
 	assert_int_equal(c.port, 9000);
 	assert_string_equal(c.url, "http://localhost:9000");
 	assert_string_equal(c.e2b_api_url, "http://127.0.0.1:9090");
@@ -115,7 +119,7 @@ blank_counts_as_unset(void **state)
 
 	(void)state;
 	loads(&c, ENV("AZLON_PORT=", "E2B_API_KEY= ", "AZLON_LLM=", "MINIO_ENDPOINT=",
-	    "OPENAI_API_KEY="));
+		      "OPENAI_API_KEY="));
 	assert_int_equal(c.port, 8000);
 	assert_string_equal(c.sandbox, "local");
 	assert_string_equal(c.llm, "none");
@@ -181,8 +185,7 @@ models_follow_from_their_variables(void **state)
 	loads(&c, ENV("OPENAI_API_KEY=sk-1", "ANTHROPIC_API_KEY=k", "AZLON_LLM=openai"));
 	assert_string_equal(c.llm, "openai");
 	az_conf_release(&c);
-	refused(ENV("OPENAI_API_KEY=sk-1", "ANTHROPIC_API_KEY=k"), "AZLON_LLM",
-	    "OPENAI_API_KEY");
+	refused(ENV("OPENAI_API_KEY=sk-1", "ANTHROPIC_API_KEY=k"), "AZLON_LLM", "OPENAI_API_KEY");
 	refused(ENV("AZLON_LLM=openai"), "OPENAI_API_KEY", NULL);
 	refused(ENV("AZLON_LLM=anthropic"), "ANTHROPIC_API_KEY", NULL);
 }
@@ -192,18 +195,17 @@ half_a_choice_is_refused_by_name(void **state)
 {
 	(void)state;
 	refused(ENV("MINIO_ENDPOINT=m:9000"), "MINIO_ROOT_USER", NULL);
-	refused(ENV("MINIO_ENDPOINT=m:9000", "MINIO_ROOT_USER=u"), "MINIO_ROOT_PASSWORD",
-	    NULL);
+	refused(ENV("MINIO_ENDPOINT=m:9000", "MINIO_ROOT_USER=u"), "MINIO_ROOT_PASSWORD", NULL);
 	refused(ENV("MINIO_ROOT_PASSWORD=p"), "MINIO_ENDPOINT", NULL);
 	refused(ENV("MINIO_ROOT_USER=p"), "MINIO_ENDPOINT", NULL);
 	refused(ENV("AZLON_STORE=s3"), "MINIO_ENDPOINT", NULL);
 	refused(ENV("USE_EXTERNAL_MINIO=true"), "MINIO_EXTERNAL_ENDPOINT", NULL);
-	refused(ENV("USE_EXTERNAL_MINIO=1", "MINIO_EXTERNAL_ENDPOINT=m:1"),
-	    "USE_EXTERNAL_MINIO", "AZLON_STORE");
+	refused(ENV("USE_EXTERNAL_MINIO=1", "MINIO_EXTERNAL_ENDPOINT=m:1"), "USE_EXTERNAL_MINIO",
+	    "AZLON_STORE");
 	refused(ENV("AZLON_ENGINE=restack"), "RESTACK_ENGINE_ADDRESS", NULL);
 	refused(ENV("RESTACK_ENGINE_API_KEY=k"), "RESTACK_ENGINE_ADDRESS", NULL);
-	refused(ENV("RESTACK_ENGINE_API_KEY=k", "RESTACK_ENGINE_ADDRESS=a:1"),
-	    "RESTACK_ENGINE_ID", NULL);
+	refused(ENV("RESTACK_ENGINE_API_KEY=k", "RESTACK_ENGINE_ADDRESS=a:1"), "RESTACK_ENGINE_ID",
+	    NULL);
 	refused(ENV("AZLON_IDENTITY=firebase"), "FIREBASE_PROJECT_ID", NULL);
 }
 
@@ -211,10 +213,11 @@ static void
 dev_identity_is_not_for_the_outside(void **state)
 {
 	(void)state;
-	refused(ENV("EXTERNAL_BACKEND_URL=https://azlon.example.org"),
-	    "EXTERNAL_BACKEND_URL", "dev");
+	refused(
+	    ENV("EXTERNAL_BACKEND_URL=https://azlon.example.org"), "EXTERNAL_BACKEND_URL", "dev");
 	refused(ENV("EXTERNAL_BACKEND_URL=https://a.example.org", "AZLON_IDENTITY=dev",
-	    "FIREBASE_PROJECT_ID=p"), "EXTERNAL_BACKEND_URL", "dev");
+		    "FIREBASE_PROJECT_ID=p"),
+	    "EXTERNAL_BACKEND_URL", "dev");
 }
 
 static void
@@ -269,7 +272,7 @@ secrets_come_from_files(void **state)
 	snprintf(var, sizeof var, "AZLON_VAR=%s", dir);
 	snprintf(s, sizeof s, "%s/secret", dir);
 	assert_int_equal(mkdir(s, 0700), 0);
-	loads(&c, (const char *const[]){ var, NULL });
+	loads(&c, (const char *const[]){var, NULL});
 	assert_null(c.e2b_api_key);
 	assert_null(c.replay_key);
 	az_conf_release(&c);
@@ -277,12 +280,12 @@ secrets_come_from_files(void **state)
 	put(path, "e2b_abc\n");
 	snprintf(s, sizeof s, "%s/secret/replay.key", dir);
 	put(s, "r1");
-	loads(&c, (const char *const[]){ var, NULL });
+	loads(&c, (const char *const[]){var, NULL});
 	assert_string_equal(c.e2b_api_key, "e2b_abc");
 	assert_string_equal(c.replay_key, "r1");
 	az_conf_release(&c);
 	/* the cloud's key is not replaced by the stand-in's */
-	loads(&c, (const char *const[]){ var, "E2B_API_KEY=e2b_cloud", NULL });
+	loads(&c, (const char *const[]){var, "E2B_API_KEY=e2b_cloud", NULL});
 	assert_string_equal(c.e2b_api_key, "e2b_cloud");
 	az_conf_release(&c);
 	unlink(path);
@@ -315,18 +318,16 @@ print_masks_secrets(void **state)
 static void
 generated_texts_name_every_variable(void **state)
 {
-	static const char *const names[] = { "E2B_API_KEY", "MINIO_ENDPOINT",
-		"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_USE_SSL",
-		"USE_EXTERNAL_MINIO", "MINIO_EXTERNAL_ENDPOINT", "EXTERNAL_BACKEND_URL",
-		"RESTACK_ENGINE_ID", "RESTACK_ENGINE_ADDRESS", "RESTACK_ENGINE_API_KEY",
-		"RESTACK_ENGINE_API_ADDRESS", "RESTACK_TEMPORAL_ADDRESS", "OPENAI_API_KEY",
-		"E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_TEMPLATE_ID",
-		"OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID", "AZLON_ENGINE",
-		"AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY", "AZLON_VAR",
-		"AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
-		"AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS",
-		"AZLON_URL" };
-	const char *env[64] = { 0 };
+	static const char *const names[] = {"E2B_API_KEY", "MINIO_ENDPOINT", "MINIO_ROOT_USER",
+	    "MINIO_ROOT_PASSWORD", "MINIO_USE_SSL", "USE_EXTERNAL_MINIO", "MINIO_EXTERNAL_ENDPOINT",
+	    "EXTERNAL_BACKEND_URL", "RESTACK_ENGINE_ID", "RESTACK_ENGINE_ADDRESS",
+	    "RESTACK_ENGINE_API_KEY", "RESTACK_ENGINE_API_ADDRESS", "RESTACK_TEMPORAL_ADDRESS",
+	    "OPENAI_API_KEY", "E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_TEMPLATE_ID",
+	    "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID", "AZLON_ENGINE",
+	    "AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY", "AZLON_VAR",
+	    "AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
+	    "AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS", "AZLON_URL"};
+	const char *env[64] = {0};
 	struct az_buf ex, man;
 	struct az_conf c;
 	char want[64];
@@ -360,17 +361,17 @@ int
 main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(nothing_set_gives_the_embedded_defaults),
-		cmocka_unit_test(values_are_read_and_checked),
-		cmocka_unit_test(blank_counts_as_unset),
-		cmocka_unit_test(e2b_cloud_follows_from_its_key),
-		cmocka_unit_test(models_follow_from_their_variables),
-		cmocka_unit_test(half_a_choice_is_refused_by_name),
-		cmocka_unit_test(dev_identity_is_not_for_the_outside),
-		cmocka_unit_test(adapters_not_in_this_build_are_refused),
-		cmocka_unit_test(secrets_come_from_files),
-		cmocka_unit_test(print_masks_secrets),
-		cmocka_unit_test(generated_texts_name_every_variable),
+	    cmocka_unit_test(nothing_set_gives_the_embedded_defaults),
+	    cmocka_unit_test(values_are_read_and_checked),
+	    cmocka_unit_test(blank_counts_as_unset),
+	    cmocka_unit_test(e2b_cloud_follows_from_its_key),
+	    cmocka_unit_test(models_follow_from_their_variables),
+	    cmocka_unit_test(half_a_choice_is_refused_by_name),
+	    cmocka_unit_test(dev_identity_is_not_for_the_outside),
+	    cmocka_unit_test(adapters_not_in_this_build_are_refused),
+	    cmocka_unit_test(secrets_come_from_files),
+	    cmocka_unit_test(print_masks_secrets),
+	    cmocka_unit_test(generated_texts_name_every_variable),
 	};
 
 	return cmocka_run_group_tests(t, NULL, NULL);

@@ -28,11 +28,11 @@ sha256_matches_fips_180(void **state)
 
 	(void)state;
 	az_sha256_hex(AZ_S("abc"), hex);
-	assert_string_equal(hex,
-	    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-	az_sha256_hex((struct az_str){ NULL, 0 }, hex);
-	assert_string_equal(hex,
-	    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	assert_string_equal(
+	    hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	az_sha256_hex((struct az_str){NULL, 0}, hex);
+	assert_string_equal(
+	    hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	az_sha256_add(h, "a", 1);
 	az_sha256_add(h, NULL, 0);
 	az_sha256_add(h, "bc", 2);
@@ -58,18 +58,21 @@ hkdf_matches_rfc_5869(void **state)
 
 	(void)state;
 	memset(ikm, 0x0b, sizeof ikm);
-	assert_int_equal(az_hkdf(az_str_n(ikm, 22),
-	    AZ_S("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"),
-	    AZ_S("\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9"), out, 42, NULL), AZ_OK);
-	hex_is(out, 42, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
+	assert_int_equal(
+	    az_hkdf(az_str_n(ikm, 22), AZ_S("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"),
+		AZ_S("\xf0\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9"), out, 42, NULL),
+	    AZ_OK);
+	hex_is(out, 42,
+	    "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
 	    "34007208d5b887185865");
 	/* no salt, no info: test case 3 */
-	assert_int_equal(az_hkdf(az_str_n(ikm, 22), (struct az_str){ NULL, 0 },
-	    (struct az_str){ NULL, 0 }, out, 42, NULL), AZ_OK);
-	hex_is(out, 42, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
-	    "9d201395faa4b61a96c8");
-	assert_int_equal(az_hkdf(AZ_S("k"), AZ_S("s"), AZ_S("cursors"), other, 32, NULL),
+	assert_int_equal(az_hkdf(az_str_n(ikm, 22), (struct az_str){NULL, 0},
+			     (struct az_str){NULL, 0}, out, 42, NULL),
 	    AZ_OK);
+	hex_is(out, 42,
+	    "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+	    "9d201395faa4b61a96c8");
+	assert_int_equal(az_hkdf(AZ_S("k"), AZ_S("s"), AZ_S("cursors"), other, 32, NULL), AZ_OK);
 	assert_memory_not_equal(out, other, 32);
 	assert_int_equal(az_hkdf(AZ_S(""), AZ_S(""), AZ_S(""), other, 32, NULL), AZ_EINVAL);
 }
@@ -79,10 +82,9 @@ base_encodings_match_rfc_4648(void **state)
 {
 	static const struct {
 		const char *in, *b64, *b32;
-	} v[] = { { "", "", "" }, { "f", "Zg==", "my" }, { "fo", "Zm8=", "mzxq" },
-		{ "foo", "Zm9v", "mzxw6" }, { "foob", "Zm9vYg==", "mzxw6yq" },
-		{ "fooba", "Zm9vYmE=", "mzxw6ytb" },
-		{ "foobar", "Zm9vYmFy", "mzxw6ytboi" } };
+	} v[] = {{"", "", ""}, {"f", "Zg==", "my"}, {"fo", "Zm8=", "mzxq"},
+	    {"foo", "Zm9v", "mzxw6"}, {"foob", "Zm9vYg==", "mzxw6yq"},
+	    {"fooba", "Zm9vYmE=", "mzxw6ytb"}, {"foobar", "Zm9vYmFy", "mzxw6ytboi"}};
 	struct az_buf b;
 
 	(void)state;
@@ -107,8 +109,8 @@ base_encodings_match_rfc_4648(void **state)
 static void
 base64_refuses_what_is_malformed(void **state)
 {
-	static const char *const bad[] = { "A", "A===", "AA=", "AAA==", "A=AA", "AA AA",
-		"AA\n", "====", "AB==", "AAB", "Zm9v!", "=" };
+	static const char *const bad[] = {"A", "A===", "AA=", "AAA==", "A=AA", "AA AA", "AA\n",
+	    "====", "AB==", "AAB", "Zm9v!", "="};
 	struct az_buf b;
 
 	(void)state;
@@ -158,7 +160,7 @@ compare_and_wipe(void **state)
 	assert_true(az_ct_eq(AZ_S("abc"), AZ_S("abc")));
 	assert_false(az_ct_eq(AZ_S("abc"), AZ_S("abd")));
 	assert_false(az_ct_eq(AZ_S("abc"), AZ_S("ab")));
-	assert_true(az_ct_eq((struct az_str){ NULL, 0 }, AZ_S("")));
+	assert_true(az_ct_eq((struct az_str){NULL, 0}, AZ_S("")));
 	az_wipe(s, sizeof s);
 	assert_memory_equal(s, "\0\0\0\0\0\0\0", sizeof s);
 }
@@ -181,7 +183,7 @@ static void
 secret_is_made_once_and_kept(void **state)
 {
 	char dir[] = "/tmp/azlon-test-XXXXXX", path[64];
-	unsigned char a[32], b[32], none[32] = { 0 };
+	unsigned char a[32], b[32], none[32] = {0};
 	struct az_err err = AZ_ERR_INIT;
 	struct stat st;
 	int fd;
@@ -259,16 +261,16 @@ int
 main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(sha256_matches_fips_180),
-		cmocka_unit_test(hmac_matches_rfc_4231),
-		cmocka_unit_test(hkdf_matches_rfc_5869),
-		cmocka_unit_test(base_encodings_match_rfc_4648),
-		cmocka_unit_test(base64_refuses_what_is_malformed),
-		cmocka_unit_test(percent_both_ways),
-		cmocka_unit_test(compare_and_wipe),
-		cmocka_unit_test(tag_is_stable_and_lower_case),
-		cmocka_unit_test(secret_is_made_once_and_kept),
-		cmocka_unit_test(processes_that_race_end_with_one_secret),
+	    cmocka_unit_test(sha256_matches_fips_180),
+	    cmocka_unit_test(hmac_matches_rfc_4231),
+	    cmocka_unit_test(hkdf_matches_rfc_5869),
+	    cmocka_unit_test(base_encodings_match_rfc_4648),
+	    cmocka_unit_test(base64_refuses_what_is_malformed),
+	    cmocka_unit_test(percent_both_ways),
+	    cmocka_unit_test(compare_and_wipe),
+	    cmocka_unit_test(tag_is_stable_and_lower_case),
+	    cmocka_unit_test(secret_is_made_once_and_kept),
+	    cmocka_unit_test(processes_that_race_end_with_one_secret),
 	};
 
 	return cmocka_run_group_tests(t, NULL, NULL);

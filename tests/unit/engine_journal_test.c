@@ -22,7 +22,7 @@ struct fx {
 static struct az_engine *
 open_it(struct fx *f)
 {
-	struct az_engine_local_opts o = { .dir = f->dir };
+	struct az_engine_local_opts o = {.dir = f->dir};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_engine *e;
 
@@ -58,8 +58,10 @@ teardown(void **state)
 static enum az_code
 begin(struct az_engine *e, const char *id, struct az_err *err)
 {
-	struct az_start s = { .workflow_id = az_str_c(id), .type = "Toy",
-		.uid = AZ_S("alice"), .input = AZ_S("\"signal\"") };
+	struct az_start s = {.workflow_id = az_str_c(id),
+	    .type = "Toy",
+	    .uid = AZ_S("alice"),
+	    .input = AZ_S("\"signal\"")};
 
 	return az_engine_start(e, &s, NULL, err);
 }
@@ -107,7 +109,7 @@ static void
 a_hundred_clients_share_commits(void **state)
 {
 	struct fx *f = *state;
-	struct client c[CLIENTS] = { 0 };
+	struct client c[CLIENTS] = {0};
 	struct local *e;
 	int64_t commits;
 
@@ -116,8 +118,7 @@ a_hundred_clients_share_commits(void **state)
 	for (int i = 0; i < CLIENTS; i++) {
 		c[i].e = f->e;
 		c[i].n = i;
-		assert_int_equal(pthread_create(&c[i].thread, NULL, client,
-		        &c[i]), 0);
+		assert_int_equal(pthread_create(&c[i].thread, NULL, client, &c[i]), 0);
 	}
 	for (int i = 0; i < CLIENTS; i++) {
 		pthread_join(c[i].thread, NULL);
@@ -147,8 +148,8 @@ a_start_is_durable_when_it_returns(void **state)
 static void
 files_are_for_the_group_only(void **state)
 {
-	static const char *const name[] = { "journal.db", "journal.db-wal",
-		"journal.db-shm", "journal.lock", "live" };
+	static const char *const name[] = {
+	    "journal.db", "journal.db-wal", "journal.db-shm", "journal.lock", "live"};
 	struct fx *f = *state;
 	char path[100];
 	struct stat st;
@@ -187,10 +188,10 @@ one_bad_operation_harms_no_other(void **state)
 	struct fx *f = *state;
 	struct local *e;
 	struct az_err err = AZ_ERR_INIT;
-	struct bad_op bad[2] = { { .sql = true }, { .sql = false } };
+	struct bad_op bad[2] = {{.sql = true}, {.sql = false}};
 	char id[16];
 	pthread_t t;
-	struct client c = { .n = 7 };
+	struct client c = {.n = 7};
 
 	f->e = open_it(f);
 	e = (struct local *)f->e;
@@ -279,11 +280,11 @@ static void
 a_foreign_file_is_refused_and_left_alone(void **state)
 {
 	struct fx *f = *state;
-	struct az_engine_local_opts o = { .dir = f->dir };
+	struct az_engine_local_opts o = {.dir = f->dir};
 	struct az_engine *e;
 	struct az_err err = AZ_ERR_INIT;
 	static const char text[] = "these are the voyages of somebody else, "
-	    "who keeps notes in a file of this name";
+				   "who keeps notes in a file of this name";
 	char path[100];
 	struct az_buf b;
 	sqlite3 *db;
@@ -308,16 +309,17 @@ a_foreign_file_is_refused_and_left_alone(void **state)
 
 	unlink(path);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	sqlite3_exec(db, "CREATE TABLE runs(x);PRAGMA application_id=1096436810;"
-	    "PRAGMA user_version=99", NULL, NULL, NULL);
+	sqlite3_exec(db,
+	    "CREATE TABLE runs(x);PRAGMA application_id=1096436810;"
+	    "PRAGMA user_version=99",
+	    NULL, NULL, NULL);
 	sqlite3_close(db);
 	assert_int_equal(az_engine_local_open(&o, &e, &err), AZ_EIO);
 	assert_string_equal(err.reason, "journal_version");
 }
 
 static enum az_code
-no_fn(struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result,
-    struct az_err *err)
+no_fn(struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)ctx;
 	(void)app;
@@ -327,10 +329,8 @@ no_fn(struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result,
 	return AZ_OK;
 }
 
-static const struct az_function functions[] = { { "echo", no_fn },
-	{ NULL, NULL } };
-static const struct az_worker worker = { .workflows = toy_flows,
-	.functions = functions, .slots = 1 };
+static const struct az_function functions[] = {{"echo", no_fn}, {NULL, NULL}};
+static const struct az_worker worker = {.workflows = toy_flows, .functions = functions, .slots = 1};
 
 static void
 a_damaged_journal_stops_the_worker(void **state)
@@ -364,8 +364,8 @@ a_damaged_event_fails_its_run_only(void **state)
 	char path[100];
 	struct az_err err = AZ_ERR_INIT;
 	struct az_history h;
-	struct az_run_info r = { 0 };
-	struct trigger fold = { .any = false };
+	struct az_run_info r = {0};
+	struct trigger fold = {.any = false};
 	sqlite3 *db;
 
 	f->e = open_it(f);
@@ -373,26 +373,23 @@ a_damaged_event_fails_its_run_only(void **state)
 	assert_int_equal(begin(f->e, "good", &err), AZ_OK);
 	snprintf(path, sizeof path, "%s/journal.db", f->dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "UPDATE events SET "
-	    "payload='\"fn:evil\"' WHERE run=(SELECT n FROM runs WHERE "
-	    "id='bad')", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+			     "UPDATE events SET "
+			     "payload='\"fn:evil\"' WHERE run=(SELECT n FROM runs WHERE "
+			     "id='bad')",
+			     NULL, NULL, NULL),
+	    SQLITE_OK);
 	sqlite3_close(db);
-	assert_int_equal(az_engine_history(f->e, AZ_S("bad"), 0, 9, a, &h,
-	        &err), AZ_EIO);
+	assert_int_equal(az_engine_history(f->e, AZ_S("bad"), 0, 9, a, &h, &err), AZ_EIO);
 	assert_string_equal(err.reason, "journal_damaged");
 	/* one round of folds, as a worker makes them */
-	assert_int_equal(decide((struct local *)f->e, toy_flows, AZ_S("bad"),
-	        &fold, &err), AZ_OK);
-	assert_int_equal(decide((struct local *)f->e, toy_flows, AZ_S("good"),
-	        &fold, &err), AZ_OK);
-	assert_int_equal(az_engine_describe(f->e, AZ_S("bad"), a, &r, &err),
-	    AZ_OK);
+	assert_int_equal(decide((struct local *)f->e, toy_flows, AZ_S("bad"), &fold, &err), AZ_OK);
+	assert_int_equal(decide((struct local *)f->e, toy_flows, AZ_S("good"), &fold, &err), AZ_OK);
+	assert_int_equal(az_engine_describe(f->e, AZ_S("bad"), a, &r, &err), AZ_OK);
 	assert_int_equal(r.state, AZ_RUN_FAILED);
-	assert_int_equal(az_engine_history(f->e, AZ_S("bad"), 1, 9, a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(f->e, AZ_S("bad"), 1, 9, a, &h, &err), AZ_OK);
 	assert_true(az_str_eqc(h.ev[0].reason, "journal_damaged"));
-	assert_int_equal(az_engine_describe(f->e, AZ_S("good"), a, &r, &err),
-	    AZ_OK);
+	assert_int_equal(az_engine_describe(f->e, AZ_S("good"), a, &r, &err), AZ_OK);
 	assert_int_equal(r.state, AZ_RUN_OPEN);
 	az_arena_free(a);
 }
@@ -403,7 +400,7 @@ the_log_does_not_grow_without_end(void **state)
 {
 	struct fx *f = *state;
 	char path[100], *big = malloc(200000);
-	struct az_start s = { .type = "Toy", .uid = AZ_S("alice") };
+	struct az_start s = {.type = "Toy", .uid = AZ_S("alice")};
 	struct az_err err = AZ_ERR_INIT;
 	struct stat st;
 	char id[16];
@@ -429,16 +426,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_hundred_clients_share_commits),
-		T(a_start_is_durable_when_it_returns),
-		T(files_are_for_the_group_only),
-		T(one_bad_operation_harms_no_other),
-		T(a_full_disk_refuses_and_leaves_nothing),
-		T(a_journal_moved_away_is_noticed),
-		T(a_foreign_file_is_refused_and_left_alone),
-		T(a_damaged_journal_stops_the_worker),
-		T(a_damaged_event_fails_its_run_only),
-		T(the_log_does_not_grow_without_end),
+	    T(a_hundred_clients_share_commits),
+	    T(a_start_is_durable_when_it_returns),
+	    T(files_are_for_the_group_only),
+	    T(one_bad_operation_harms_no_other),
+	    T(a_full_disk_refuses_and_leaves_nothing),
+	    T(a_journal_moved_away_is_noticed),
+	    T(a_foreign_file_is_refused_and_left_alone),
+	    T(a_damaged_journal_stops_the_worker),
+	    T(a_damaged_event_fails_its_run_only),
+	    T(the_log_does_not_grow_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static int dirfd_, acks, marks;
 static struct az_engine *
 open_it(void)
 {
-	struct az_engine_local_opts o = { .dir = dir };
+	struct az_engine_local_opts o = {.dir = dir};
 	struct az_engine *e;
 	struct az_err err = AZ_ERR_INIT;
 
@@ -58,16 +58,15 @@ line(int fd, const char *fmt, ...)
 
 /* The side effect: a mark of who did it. */
 static enum az_code
-fn_mark(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_mark(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
-	struct pollfd none = { .fd = -1 };
+	struct pollfd none = {.fd = -1};
 
 	(void)app;
 	(void)in;
 	(void)err;
-	line(marks, "%.*s %lld %d\n", AZ_FMT(ctx->workflow_id),
-	    (long long)ctx->ref, (int)getpid());
+	line(marks, "%.*s %lld %d\n", AZ_FMT(ctx->workflow_id), (long long)ctx->ref, (int)getpid());
 	/* long enough to be shot in the middle */
 	poll(&none, 1, (int)az_random_below(12));
 	ctx->heartbeat(ctx, AZ_S("{\"phase\":\"mark\"}"));
@@ -77,15 +76,14 @@ fn_mark(struct az_fn_ctx *ctx, void *app, struct az_str in,
 
 /* The first attempt never ends by itself. */
 static enum az_code
-fn_hold(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+fn_hold(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
-	struct pollfd none = { .fd = -1 };
+	struct pollfd none = {.fd = -1};
 
 	(void)app;
 	(void)in;
-	line(marks, "%.*s %lld %d\n", AZ_FMT(ctx->workflow_id),
-	    (long long)ctx->ref, (int)getpid());
+	line(marks, "%.*s %lld %d\n", AZ_FMT(ctx->workflow_id), (long long)ctx->ref, (int)getpid());
 	while (ctx->attempt == 1 && !ctx->cancelled(ctx))
 		poll(&none, 1, 10);
 	if (ctx->attempt == 1)
@@ -94,14 +92,12 @@ fn_hold(struct az_fn_ctx *ctx, void *app, struct az_str in,
 	return AZ_OK;
 }
 
-static const struct az_function functions[] = { { "mark", fn_mark },
-	{ "hold", fn_hold }, { NULL, NULL } };
+static const struct az_function functions[] = {{"mark", fn_mark}, {"hold", fn_hold}, {NULL, NULL}};
 
 static void
 work_in(int slots)
 {
-	struct az_worker w = { .workflows = toy_flows, .functions = functions,
-		.slots = slots };
+	struct az_worker w = {.workflows = toy_flows, .functions = functions, .slots = slots};
 	struct az_engine *e = open_it();
 	struct az_err err = AZ_ERR_INIT;
 
@@ -132,11 +128,12 @@ starts(void)
 	struct az_err err = AZ_ERR_INIT;
 
 	for (;;) {
-		struct az_list_query q = { .uid = AZ_S("u"),
-			.state = AZ_RUN_OPEN, .limit = OPEN_MAX };
+		struct az_list_query q = {
+		    .uid = AZ_S("u"), .state = AZ_RUN_OPEN, .limit = OPEN_MAX};
 		struct az_list_page p;
-		struct az_start s = { .type = "Toy", .uid = AZ_S("u"),
-			.input = AZ_S("\"fn:mark timer:3 fn:mark fn:mark\"") };
+		struct az_start s = {.type = "Toy",
+		    .uid = AZ_S("u"),
+		    .input = AZ_S("\"fn:mark timer:3 fn:mark fn:mark\"")};
 		struct az_buf id;
 		int64_t now;
 
@@ -240,20 +237,17 @@ check_run(struct az_engine *e, const char *id)
 
 	for (;;) {
 		if (az_engine_describe(e, az_str_c(id), a, &r, &err))
-			fail_msg("%s was acknowledged and is lost: %s", id,
-			    err.text);
+			fail_msg("%s was acknowledged and is lost: %s", id, err.text);
 		if (r.state != AZ_RUN_OPEN)
 			break;
 		if (az_boot_ms() > end)
 			fail_msg("%s never ended", id);
-		if (az_engine_wait(e, az_str_c(id), r.version, 5000, NULL,
-		        &now, &err))
+		if (az_engine_wait(e, az_str_c(id), r.version, 5000, NULL, &now, &err))
 			fail_msg("%s", err.text);
 	}
 	if (r.state != AZ_RUN_COMPLETED)
 		fail_msg("%s ended in state %d", id, r.state);
-	assert_int_equal(az_engine_history(e, az_str_c(id), 0, 100, a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(e, az_str_c(id), 0, 100, a, &h, &err), AZ_OK);
 	/* started, 3 x (scheduled, completed), timer x 2, completed */
 	assert_int_equal(h.n, 10);
 	for (size_t i = 0; i < h.n; i++) {
@@ -274,8 +268,7 @@ check_marks(char **v, size_t n)
 		for (j = i; j < n && strncmp(v[i], v[j], key + 1) == 0; j++) {
 			int64_t pid;
 
-			assert_true(az_str_to_i64(az_str_c(v[j] + key + 1), 1,
-			        INT32_MAX, &pid));
+			assert_true(az_str_to_i64(az_str_c(v[j] + key + 1), 1, INT32_MAX, &pid));
 			alive += !was_shot((pid_t)pid);
 			if (j > i && strcmp(v[j], v[j - 1]) == 0)
 				fail_msg("twice by one process: %s", v[j]);
@@ -304,7 +297,7 @@ nothing_is_lost_and_nothing_done_twice(void **state)
 	worker = spawn(work);
 	starter = spawn(starts);
 	for (int64_t i = 0; i < kills; i++) {
-		struct pollfd none = { .fd = -1 };
+		struct pollfd none = {.fd = -1};
 
 		/* a random moment, not a wait for something */
 		poll(&none, 1, 20 + (int)az_random_below(180));
@@ -328,8 +321,7 @@ nothing_is_lost_and_nothing_done_twice(void **state)
 	/* started but not acknowledged: may be there, must end too */
 	for (;;) {
 		struct az_arena *a = az_arena_new(AZ_MIB(8));
-		struct az_list_query q = { .uid = AZ_S("u"),
-			.state = AZ_RUN_OPEN, .limit = 10 };
+		struct az_list_query q = {.uid = AZ_S("u"), .state = AZ_RUN_OPEN, .limit = 10};
 		struct az_list_page p;
 
 		assert_int_equal(az_engine_list(e, &q, a, &p, &err), AZ_OK);
@@ -337,10 +329,10 @@ nothing_is_lost_and_nothing_done_twice(void **state)
 			az_arena_free(a);
 			break;
 		}
-		assert_int_equal(az_engine_wait(e, p.runs[0].workflow_id, 0, 0,
-		        NULL, &now, &err), AZ_OK);
-		assert_int_equal(az_engine_wait(e, p.runs[0].workflow_id, now,
-		        1000, NULL, &now, &err), AZ_OK);
+		assert_int_equal(
+		    az_engine_wait(e, p.runs[0].workflow_id, 0, 0, NULL, &now, &err), AZ_OK);
+		assert_int_equal(
+		    az_engine_wait(e, p.runs[0].workflow_id, now, 1000, NULL, &now, &err), AZ_OK);
 		az_arena_free(a);
 	}
 	n = lines(marks, &mark_text, mark, RUNS_MAX * 8);
@@ -354,8 +346,7 @@ nothing_is_lost_and_nothing_done_twice(void **state)
 
 /* Until the run is as test wants it; when that was. */
 static int64_t
-await(struct az_engine *e, const char *id,
-    bool (*test)(const struct az_run_info *r))
+await(struct az_engine *e, const char *id, bool (*test)(const struct az_run_info *r))
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(8));
 	int64_t end = az_boot_ms() + 20000, now;
@@ -363,13 +354,12 @@ await(struct az_engine *e, const char *id,
 	struct az_err err = AZ_ERR_INIT;
 
 	for (;;) {
-		assert_int_equal(az_engine_describe(e, az_str_c(id), a, &r,
-		        &err), AZ_OK);
+		assert_int_equal(az_engine_describe(e, az_str_c(id), a, &r, &err), AZ_OK);
 		if (test(&r))
 			break;
 		assert_true(az_boot_ms() < end);
-		assert_int_equal(az_engine_wait(e, az_str_c(id), r.version,
-		        1000, NULL, &now, &err), AZ_OK);
+		assert_int_equal(
+		    az_engine_wait(e, az_str_c(id), r.version, 1000, NULL, &now, &err), AZ_OK);
 	}
 	az_arena_free(a);
 	return az_boot_ms();
@@ -390,8 +380,10 @@ is_over(const struct az_run_info *r)
 static void
 a_survivor_takes_over_within_a_second(void **state)
 {
-	struct az_start s = { .workflow_id = AZ_S("held"), .type = "Toy",
-		.uid = AZ_S("u"), .input = AZ_S("\"fn:hold,tries=1\"") };
+	struct az_start s = {.workflow_id = AZ_S("held"),
+	    .type = "Toy",
+	    .uid = AZ_S("u"),
+	    .input = AZ_S("\"fn:hold,tries=1\"")};
 	pid_t worker[2];
 	struct az_engine *e;
 	struct az_err err = AZ_ERR_INIT;
@@ -412,8 +404,7 @@ a_survivor_takes_over_within_a_second(void **state)
 	assert_int_equal(az_engine_start(e, &s, NULL, &err), AZ_OK);
 	await(e, "other", is_over);
 	assert_int_equal(lines(marks, &text, mark, 10), 2);
-	assert_true(az_str_to_i64(az_str_c(strrchr(mark[0], ' ') + 1), 1,
-	    INT32_MAX, &pid));
+	assert_true(az_str_to_i64(az_str_c(strrchr(mark[0], ' ') + 1), 1, INT32_MAX, &pid));
 	free(text);
 	victim = worker[1] == (pid_t)pid;
 	assert_int_equal(worker[victim], pid);
@@ -457,10 +448,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-		    nothing_is_lost_and_nothing_done_twice, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-		    a_survivor_takes_over_within_a_second, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		nothing_is_lost_and_nothing_done_twice, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_survivor_takes_over_within_a_second, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static int
 setup(void **state)
 {
 	struct fx *f = calloc(1, sizeof *f);
-	struct az_engine_local_opts o = { .dir = f->dir };
+	struct az_engine_local_opts o = {.dir = f->dir};
 	struct az_err err = AZ_ERR_INIT;
 
 	snprintf(f->dir, sizeof f->dir, "/tmp/az-lease-XXXXXX");
@@ -50,8 +50,8 @@ teardown(void **state)
 }
 
 static enum az_code
-never_run(struct az_fn_ctx *ctx, void *app, struct az_str in,
-    struct az_buf *result, struct az_err *err)
+never_run(
+    struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)ctx;
 	(void)app;
@@ -60,29 +60,28 @@ never_run(struct az_fn_ctx *ctx, void *app, struct az_str in,
 	return az_fail(err, AZ_EINTERNAL, "test", "not run here");
 }
 
-static const struct az_function functions[] = { { "echo", never_run },
-	{ NULL, NULL } };
+static const struct az_function functions[] = {{"echo", never_run}, {NULL, NULL}};
 
 /* A run whose function waits to be claimed. */
 static void
 begin(struct fx *f, const char *script)
 {
-	struct az_start s = { .workflow_id = AZ_S("r1"), .type = "Toy",
-		.uid = AZ_S("alice"), .input = az_str_c(script) };
-	struct trigger fold = { .any = false };
+	struct az_start s = {.workflow_id = AZ_S("r1"),
+	    .type = "Toy",
+	    .uid = AZ_S("alice"),
+	    .input = az_str_c(script)};
+	struct trigger fold = {.any = false};
 	struct az_err err;
 
 	assert_int_equal(az_engine_start(f->e, &s, NULL, &err), AZ_OK);
-	assert_int_equal(decide(f->l, toy_flows, AZ_S("r1"), &fold, &err),
-	    AZ_OK);
+	assert_int_equal(decide(f->l, toy_flows, AZ_S("r1"), &fold, &err), AZ_OK);
 }
 
 static struct attempt *
 claim(struct fx *f, uint64_t owner)
 {
-	struct attempt *got[1] = { NULL };
-	struct claim_op o = { .owner = owner, .functions = functions, .max = 1,
-		.got = got };
+	struct attempt *got[1] = {NULL};
+	struct claim_op o = {.owner = owner, .functions = functions, .max = 1, .got = got};
 	struct az_err err;
 
 	op_init(&o.op, AZ_S(""), claim_apply);
@@ -93,7 +92,7 @@ claim(struct fx *f, uint64_t owner)
 static void
 reclaim(struct fx *f, uint64_t owner)
 {
-	struct reclaim_op o = { .owner = owner };
+	struct reclaim_op o = {.owner = owner};
 	struct az_err err;
 
 	op_init(&o.op, AZ_S(""), reclaim_apply);
@@ -103,7 +102,7 @@ reclaim(struct fx *f, uint64_t owner)
 static uint64_t
 enter(struct fx *f, uint64_t id)
 {
-	struct enter_op o = { .owner = id };
+	struct enter_op o = {.owner = id};
 	struct az_err err;
 
 	op_init(&o.op, AZ_S(""), enter_apply);
@@ -115,10 +114,14 @@ enter(struct fx *f, uint64_t id)
 static enum az_code
 complete(struct fx *f, const struct attempt *a, const char *result)
 {
-	struct trigger t = { .any = true, .fence = FENCE_HELD,
-		.token = a->token, .attempt = a->ctx.attempt,
-		.ev = { .type = AZ_EV_FN_COMPLETED, .ref = a->ctx.ref,
-		    .attempt = a->ctx.attempt, .payload = az_str_c(result) } };
+	struct trigger t = {.any = true,
+	    .fence = FENCE_HELD,
+	    .token = a->token,
+	    .attempt = a->ctx.attempt,
+	    .ev = {.type = AZ_EV_FN_COMPLETED,
+		.ref = a->ctx.ref,
+		.attempt = a->ctx.attempt,
+		.payload = az_str_c(result)}};
 	struct az_err err;
 
 	return decide(f->l, toy_flows, AZ_S("r1"), &t, &err);
@@ -130,8 +133,7 @@ info(struct fx *f)
 	struct az_run_info r;
 	struct az_err err;
 
-	assert_int_equal(az_engine_describe(f->e, AZ_S("r1"), f->a, &r, &err),
-	    AZ_OK);
+	assert_int_equal(az_engine_describe(f->e, AZ_S("r1"), f->a, &r, &err), AZ_OK);
 	return r;
 }
 
@@ -160,7 +162,7 @@ the_result_of_a_zombie_is_dropped(void **state)
 	struct attempt *old, *new;
 	struct az_history h;
 	struct az_err err;
-	struct retry_op late = { 0 };
+	struct retry_op late = {0};
 
 	enter(f, 1);
 	begin(f, "\"fn:echo\"");
@@ -182,8 +184,7 @@ the_result_of_a_zombie_is_dropped(void **state)
 
 	assert_int_equal(complete(f, new, "\"real\""), AZ_OK);
 	assert_int_equal(complete(f, new, "\"again\""), AZ_EPRECOND);
-	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 0, 99, f->a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 0, 99, f->a, &h, &err), AZ_OK);
 	assert_int_equal(h.n, 4);
 	assert_true(az_str_eqc(h.ev[2].payload, "\"real\""));
 	attempt_free(old);
@@ -201,8 +202,7 @@ a_removed_run_leaves_no_way_back(void **state)
 	enter(f, 1);
 	begin(f, "\"fn:echo\"");
 	a = claim(f, 1);
-	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "x", &err),
-	    AZ_OK);
+	assert_int_equal(az_engine_terminate(f->e, AZ_S("r1"), "x", &err), AZ_OK);
 	assert_int_equal(az_engine_remove(f->e, AZ_S("r1"), &err), AZ_OK);
 	assert_int_equal(complete(f, a, "1"), AZ_EPRECOND);
 	begin(f, "\"fn:echo\"");
@@ -227,14 +227,11 @@ a_heartbeat_outlives_its_worker(void **state)
 	enter(f, 1);
 	begin(f, "\"fn:echo\"");
 	a = claim(f, 1);
-	assert_true(slot_put(&f->l->live, a->slot, a->token, 1,
-	        AZ_S("{\"phase\":\"generate\"}")));
-	assert_true(az_str_eqc(info(f).pending[0].heartbeat,
-	        "{\"phase\":\"generate\"}"));
+	assert_true(slot_put(&f->l->live, a->slot, a->token, 1, AZ_S("{\"phase\":\"generate\"}")));
+	assert_true(az_str_eqc(info(f).pending[0].heartbeat, "{\"phase\":\"generate\"}"));
 	reclaim(f, 1);
 	b = claim(f, 2);
-	assert_true(az_str_eqc(b->ctx.last_heartbeat,
-	        "{\"phase\":\"generate\"}"));
+	assert_true(az_str_eqc(b->ctx.last_heartbeat, "{\"phase\":\"generate\"}"));
 	/* the zombie's slot may be someone else's now */
 	assert_true(slot_get(&f->l->live, a->slot, a->token, f->a).n == 0);
 	attempt_free(a);
@@ -245,7 +242,7 @@ static void
 a_function_that_kills_its_workers_is_given_up(void **state)
 {
 	struct fx *f = *state;
-	struct trigger fold = { .any = false };
+	struct trigger fold = {.any = false};
 	struct az_history h;
 	struct az_err err;
 
@@ -260,11 +257,9 @@ a_function_that_kills_its_workers_is_given_up(void **state)
 		reclaim(f, 1);
 	}
 	assert_null(claim(f, 1));
-	assert_int_equal(decide(f->l, toy_flows, AZ_S("r1"), &fold, &err),
-	    AZ_OK);
+	assert_int_equal(decide(f->l, toy_flows, AZ_S("r1"), &fold, &err), AZ_OK);
 	assert_int_equal(info(f).state, AZ_RUN_FAILED);
-	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 0, 99, f->a, &h,
-	        &err), AZ_OK);
+	assert_int_equal(az_engine_history(f->e, AZ_S("r1"), 0, 99, f->a, &h, &err), AZ_OK);
 	assert_int_equal(h.ev[2].type, AZ_EV_FN_FAILED);
 	assert_true(az_str_eqc(h.ev[2].reason, "poison"));
 }
@@ -286,9 +281,11 @@ a_reboot_ends_leases_and_keeps_timers(void **state)
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	/* boot clock starts over: what was far ahead is not */
 	assert_int_equal(sqlite3_exec(db,
-	    "UPDATE meta SET v='another-boot' WHERE k='boot';"
-	    "INSERT INTO timers VALUES(1, 99, 900000000000, "
-	    "unixepoch() * 1000 + 60000)", NULL, NULL, NULL), SQLITE_OK);
+			     "UPDATE meta SET v='another-boot' WHERE k='boot';"
+			     "INSERT INTO timers VALUES(1, 99, 900000000000, "
+			     "unixepoch() * 1000 + 60000)",
+			     NULL, NULL, NULL),
+	    SQLITE_OK);
 	enter(f, 2);
 	r = info(f);
 	assert_false(r.pending[0].running);
@@ -297,11 +294,10 @@ a_reboot_ends_leases_and_keeps_timers(void **state)
 	assert_non_null(b);
 	assert_int_equal(b->lost_tries, 1);
 	assert_int_equal(complete(f, a, "1"), AZ_EPRECOND);
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT due FROM timers", -1,
-	        &st, NULL), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(db, "SELECT due FROM timers", -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-	assert_true(llabs(sqlite3_column_int64(st, 0) - az_boot_ms() - 60000) <
-	    5000);
+	assert_true(llabs(sqlite3_column_int64(st, 0) - az_boot_ms() - 60000) < 5000);
 	sqlite3_finalize(st);
 	sqlite3_close(db);
 	attempt_free(a);
@@ -343,13 +339,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_task_has_one_holder),
-		T(the_result_of_a_zombie_is_dropped),
-		T(a_removed_run_leaves_no_way_back),
-		T(a_heartbeat_outlives_its_worker),
-		T(a_function_that_kills_its_workers_is_given_up),
-		T(a_reboot_ends_leases_and_keeps_timers),
-		T(the_dead_are_told_from_the_living),
+	    T(a_task_has_one_holder),
+	    T(the_result_of_a_zombie_is_dropped),
+	    T(a_removed_run_leaves_no_way_back),
+	    T(a_heartbeat_outlives_its_worker),
+	    T(a_function_that_kills_its_workers_is_given_up),
+	    T(a_reboot_ends_leases_and_keeps_timers),
+	    T(the_dead_are_told_from_the_living),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,27 +47,27 @@ static void
 statuses_and_headers_arrive(void **state)
 {
 	static const struct http_peer_step s[] = {
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing:  A b \r\n"
-		    "x-thing: second\r\n\r\nhello" },
-		{ .bytes = "HTTP/1.1 100 Continue\r\nX-Early: 1\r\n\r\n"
-		    "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno" },
-		{ .bytes = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"
-		    "Content-Length: 0\r\n\r\n" },
-		{ .bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-		    "3\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n", .drip = 3 },
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
-		    "Content-Length: 3\r\n\r\nraw" } };
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing:  A b \r\n"
+		      "x-thing: second\r\n\r\nhello"},
+	    {.bytes = "HTTP/1.1 100 Continue\r\nX-Early: 1\r\n\r\n"
+		      "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"},
+	    {.bytes = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"
+		      "Content-Length: 0\r\n\r\n"},
+	    {.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		      "3\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n",
+		.drip = 3},
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+		      "Content-Length: 3\r\n\r\nraw"}};
 	static const struct {
 		int status;
 		const char *body;
-	} want[] = { { 200, "hello" }, { 404, "no" }, { 302, "" }, { 200, "abcde" },
-		{ 200, "raw" } };
-	struct az_http_req q = { .method = "GET", .url = url };
+	} want[] = {{200, "hello"}, {404, "no"}, {302, ""}, {200, "abcde"}, {200, "raw"}};
+	struct az_http_req q = {.method = "GET", .url = url};
 
 	(void)state;
 	against(s, 5);
 	for (size_t i = 0; i < 5; i++) {
-		struct az_http_resp r = { .status = 0 };
+		struct az_http_resp r = {.status = 0};
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_OK);
 		assert_int_equal(r.status, want[i].status);
 		assert_true(az_str_eqc(az_buf_str(&r.body), want[i].body));
@@ -89,24 +89,26 @@ failures_have_their_codes(void **state)
 		struct http_peer_step s;
 		enum az_code code;
 	} t[] = {
-		{ { .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
-		    .then = HTTP_THEN_CLOSE }, AZ_EUPSTREAM },
-		{ { .bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-		    "5\r\nhello\r\n", .then = HTTP_THEN_CLOSE }, AZ_EUPSTREAM },
-		{ { .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
-		    .then = HTTP_THEN_RESET }, AZ_EUPSTREAM },
-		{ { .bytes = "HTTP/1.1 200 OK\r\nContent-Le",
-		    .then = HTTP_THEN_CLOSE }, AZ_EUPSTREAM },
-		{ { .bytes = "SSH-2.0-x\r\n", .then = HTTP_THEN_CLOSE },
-		    AZ_EUPSTREAM },
-		{ { .bytes = "", .then = HTTP_THEN_CLOSE }, AZ_EUNAVAIL },
-		{ { .bytes = "", .then = HTTP_THEN_RESET }, AZ_EUNAVAIL },
+	    {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+		 .then = HTTP_THEN_CLOSE},
+		AZ_EUPSTREAM},
+	    {{.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		       "5\r\nhello\r\n",
+		 .then = HTTP_THEN_CLOSE},
+		AZ_EUPSTREAM},
+	    {{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+		 .then = HTTP_THEN_RESET},
+		AZ_EUPSTREAM},
+	    {{.bytes = "HTTP/1.1 200 OK\r\nContent-Le", .then = HTTP_THEN_CLOSE}, AZ_EUPSTREAM},
+	    {{.bytes = "SSH-2.0-x\r\n", .then = HTTP_THEN_CLOSE}, AZ_EUPSTREAM},
+	    {{.bytes = "", .then = HTTP_THEN_CLOSE}, AZ_EUNAVAIL},
+	    {{.bytes = "", .then = HTTP_THEN_RESET}, AZ_EUNAVAIL},
 	};
-	struct az_http_req q = { .method = "POST", .url = url, .body = AZ_S("x") };
+	struct az_http_req q = {.method = "POST", .url = url, .body = AZ_S("x")};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		struct az_http_resp r = { .status = 0 };
+		struct az_http_resp r = {.status = 0};
 		against(&t[i].s, 1);
 		assert_int_equal(az_http_call(http, &q, &r, &err), t[i].code);
 		assert_int_equal(err.code, t[i].code);
@@ -120,9 +122,9 @@ failures_have_their_codes(void **state)
 static void
 refused_is_unavailable(void **state)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
-	struct az_http_req q = { .method = "GET", .url = url };
-	struct az_http_resp r = { .status = 0 };
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	struct az_http_req q = {.method = "GET", .url = url};
+	struct az_http_resp r = {.status = 0};
 	socklen_t len = sizeof sa;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -141,10 +143,9 @@ static void
 silence_times_out(void **state)
 {
 	static const struct http_peer_step s[] = {
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab",
-		    .then = HTTP_THEN_STALL } };
-	struct az_http_req q = { .method = "GET", .url = url, .idle_ms = 150 };
-	struct az_http_resp r = { .status = 0 };
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", .then = HTTP_THEN_STALL}};
+	struct az_http_req q = {.method = "GET", .url = url, .idle_ms = 150};
+	struct az_http_resp r = {.status = 0};
 	int64_t t0 = az_boot_ms();
 
 	(void)state;
@@ -173,12 +174,11 @@ after_some_time(void *arg)
 static void
 cancel_ends_a_stalled_call_within_a_second(void **state)
 {
-	static const struct http_peer_step s[] = {
-		{ .bytes = "", .then = HTTP_THEN_STALL } };
+	static const struct http_peer_step s[] = {{.bytes = "", .then = HTTP_THEN_STALL}};
 	int64_t at = az_boot_ms() + 100;
-	struct az_http_req q = { .method = "GET", .url = url,
-		.cancelled = after_some_time, .arg = &at };
-	struct az_http_resp r = { .status = 0 };
+	struct az_http_req q = {
+	    .method = "GET", .url = url, .cancelled = after_some_time, .arg = &at};
+	struct az_http_resp r = {.status = 0};
 
 	(void)state;
 	against(s, 1);
@@ -191,7 +191,7 @@ cancel_ends_a_stalled_call_within_a_second(void **state)
 static const struct http_peer_step *
 endless_headers(void *arg, const char *request, int i)
 {
-	static struct http_peer_step s = { .then = HTTP_THEN_CLOSE };
+	static struct http_peer_step s = {.then = HTTP_THEN_CLOSE};
 	char *big = *(char **)arg;
 
 	(void)request;
@@ -213,16 +213,16 @@ static void
 replies_have_caps(void **state)
 {
 	static const struct http_peer_step s[] = {
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world" },
-		{ .bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-		    "6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n" } };
-	struct az_http_req q = { .method = "GET", .url = url, .max_bytes = 10 };
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world"},
+	    {.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		      "6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"}};
+	struct az_http_req q = {.method = "GET", .url = url, .max_bytes = 10};
 	char *big = calloc(1, 300000);
 
 	(void)state;
 	against(s, 2);
 	for (int i = 0; i < 2; i++) {
-		struct az_http_resp r = { .status = 0 };
+		struct az_http_resp r = {.status = 0};
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_ETOOBIG);
 		az_http_resp_release(&r);
 	}
@@ -231,7 +231,7 @@ replies_have_caps(void **state)
 	peer = http_peer_start(NULL, 0, endless_headers, &big);
 	http_peer_url(peer, "/", url, sizeof url);
 	for (int i = 0; i < 2; i++) {
-		struct az_http_resp r = { .status = 0 };
+		struct az_http_resp r = {.status = 0};
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_ETOOBIG);
 		az_http_resp_release(&r);
 	}
@@ -287,41 +287,43 @@ take_data(void *arg, struct az_str c, struct az_err *e)
 static void
 bodies_stream_up(void **state)
 {
-	static const struct http_peer_step s[] = {
-		{ .bytes = "HTTP/1.1 204 No Content\r\n\r\n" } };
-	static const char *const headers[] = { "X-Key: v",
-		"Content-Type: application/octet-stream", NULL };
+	static const struct http_peer_step s[] = {{.bytes = "HTTP/1.1 204 No Content\r\n\r\n"}};
+	static const char *const headers[] = {
+	    "X-Key: v", "Content-Type: application/octet-stream", NULL};
 	const char *text;
 	size_t n;
 
 	(void)state;
 	against(s, 1);
 	for (int i = 0; i < 2; i++) {
-		struct stream st = { .left = 300000 };
-		struct az_http_req q = { .method = i ? "POST" : "PUT", .url = url,
-			.headers = headers, .read = feed,
-			.body_bytes = i ? -1 : 300000, .arg = &st };
-		struct az_http_resp r = { .status = 0 };
+		struct stream st = {.left = 300000};
+		struct az_http_req q = {.method = i ? "POST" : "PUT",
+		    .url = url,
+		    .headers = headers,
+		    .read = feed,
+		    .body_bytes = i ? -1 : 300000,
+		    .arg = &st};
+		struct az_http_resp r = {.status = 0};
 
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_OK);
 		assert_int_equal(r.status, 204);
 		text = http_peer_request(peer, i, &n);
 		assert_int_equal(n, 300000);
-		assert_non_null(strstr(text, i ? "POST /a/b?c=secret HTTP/1.1\r\n"
-		    : "PUT /a/b?c=secret HTTP/1.1\r\n"));
+		assert_non_null(strstr(text,
+		    i ? "POST /a/b?c=secret HTTP/1.1\r\n" : "PUT /a/b?c=secret HTTP/1.1\r\n"));
 		assert_non_null(strstr(text, "X-Key: v\r\n"));
-		assert_non_null(strcasestr(text, i ? "transfer-encoding: chunked"
-		    : "content-length: 300000"));
+		assert_non_null(
+		    strcasestr(text, i ? "transfer-encoding: chunked" : "content-length: 300000"));
 		assert_null(strcasestr(text, "expect:"));
 		az_http_resp_release(&r);
 	}
 
 	/* a source that ends early is our failure, not a hang */
 	{
-		struct stream st = { .left = 100 };
-		struct az_http_req q = { .method = "PUT", .url = url, .read = feed,
-			.body_bytes = 200, .arg = &st };
-		struct az_http_resp r = { .status = 0 };
+		struct stream st = {.left = 100};
+		struct az_http_req q = {
+		    .method = "PUT", .url = url, .read = feed, .body_bytes = 200, .arg = &st};
+		struct az_http_resp r = {.status = 0};
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_EIO);
 		az_http_resp_release(&r);
 	}
@@ -332,15 +334,13 @@ static void
 replies_stream_down(void **state)
 {
 	static const struct http_peer_step s[] = {
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
-		    .drip = 1 },
-		{ .bytes = "HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\nwrong" },
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world" }
-	};
-	struct stream st = { .left = 0 };
-	struct az_http_req q = { .method = "GET", .url = url, .head = take_head,
-		.data = take_data, .arg = &st };
-	struct az_http_resp r = { .status = 0 };
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world", .drip = 1},
+	    {.bytes = "HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\nwrong"},
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world"}};
+	struct stream st = {.left = 0};
+	struct az_http_req q = {
+	    .method = "GET", .url = url, .head = take_head, .data = take_data, .arg = &st};
+	struct az_http_resp r = {.status = 0};
 
 	(void)state;
 	against(s, 3);
@@ -361,7 +361,7 @@ replies_stream_down(void **state)
 
 	/* what the callback says is what the call says */
 	memset(&r, 0, sizeof r);
-	st = (struct stream){ .fail = true };
+	st = (struct stream){.fail = true};
 	assert_int_equal(az_http_call(http, &q, &r, &err), AZ_EIO);
 	assert_string_equal(err.text, "disk full");
 	az_http_resp_release(&r);
@@ -371,20 +371,18 @@ replies_stream_down(void **state)
 static void
 requests_that_could_smuggle_are_refused(void **state)
 {
-	static const char *const bad_header[] = { "X: a\r\nY: b", NULL };
+	static const char *const bad_header[] = {"X: a\r\nY: b", NULL};
 	static const struct {
 		const char *url;
 		const char *const *headers;
-	} t[] = { { "ftp://127.0.0.1/", NULL }, { "http://u:p@127.0.0.1/", NULL },
-		{ "http://127.0.0.1/a b", NULL }, { "http://127.0.0.1/\r\nX: y", NULL },
-		{ "http:///x", NULL }, { "", NULL },
-		{ "http://127.0.0.1:9/", bad_header } };
+	} t[] = {{"ftp://127.0.0.1/", NULL}, {"http://u:p@127.0.0.1/", NULL},
+	    {"http://127.0.0.1/a b", NULL}, {"http://127.0.0.1/\r\nX: y", NULL},
+	    {"http:///x", NULL}, {"", NULL}, {"http://127.0.0.1:9/", bad_header}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		struct az_http_req q = { .method = "GET", .url = t[i].url,
-			.headers = t[i].headers };
-		struct az_http_resp r = { .status = 0 };
+		struct az_http_req q = {.method = "GET", .url = t[i].url, .headers = t[i].headers};
+		struct az_http_resp r = {.status = 0};
 		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_EINVAL);
 		az_http_resp_release(&r);
 	}
@@ -393,7 +391,7 @@ requests_that_could_smuggle_are_refused(void **state)
 static struct az_http_resp
 with(const char *header)
 {
-	struct az_http_resp r = { .status = 429 };
+	struct az_http_resp r = {.status = 429};
 
 	az_buf_init(&r.headers, 1000);
 	az_buf_addc(&r.headers, header);
@@ -406,14 +404,12 @@ waits_grow_and_heed_retry_after(void **state)
 	static const struct {
 		const char *header;
 		int64_t min, max;
-	} t[] = { { "retry-after: 7\n", 7000, 7000 },
-		{ "retry-after: 1.5\n", 1500, 1500 },
-		{ "retry-after-ms: 250\nretry-after: 9\n", 250, 250 },
-		{ "retry-after: Wed, 21 Oct 2015 07:28:00 GMT\n", 0, 0 },
-		{ "retry-after: Fri, 21 Oct 2050 07:28:00 GMT\n", 86400000, 86400000 },
-		{ "retry-after: soon\n", 0, 0 }, { "retry-after: -4\n", 0, 0 },
-		{ "retry-after: 99999999999999999999\n", 0, 86400000 },
-		{ "x: 1\n", 0, 0 } };
+	} t[] = {{"retry-after: 7\n", 7000, 7000}, {"retry-after: 1.5\n", 1500, 1500},
+	    {"retry-after-ms: 250\nretry-after: 9\n", 250, 250},
+	    {"retry-after: Wed, 21 Oct 2015 07:28:00 GMT\n", 0, 0},
+	    {"retry-after: Fri, 21 Oct 2050 07:28:00 GMT\n", 86400000, 86400000},
+	    {"retry-after: soon\n", 0, 0}, {"retry-after: -4\n", 0, 0},
+	    {"retry-after: 99999999999999999999\n", 0, 86400000}, {"x: 1\n", 0, 0}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
@@ -437,12 +433,16 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(statuses_and_headers_arrive), T(failures_have_their_codes),
-		T(refused_is_unavailable), T(silence_times_out),
-		T(cancel_ends_a_stalled_call_within_a_second),
-		T(replies_have_caps), T(bodies_stream_up), T(replies_stream_down),
-		T(requests_that_could_smuggle_are_refused),
-		T(waits_grow_and_heed_retry_after),
+	    T(statuses_and_headers_arrive),
+	    T(failures_have_their_codes),
+	    T(refused_is_unavailable),
+	    T(silence_times_out),
+	    T(cancel_ends_a_stalled_call_within_a_second),
+	    T(replies_have_caps),
+	    T(bodies_stream_up),
+	    T(replies_stream_down),
+	    T(requests_that_could_smuggle_are_refused),
+	    T(waits_grow_and_heed_retry_after),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

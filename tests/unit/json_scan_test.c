@@ -15,12 +15,12 @@ scan(const char *s)
 static void
 accepts_json(void **state)
 {
-	static const char *const ok[] = { "null", " true\n", "false", "0", "-0", "-1",
-		"12.5e-3", "1E+2", "\"\"", "\"a\\u0000b\"", "\"\\ud83d\\ude00\"",
-		"\"\xf0\x9f\x98\x80\"", "[]", "{}", "[1, 2 ,[3]]", "\t{\"a\" :\r{\"a\":1}}",
-		"[{\"a\":1},{\"a\":2}]", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\x7f\"",
-		"99999999999999999999", "1.7976931348623157e308", "0e9999999999",
-		"0.00001e312", "1e-9999", "-1.5", "{\"\":1}", "{\"a\":1,\"A\":1}" };
+	static const char *const ok[] = {"null", " true\n", "false", "0", "-0", "-1", "12.5e-3",
+	    "1E+2", "\"\"", "\"a\\u0000b\"", "\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\"", "[]",
+	    "{}", "[1, 2 ,[3]]", "\t{\"a\" :\r{\"a\":1}}", "[{\"a\":1},{\"a\":2}]",
+	    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\x7f\"", "99999999999999999999",
+	    "1.7976931348623157e308", "0e9999999999", "0.00001e312", "1e-9999", "-1.5", "{\"\":1}",
+	    "{\"a\":1,\"A\":1}"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof ok / sizeof *ok; i++)
@@ -31,24 +31,27 @@ accepts_json(void **state)
 static void
 refuses_what_is_not_json(void **state)
 {
-	static const char *const bad[] = { "", " ", "nul", "nullx", "True", "NaN",
-		"Infinity", "-Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+",
-		"0x10", "1 2", "[1,]", "[,1]", "[1", "]", "{", "{\"a\"}", "{\"a\":}",
-		"{\"a\":1,}", "{a:1}", "{'a':1}", "'a'", "\"a", "\"\\x\"", "\"\\", "\"\\u12\"",
-		"\"\\u12g4\"", "\"a\nb\"", "\"a\tb\"", "// c\n1", "[1}", "{\"a\":1]", "{1:2}",
-		"{\"a\" 1}", "{\"a\":1 \"b\":2}", "\"\\ud800\"", "\"\\udc00\"",
-		"\"\\ud800\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\n\"", "\xef\xbb\xbf" "1",
-		"\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xff\"", "\"\xf4\x90\x80\x80\"",
-		"1e309", "-1e309", "1.7976931348623158e308", "0.1e310", "100e307",
-		"\xc2\xa0" "1", "\f1", "{\"a\\u0000\":1}" };
+	static const char *const bad[] = {"", " ", "nul", "nullx", "True", "NaN", "Infinity",
+	    "-Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "0x10", "1 2", "[1,]",
+	    "[,1]", "[1", "]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "'a'",
+	    "\"a", "\"\\x\"", "\"\\", "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "\"a\tb\"", "// c\n1",
+	    "[1}", "{\"a\":1]", "{1:2}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "\"\\ud800\"",
+	    "\"\\udc00\"", "\"\\ud800\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\n\"",
+	    "\xef\xbb\xbf"
+	    "1",
+	    "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xff\"", "\"\xf4\x90\x80\x80\"", "1e309",
+	    "-1e309", "1.7976931348623158e308", "0.1e310", "100e307",
+	    "\xc2\xa0"
+	    "1",
+	    "\f1", "{\"a\\u0000\":1}"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		if (scan(bad[i]) != AZ_EINVAL)
 			fail_msg("not refused as malformed: %s", bad[i]);
 	/* a NUL byte is not a blank */
-	assert_int_equal(az_json_scan(az_str_n("1\0", 2), &az_json_request_limits, NULL),
-	    AZ_EINVAL);
+	assert_int_equal(
+	    az_json_scan(az_str_n("1\0", 2), &az_json_request_limits, NULL), AZ_EINVAL);
 }
 
 static void
@@ -68,7 +71,7 @@ duplicate_keys_are_found_decoded_and_per_object(void **state)
 static void
 limits_hold_exactly(void **state)
 {
-	struct az_json_limits lim = { 20, 2, 5 };
+	struct az_json_limits lim = {20, 2, 5};
 	struct az_err err = AZ_ERR_INIT;
 
 	(void)state;
@@ -78,17 +81,15 @@ limits_hold_exactly(void **state)
 	assert_int_equal(az_json_scan(AZ_S("[1,2,3,4,5]"), &lim, NULL), AZ_ETOOBIG);
 	/* keys count */
 	assert_int_equal(az_json_scan(AZ_S("{\"a\":1,\"b\":2}"), &lim, NULL), AZ_OK);
-	assert_int_equal(az_json_scan(AZ_S("{\"a\":1,\"b\":2,\"c\":3}"), &lim, NULL),
-	    AZ_ETOOBIG);
+	assert_int_equal(az_json_scan(AZ_S("{\"a\":1,\"b\":2,\"c\":3}"), &lim, NULL), AZ_ETOOBIG);
 	assert_int_equal(az_json_scan(AZ_S("\"123456789012345678\""), &lim, NULL), AZ_OK);
-	assert_int_equal(az_json_scan(AZ_S("\"1234567890123456789\""), &lim, NULL),
-	    AZ_ETOOBIG);
+	assert_int_equal(az_json_scan(AZ_S("\"1234567890123456789\""), &lim, NULL), AZ_ETOOBIG);
 }
 
 static void
 hostile_texts_cost_little(void **state)
 {
-	struct az_json_limits lim = { AZ_MIB(8), 1000000, 1000000 };
+	struct az_json_limits lim = {AZ_MIB(8), 1000000, 1000000};
 	struct az_buf b;
 	int64_t t0 = az_boot_ms();
 
@@ -117,8 +118,8 @@ errors_say_where(void **state)
 	struct az_err err = AZ_ERR_INIT;
 
 	(void)state;
-	assert_int_equal(az_json_scan(AZ_S("{\"a\":tru}"), &az_json_request_limits, &err),
-	    AZ_EINVAL);
+	assert_int_equal(
+	    az_json_scan(AZ_S("{\"a\":tru}"), &az_json_request_limits, &err), AZ_EINVAL);
 	assert_non_null(strstr(err.text, "byte 5"));
 }
 
@@ -126,12 +127,12 @@ int
 main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(accepts_json),
-		cmocka_unit_test(refuses_what_is_not_json),
-		cmocka_unit_test(duplicate_keys_are_found_decoded_and_per_object),
-		cmocka_unit_test(limits_hold_exactly),
-		cmocka_unit_test(hostile_texts_cost_little),
-		cmocka_unit_test(errors_say_where),
+	    cmocka_unit_test(accepts_json),
+	    cmocka_unit_test(refuses_what_is_not_json),
+	    cmocka_unit_test(duplicate_keys_are_found_decoded_and_per_object),
+	    cmocka_unit_test(limits_hold_exactly),
+	    cmocka_unit_test(hostile_texts_cost_little),
+	    cmocka_unit_test(errors_say_where),
 	};
 
 	return cmocka_run_group_tests(t, NULL, NULL);

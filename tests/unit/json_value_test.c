@@ -21,7 +21,7 @@ static void
 getters_check_type_and_range(void **state)
 {
 	struct az_json *j = parse("{\"s\":\"a\\u0000b\",\"i\":42,\"d\":1.5,\"t\":true,"
-	    "\"z\":null,\"a\":[1,null,\"x\"],\"o\":{\"k\":7},\"three\":3.0}");
+				  "\"z\":null,\"a\":[1,null,\"x\"],\"o\":{\"k\":7},\"three\":3.0}");
 	int64_t v = -1;
 
 	(void)state;
@@ -97,8 +97,8 @@ static void
 integers_beyond_int64_become_doubles(void **state)
 {
 	struct az_json *j = parse("[9223372036854775807,-9223372036854775808,"
-	    "9223372036854775808,-9223372036854775809,18446744073709551616,"
-	    "123456789012345678901234567890,7,\"18446744073709551616\"]");
+				  "9223372036854775808,-9223372036854775809,18446744073709551616,"
+				  "123456789012345678901234567890,7,\"18446744073709551616\"]");
 	struct az_json *top = parse("9999999999999999999");
 	int64_t v;
 
@@ -127,8 +127,8 @@ parse_refuses_what_scan_refuses(void **state)
 {
 	struct az_json *j = (struct az_json *)state;
 
-	assert_int_equal(az_json_parse(AZ_S("{\"a\":1,\"a\":2}"),
-	    &az_json_request_limits, &j, NULL), AZ_EINVAL);
+	assert_int_equal(
+	    az_json_parse(AZ_S("{\"a\":1,\"a\":2}"), &az_json_request_limits, &j, NULL), AZ_EINVAL);
 	assert_null(j);
 }
 
@@ -139,8 +139,8 @@ arena_owns_what_is_parsed_in_it(void **state)
 	const struct az_json *j = NULL;
 
 	(void)state;
-	assert_int_equal(az_json_parse_in(a, AZ_S("[\"x\"]"), &az_json_request_limits,
-	    &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(a, AZ_S("[\"x\"]"), &az_json_request_limits, &j, NULL), AZ_OK);
 	assert_int_equal(az_json_len(j), 1);
 	az_arena_free(a); /* a leak here is LeakSanitizer's to find */
 }
@@ -173,7 +173,8 @@ writer_places_commas_and_escapes(void **state)
 	az_jw_kraw(&w, "r", AZ_S("{\"x\":[]}"));
 	az_jw_kn(&w, "z");
 	az_jw_end(&w, '}');
-	assert_string_equal(b.p, "{\"s\":\"q\\\"\\\\\\n\\u0001\\u0000\xef\xbf\xbd\xc3\xa9\","
+	assert_string_equal(b.p,
+	    "{\"s\":\"q\\\"\\\\\\n\\u0001\\u0000\xef\xbf\xbd\xc3\xa9\","
 	    "\"n\":null,\"i\":-9223372036854775808,\"a\":[1,{},[],0.1,3.0,null],"
 	    "\"b\":true,\"r\":{\"x\":[]},\"z\":null}");
 	az_buf_release(&b);
@@ -182,8 +183,8 @@ writer_places_commas_and_escapes(void **state)
 static void
 doubles_read_back_equal(void **state)
 {
-	static const double d[] = { 0.1, 1.0 / 3, 1e300, 5e-324, -0.0, 123456789.125,
-		1.7976931348623157e308, 2.5e-9 };
+	static const double d[] = {
+	    0.1, 1.0 / 3, 1e300, 5e-324, -0.0, 123456789.125, 1.7976931348623157e308, 2.5e-9};
 	struct az_buf b;
 	struct az_jw w;
 
@@ -209,7 +210,7 @@ static void
 value_is_written_again_the_same(void **state)
 {
 	static const char text[] = "{\"a\":[1,2.5,\"x\\u0000y\",null,true,false,{}],"
-	    "\"\xc3\xa9\":{\"b\":[]},\"big\":1e+30}";
+				   "\"\xc3\xa9\":{\"b\":[]},\"big\":1e+30}";
 	struct az_json *j = parse(text);
 	struct az_buf b;
 	struct az_jw w;
@@ -247,16 +248,16 @@ int
 main(void)
 {
 	const struct CMUnitTest t[] = {
-		cmocka_unit_test(getters_check_type_and_range),
-		cmocka_unit_test(null_document_answers_like_null),
-		cmocka_unit_test(members_come_in_their_order),
-		cmocka_unit_test(integers_beyond_int64_become_doubles),
-		cmocka_unit_test(parse_refuses_what_scan_refuses),
-		cmocka_unit_test(arena_owns_what_is_parsed_in_it),
-		cmocka_unit_test(writer_places_commas_and_escapes),
-		cmocka_unit_test(doubles_read_back_equal),
-		cmocka_unit_test(value_is_written_again_the_same),
-		cmocka_unit_test(writer_stops_at_the_ceiling_and_too_deep),
+	    cmocka_unit_test(getters_check_type_and_range),
+	    cmocka_unit_test(null_document_answers_like_null),
+	    cmocka_unit_test(members_come_in_their_order),
+	    cmocka_unit_test(integers_beyond_int64_become_doubles),
+	    cmocka_unit_test(parse_refuses_what_scan_refuses),
+	    cmocka_unit_test(arena_owns_what_is_parsed_in_it),
+	    cmocka_unit_test(writer_places_commas_and_escapes),
+	    cmocka_unit_test(doubles_read_back_equal),
+	    cmocka_unit_test(value_is_written_again_the_same),
+	    cmocka_unit_test(writer_stops_at_the_ceiling_and_too_deep),
 	};
 
 	return cmocka_run_group_tests(t, NULL, NULL);

@@ -16,12 +16,16 @@
 #define DONE "data: [DONE]\n\n"
 #define GOOD SSE C("Hel") C("lo") STOP USAGE DONE
 /* an error answer whose connection ends with it */
-#define ERR(status, headers, body) "HTTP/1.1 " status " x\r\nConnection: close\r\n" headers \
-	"\r\n" body
+#define ERR(status, headers, body)                                                                 \
+	"HTTP/1.1 " status " x\r\nConnection: close\r\n" headers "\r\n" body
 #define SOON "retry-after-ms: 1\r\n"
-#define BODY(message, param, code) "{\"error\":{\"message\":\"" message "\",\"param\":" param \
-	",\"code\":" code ",\"type\":\"t\"}}"
-#define STEP(b) { .bytes = (b), .then = HTTP_THEN_CLOSE }
+#define BODY(message, param, code)                                                                 \
+	"{\"error\":{\"message\":\"" message "\",\"param\":" param ",\"code\":" code               \
+	",\"type\":\"t\"}}"
+#define STEP(b)                                                                                    \
+	{                                                                                          \
+		.bytes = (b), .then = HTTP_THEN_CLOSE                                              \
+	}
 
 struct rig {
 	struct az_http *http;
@@ -33,19 +37,24 @@ struct rig {
 };
 
 static void
-open_rig(struct rig *g, const struct http_peer_step *steps, size_t n, const char *provenance,
-    int tries)
+open_rig(
+    struct rig *g, const struct http_peer_step *steps, size_t n, const char *provenance, int tries)
 {
 	char url[128];
 
-	*g = (struct rig){ 0 };
+	*g = (struct rig){0};
 	assert_int_equal(az_http_new(&g->http, &g->err), AZ_OK);
 	g->peer = http_peer_start(steps, n, NULL, NULL);
 	assert_non_null(g->peer);
 	http_peer_url(g->peer, "/v1/", url, sizeof url);
-	assert_int_equal(az_llm_openai_open(&(struct az_llm_openai_opts){ .http = g->http,
-	    .base_url = url, .key = "sk-test", .provenance = provenance, .tries = tries,
-	    .idle_ms = 300 }, &g->llm, &g->err), AZ_OK);
+	assert_int_equal(az_llm_openai_open(&(struct az_llm_openai_opts){.http = g->http,
+						.base_url = url,
+						.key = "sk-test",
+						.provenance = provenance,
+						.tries = tries,
+						.idle_ms = 300},
+			     &g->llm, &g->err),
+	    AZ_OK);
 	g->a = az_arena_new(1 << 24);
 }
 
@@ -58,21 +67,31 @@ close_rig(struct rig *g)
 	az_http_free(g->http);
 }
 
-#define RIG(g, steps, provenance, tries) \
+#define RIG(g, steps, provenance, tries)                                                           \
 	open_rig((g), (steps), sizeof(steps) / sizeof *(steps), (provenance), (tries))
 
 static const struct az_llm_msg msgs[] = {
-	{ "system", { "Answer in JSON.", 15 } }, { "user", { "say \"hello\"", 11 } },
+    {"system", {"Answer in JSON.", 15}},
+    {"user", {"say \"hello\"", 11}},
 };
 
 static enum az_code
 ask_with(struct rig *g, const char *model, const char *schema, bool (*cancelled)(void *),
     void (*progress)(void *, size_t), void *arg)
 {
-	return az_llm_complete(g->llm, &(struct az_llm_req){ .model = az_str_c(model),
-	    .msgs = msgs, .n_msgs = 2, .schema = az_str_c(schema), .schema_name = "verdict",
-	    .temperature = 0.2, .seed = 7, .max_tokens = 100, .cancelled = cancelled,
-	    .progress = progress, .arg = arg }, g->a, &g->r, &g->err);
+	return az_llm_complete(g->llm,
+	    &(struct az_llm_req){.model = az_str_c(model),
+		.msgs = msgs,
+		.n_msgs = 2,
+		.schema = az_str_c(schema),
+		.schema_name = "verdict",
+		.temperature = 0.2,
+		.seed = 7,
+		.max_tokens = 100,
+		.cancelled = cancelled,
+		.progress = progress,
+		.arg = arg},
+	    g->a, &g->r, &g->err);
 }
 
 static enum az_code
@@ -91,15 +110,15 @@ sent(struct rig *g, int i)
 	assert_non_null(text);
 	body = strstr(text, "\r\n\r\n");
 	assert_non_null(body);
-	assert_int_equal(az_json_parse_in(g->a, az_str_c(body + 4), &az_json_own_limits, &j,
-	    &g->err), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(g->a, az_str_c(body + 4), &az_json_own_limits, &j, &g->err), AZ_OK);
 	return j;
 }
 
 static void
 an_answer_arrives(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	const struct az_json *j;
 	struct rig g;
 
@@ -113,10 +132,10 @@ an_answer_arrives(void **state)
 	assert_int_equal(g.r.tokens_in, 7);
 	assert_int_equal(g.r.tokens_out, 2);
 	assert_int_equal(g.r.calls, 1);
-	assert_non_null(strstr(http_peer_request(g.peer, 0, NULL),
-	    "POST /v1/chat/completions HTTP/1.1\r\n"));
-	assert_non_null(strstr(http_peer_request(g.peer, 0, NULL),
-	    "Authorization: Bearer sk-test\r\n"));
+	assert_non_null(
+	    strstr(http_peer_request(g.peer, 0, NULL), "POST /v1/chat/completions HTTP/1.1\r\n"));
+	assert_non_null(
+	    strstr(http_peer_request(g.peer, 0, NULL), "Authorization: Bearer sk-test\r\n"));
 	j = sent(&g, 0);
 	assert_true(az_str_eqc(az_json_gets(j, "model"), "gpt-x"));
 	assert_int_equal(az_json_geti(j, "max_tokens", 0), 100);
@@ -126,16 +145,18 @@ an_answer_arrives(void **state)
 	assert_true(az_json_getb(az_json_get(j, "stream_options"), "include_usage", false));
 	assert_null(az_json_get(j, "response_format"));
 	assert_int_equal(az_json_len(az_json_get(j, "messages")), 2);
-	assert_true(az_str_eqc(az_json_gets(az_json_at(az_json_get(j, "messages"), 1),
-	    "content"), "say \"hello\""));
+	assert_true(az_str_eqc(
+	    az_json_gets(az_json_at(az_json_get(j, "messages"), 1), "content"), "say \"hello\""));
 	close_rig(&g);
 }
 
 static void
 bytes_may_drip(void **state)
 {
-	static const struct http_peer_step steps[] = { { .bytes = SSE C("h\xc3\xa9\xf0\x9f\x99\x82")
-	    STOP DONE, .then = HTTP_THEN_CLOSE, .drip = 1 } };
+	static const struct http_peer_step steps[] = {
+	    {.bytes = SSE C("h\xc3\xa9\xf0\x9f\x99\x82") STOP DONE,
+		.then = HTTP_THEN_CLOSE,
+		.drip = 1}};
 	struct rig g;
 
 	(void)state;
@@ -148,7 +169,7 @@ bytes_may_drip(void **state)
 static void
 recordings_count_no_tokens(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	struct rig g;
 
 	(void)state;
@@ -163,7 +184,8 @@ recordings_count_no_tokens(void **state)
 static void
 thinking_is_not_the_answer(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(SSE C("<think>hm") C("</think>ok") STOP) };
+	static const struct http_peer_step steps[] = {
+	    STEP(SSE C("<think>hm") C("</think>ok") STOP)};
 	struct rig g;
 
 	(void)state;
@@ -178,8 +200,10 @@ static void
 passing_failures_are_retried(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		STEP(ERR("429", SOON, BODY("slow down", "null", "\"rate_limit_exceeded\""))),
-		STEP(ERR("500", SOON, "oops")), STEP(ERR("408", SOON, "")), STEP(GOOD),
+	    STEP(ERR("429", SOON, BODY("slow down", "null", "\"rate_limit_exceeded\""))),
+	    STEP(ERR("500", SOON, "oops")),
+	    STEP(ERR("408", SOON, "")),
+	    STEP(GOOD),
 	};
 	struct rig g;
 
@@ -195,8 +219,9 @@ static void
 a_cut_stream_is_no_answer(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		STEP(SSE C("half an ans")),
-		{ .bytes = SSE C("half an answer"), .then = HTTP_THEN_RESET }, STEP(GOOD),
+	    STEP(SSE C("half an ans")),
+	    {.bytes = SSE C("half an answer"), .then = HTTP_THEN_RESET},
+	    STEP(GOOD),
 	};
 	struct rig g;
 
@@ -212,8 +237,8 @@ static void
 a_cut_behind_the_end_is_an_answer(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		{ .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" C("whole") STOP,
-		    .then = HTTP_THEN_CLOSE },
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" C("whole") STOP,
+		.then = HTTP_THEN_CLOSE},
 	};
 	struct rig g;
 
@@ -228,7 +253,7 @@ static void
 a_silent_server_times_out(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		{ .bytes = SSE C("hal"), .then = HTTP_THEN_STALL },
+	    {.bytes = SSE C("hal"), .then = HTTP_THEN_STALL},
 	};
 	struct rig g;
 
@@ -242,7 +267,7 @@ a_silent_server_times_out(void **state)
 static void
 nobody_there_is_unavailable(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	struct rig g;
 	struct http_peer *gone;
 
@@ -263,47 +288,55 @@ static const struct {
 	const char *name, *bytes;
 	enum az_code code;
 	const char *reason, *text;
-	int calls;		/* with 2 tries */
+	int calls; /* with 2 tries */
 } failures[] = {
-	{ "wrong key", ERR("401", "", BODY("bad key", "null", "\"invalid_api_key\"")), AZ_EPERM,
-	    "llm_unavailable", "refused the key: bad key", 1 },
-	{ "quota", ERR("429", SOON, BODY("no money", "null", "\"insufficient_quota\"")), AZ_EPERM,
-	    "llm_unavailable", "quota", 1 },
-	{ "payment", ERR("402", SOON, "{\"error\":{\"message\":\"credits\",\"code\":402}}"), AZ_EPERM,
-	    "llm_unavailable", "quota", 1 },
-	{ "no such model", ERR("404", "", BODY("no model", "null", "\"model_not_found\"")), AZ_EPERM,
-	    "llm_unavailable", "not there", 1 },
-	{ "no recording", ERR("409", SOON, BODY("record it", "null", "\"no_recording\"")),
-	    AZ_ECONFLICT, "no_recording", "record it", 1 },
-	{ "prompt too long", ERR("400", "", "{\"error\":{\"message\":\"n\",\"code\":400,\"type\":"
-	    "\"exceed_context_size_error\",\"n_prompt_tokens\":9,\"n_ctx\":4}}"), AZ_EPERM,
-	    "llm_unavailable", "context", 1 },
-	{ "filtered prompt", ERR("400", "", BODY("policy", "null", "\"content_filter\"")), AZ_EUNPROC,
-	    "bad_model_output", "filter", 1 },
-	{ "bad request", ERR("400", "", "{\"error\":\"what?\"}"), AZ_EPERM, "llm_unavailable",
-	    "400: what?", 1 },
-	{ "lock conflict", ERR("409", SOON, "{}"), AZ_EUNAVAIL, "llm_unavailable", "409", 2 },
-	{ "overloaded", ERR("503", SOON, BODY("busy", "null", "null")), AZ_EUNAVAIL, "llm_unavailable",
-	    "503: busy", 2 },
-	{ "told not to retry", ERR("503", SOON "x-should-retry: false\r\n", "{}"), AZ_EUPSTREAM,
-	    "llm_unavailable", "503", 1 },
-	{ "told to retry", ERR("400", SOON "x-should-retry: true\r\n", "{}"), AZ_EUNAVAIL,
-	    "llm_unavailable", "400", 2 },
-	{ "asked to wait too long", ERR("429", "Retry-After: 121\r\n", "{}"), AZ_EUNAVAIL,
-	    "llm_unavailable", "429", 1 },
-	{ "an HTML page", ERR("502", SOON, "<html>\x01 proxy</html>"), AZ_EUNAVAIL, "llm_unavailable",
-	    "502: <html>  proxy</html>", 2 },
-	{ "error in a 200, terminal", ERR("200", "", "{\"error\":{\"message\":\"pay\",\"code\":402}}"),
-	    AZ_EPERM, "llm_unavailable", "quota", 1 },
-	{ "error in the stream, terminal", SSE C("x") "data: {\"error\":{\"message\":\"key\","
-	    "\"code\":401}}\n\n", AZ_EPERM, "llm_unavailable", "key", 1 },
-	{ "refusal", SSE "data: {\"choices\":[{\"delta\":{\"refusal\":\"I will not\"},"
-	    "\"finish_reason\":\"stop\"}]}\n\n", AZ_EUNPROC, "bad_model_output", "I will not", 1 },
-	{ "filtered answer", SSE C("x") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":"
-	    "\"content_filter\"}]}\n\n", AZ_EUNPROC, "bad_model_output", "refused", 1 },
-	{ "error in the stream, passing", SSE C("x") "data: {\"error\":{\"message\":\"busy\"}}\n\n",
-	    AZ_EUNAVAIL, "llm_unavailable", "busy", 2 },
-	{ "nonsense", SSE "data: nonsense\n\n", AZ_EUPSTREAM, "llm_unavailable", "malformed", 2 },
+    {"wrong key", ERR("401", "", BODY("bad key", "null", "\"invalid_api_key\"")), AZ_EPERM,
+	"llm_unavailable", "refused the key: bad key", 1},
+    {"quota", ERR("429", SOON, BODY("no money", "null", "\"insufficient_quota\"")), AZ_EPERM,
+	"llm_unavailable", "quota", 1},
+    {"payment", ERR("402", SOON, "{\"error\":{\"message\":\"credits\",\"code\":402}}"), AZ_EPERM,
+	"llm_unavailable", "quota", 1},
+    {"no such model", ERR("404", "", BODY("no model", "null", "\"model_not_found\"")), AZ_EPERM,
+	"llm_unavailable", "not there", 1},
+    {"no recording", ERR("409", SOON, BODY("record it", "null", "\"no_recording\"")), AZ_ECONFLICT,
+	"no_recording", "record it", 1},
+    {"prompt too long",
+	ERR("400", "",
+	    "{\"error\":{\"message\":\"n\",\"code\":400,\"type\":"
+	    "\"exceed_context_size_error\",\"n_prompt_tokens\":9,\"n_ctx\":4}}"),
+	AZ_EPERM, "llm_unavailable", "context", 1},
+    {"filtered prompt", ERR("400", "", BODY("policy", "null", "\"content_filter\"")), AZ_EUNPROC,
+	"bad_model_output", "filter", 1},
+    {"bad request", ERR("400", "", "{\"error\":\"what?\"}"), AZ_EPERM, "llm_unavailable",
+	"400: what?", 1},
+    {"lock conflict", ERR("409", SOON, "{}"), AZ_EUNAVAIL, "llm_unavailable", "409", 2},
+    {"overloaded", ERR("503", SOON, BODY("busy", "null", "null")), AZ_EUNAVAIL, "llm_unavailable",
+	"503: busy", 2},
+    {"told not to retry", ERR("503", SOON "x-should-retry: false\r\n", "{}"), AZ_EUPSTREAM,
+	"llm_unavailable", "503", 1},
+    {"told to retry", ERR("400", SOON "x-should-retry: true\r\n", "{}"), AZ_EUNAVAIL,
+	"llm_unavailable", "400", 2},
+    {"asked to wait too long", ERR("429", "Retry-After: 121\r\n", "{}"), AZ_EUNAVAIL,
+	"llm_unavailable", "429", 1},
+    {"an HTML page", ERR("502", SOON, "<html>\x01 proxy</html>"), AZ_EUNAVAIL, "llm_unavailable",
+	"502: <html>  proxy</html>", 2},
+    {"error in a 200, terminal", ERR("200", "", "{\"error\":{\"message\":\"pay\",\"code\":402}}"),
+	AZ_EPERM, "llm_unavailable", "quota", 1},
+    {"error in the stream, terminal",
+	SSE C("x") "data: {\"error\":{\"message\":\"key\","
+		   "\"code\":401}}\n\n",
+	AZ_EPERM, "llm_unavailable", "key", 1},
+    {"refusal",
+	SSE "data: {\"choices\":[{\"delta\":{\"refusal\":\"I will not\"},"
+	    "\"finish_reason\":\"stop\"}]}\n\n",
+	AZ_EUNPROC, "bad_model_output", "I will not", 1},
+    {"filtered answer",
+	SSE C("x") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":"
+		   "\"content_filter\"}]}\n\n",
+	AZ_EUNPROC, "bad_model_output", "refused", 1},
+    {"error in the stream, passing", SSE C("x") "data: {\"error\":{\"message\":\"busy\"}}\n\n",
+	AZ_EUNAVAIL, "llm_unavailable", "busy", 2},
+    {"nonsense", SSE "data: nonsense\n\n", AZ_EUPSTREAM, "llm_unavailable", "malformed", 2},
 };
 
 static void
@@ -311,7 +344,7 @@ failures_say_what_to_do(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
-		const struct http_peer_step steps[] = { STEP(failures[i].bytes) };
+		const struct http_peer_step steps[] = {STEP(failures[i].bytes)};
 		enum az_code rc;
 		struct rig g;
 
@@ -320,9 +353,8 @@ failures_say_what_to_do(void **state)
 		if (rc != failures[i].code || strcmp(g.err.reason, failures[i].reason) != 0 ||
 		    !strstr(g.err.text, failures[i].text) || g.r.calls != failures[i].calls ||
 		    http_peer_requests(g.peer) != failures[i].calls)
-			fail_msg("%s: %s, reason \"%s\", text \"%s\", %d calls",
-			    failures[i].name, az_code_name(rc), g.err.reason, g.err.text,
-			    g.r.calls);
+			fail_msg("%s: %s, reason \"%s\", text \"%s\", %d calls", failures[i].name,
+			    az_code_name(rc), g.err.reason, g.err.text, g.r.calls);
 		close_rig(&g);
 	}
 }
@@ -330,7 +362,8 @@ failures_say_what_to_do(void **state)
 static void
 the_wait_asked_for_is_passed_on(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(ERR("429", "Retry-After: 300\r\n", "{}")) };
+	static const struct http_peer_step steps[] = {
+	    STEP(ERR("429", "Retry-After: 300\r\n", "{}"))};
 	struct rig g;
 
 	(void)state;
@@ -346,10 +379,13 @@ static void
 response_format_steps_down_and_stays_there(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		STEP(ERR("400", "", BODY("Invalid parameter: 'response_format' of type 'json_schema' is "
-		    "not supported with this model", "\"response_format\"", "null"))),
-		STEP(ERR("400", "", "{\"error\":\"'response_format.type' must be 'text'\"}")),
-		STEP(GOOD), STEP(GOOD),
+	    STEP(ERR("400", "",
+		BODY("Invalid parameter: 'response_format' of type 'json_schema' is "
+		     "not supported with this model",
+		    "\"response_format\"", "null"))),
+	    STEP(ERR("400", "", "{\"error\":\"'response_format.type' must be 'text'\"}")),
+	    STEP(GOOD),
+	    STEP(GOOD),
 	};
 	const struct az_json *f;
 	struct rig g;
@@ -380,14 +416,17 @@ static void
 refused_fields_are_renamed_or_left_out(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		STEP(ERR("400", "", BODY("Unsupported parameter: 'max_tokens' is not supported with this "
-		    "model. Use 'max_completion_tokens' instead.", "\"max_tokens\"",
-		    "\"unsupported_parameter\""))),
-		STEP(ERR("400", "", BODY("Unsupported value: 'temperature' does not support 0.2", "null",
+	    STEP(ERR("400", "",
+		BODY("Unsupported parameter: 'max_tokens' is not supported with this "
+		     "model. Use 'max_completion_tokens' instead.",
+		    "\"max_tokens\"", "\"unsupported_parameter\""))),
+	    STEP(ERR("400", "",
+		BODY("Unsupported value: 'temperature' does not support 0.2", "null",
 		    "\"unsupported_value\""))),
-		STEP(ERR("422", "", "{\"detail\":\"seed: extra fields not permitted\"}")),
-		STEP(ERR("400", "", "{\"message\":\"max_completion_tokens is too large\"}")),
-		STEP(GOOD), STEP(GOOD),
+	    STEP(ERR("422", "", "{\"detail\":\"seed: extra fields not permitted\"}")),
+	    STEP(ERR("400", "", "{\"message\":\"max_completion_tokens is too large\"}")),
+	    STEP(GOOD),
+	    STEP(GOOD),
 	};
 	struct rig g;
 
@@ -409,8 +448,9 @@ static void
 a_server_that_refuses_everything_ends(void **state)
 {
 	static const struct http_peer_step steps[] = {
-		STEP(ERR("400", "", "{\"error\":\"max_tokens max_completion_tokens temperature seed "
-		    "stream_options\"}")),
+	    STEP(ERR("400", "",
+		"{\"error\":\"max_tokens max_completion_tokens temperature seed "
+		"stream_options\"}")),
 	};
 	struct rig g;
 
@@ -434,8 +474,9 @@ static void
 a_cancel_ends_the_call(void **state)
 {
 	static const struct http_peer_step stall[] = {
-		{ .bytes = SSE C("x"), .then = HTTP_THEN_STALL } };
-	static const struct http_peer_step wait[] = { STEP(ERR("503", "Retry-After: 100\r\n", "{}")) };
+	    {.bytes = SSE C("x"), .then = HTTP_THEN_STALL}};
+	static const struct http_peer_step wait[] = {
+	    STEP(ERR("503", "Retry-After: 100\r\n", "{}"))};
 	int64_t from = az_boot_ms();
 	struct rig g;
 	int n = 0;
@@ -463,7 +504,7 @@ longest(void *arg, size_t bytes)
 static void
 progress_is_told(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	size_t n = 0;
 	struct rig g;
 
@@ -477,10 +518,10 @@ progress_is_told(void **state)
 static void
 a_prompt_cut_by_the_server_is_noticed(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	static char big[100000];
-	struct az_llm_msg m = { "user", { big, sizeof big } };
-	struct az_llm_req q = { .model = AZ_S("m"), .msgs = &m, .n_msgs = 1 };
+	struct az_llm_msg m = {"user", {big, sizeof big}};
+	struct az_llm_req q = {.model = AZ_S("m"), .msgs = &m, .n_msgs = 1};
 	struct rig g;
 
 	(void)state;
@@ -494,7 +535,7 @@ a_prompt_cut_by_the_server_is_noticed(void **state)
 static void
 an_over_long_answer_is_refused(void **state)
 {
-	struct http_peer_step step = { .then = HTTP_THEN_CLOSE };
+	struct http_peer_step step = {.then = HTTP_THEN_CLOSE};
 	struct az_buf b;
 	struct rig g;
 
@@ -520,7 +561,7 @@ an_over_long_answer_is_refused(void **state)
 static void
 the_router_goes_by_the_name(void **state)
 {
-	static const struct http_peer_step steps[] = { STEP(GOOD) };
+	static const struct http_peer_step steps[] = {STEP(GOOD)};
 	struct az_llm *router = NULL;
 	struct rig g;
 
@@ -547,25 +588,25 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_answer_arrives),
-		cmocka_unit_test(bytes_may_drip),
-		cmocka_unit_test(recordings_count_no_tokens),
-		cmocka_unit_test(thinking_is_not_the_answer),
-		cmocka_unit_test(passing_failures_are_retried),
-		cmocka_unit_test(a_cut_stream_is_no_answer),
-		cmocka_unit_test(a_cut_behind_the_end_is_an_answer),
-		cmocka_unit_test(a_silent_server_times_out),
-		cmocka_unit_test(nobody_there_is_unavailable),
-		cmocka_unit_test(failures_say_what_to_do),
-		cmocka_unit_test(the_wait_asked_for_is_passed_on),
-		cmocka_unit_test(response_format_steps_down_and_stays_there),
-		cmocka_unit_test(refused_fields_are_renamed_or_left_out),
-		cmocka_unit_test(a_server_that_refuses_everything_ends),
-		cmocka_unit_test(a_cancel_ends_the_call),
-		cmocka_unit_test(progress_is_told),
-		cmocka_unit_test(a_prompt_cut_by_the_server_is_noticed),
-		cmocka_unit_test(an_over_long_answer_is_refused),
-		cmocka_unit_test(the_router_goes_by_the_name),
+	    cmocka_unit_test(an_answer_arrives),
+	    cmocka_unit_test(bytes_may_drip),
+	    cmocka_unit_test(recordings_count_no_tokens),
+	    cmocka_unit_test(thinking_is_not_the_answer),
+	    cmocka_unit_test(passing_failures_are_retried),
+	    cmocka_unit_test(a_cut_stream_is_no_answer),
+	    cmocka_unit_test(a_cut_behind_the_end_is_an_answer),
+	    cmocka_unit_test(a_silent_server_times_out),
+	    cmocka_unit_test(nobody_there_is_unavailable),
+	    cmocka_unit_test(failures_say_what_to_do),
+	    cmocka_unit_test(the_wait_asked_for_is_passed_on),
+	    cmocka_unit_test(response_format_steps_down_and_stays_there),
+	    cmocka_unit_test(refused_fields_are_renamed_or_left_out),
+	    cmocka_unit_test(a_server_that_refuses_everything_ends),
+	    cmocka_unit_test(a_cancel_ends_the_call),
+	    cmocka_unit_test(progress_is_told),
+	    cmocka_unit_test(a_prompt_cut_by_the_server_is_noticed),
+	    cmocka_unit_test(an_over_long_answer_is_refused),
+	    cmocka_unit_test(the_router_goes_by_the_name),
 	};
 
 	return cmocka_run_group_tests_name("llm_openai", tests, NULL, NULL);

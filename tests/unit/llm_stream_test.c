@@ -14,44 +14,61 @@ static const struct row {
 	enum az_code rc;
 	bool failed;
 } rows[] = {
-	{ "plain stream", C("\"Hel\"") C("\"lo\"") STOP DONE, "Hello", "stop", AZ_OK, false },
-	{ "null content and a role", "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\","
-	    "\"content\":null}}]}\n\n" C("null") C("\"x\"") STOP DONE, "x", "stop", AZ_OK, false },
-	{ "CRLF", "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}"
-	    "\r\n\r\ndata: [DONE]\r\n\r\n", "x", "stop", AZ_OK, false },
-	{ "CR alone", "data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":"
-	    "\"stop\"}]}\r\rdata: [DONE]\r\r", "x", "stop", AZ_OK, false },
-	{ "comments and other fields", ": keep-alive\n\nevent: message\nid: 7\n" C("\"x\"")
-	    ": ping\n" STOP, "x", "stop", AZ_OK, false },
-	{ "several data lines in one event", "data: {\"choices\":[{\"delta\":\ndata: {\"content\":"
-	    "\"x\"},\ndata:\"finish_reason\":\"stop\"}]}\n\n", "x", "stop", AZ_OK, false },
-	{ "first chunk without choices", "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n"
-	    C("\"x\"") STOP, "x", "stop", AZ_OK, false },
-	{ "characters beyond ASCII", C("\"\xc3\xa9\xf0\x9f\x99\x82\"") STOP,
-	    "\xc3\xa9\xf0\x9f\x99\x82", "stop", AZ_OK, false },
-	{ "reasoning is not the answer", "data: {\"choices\":[{\"delta\":{\"reasoning_content\":"
-	    "\"hm\",\"reasoning\":\"hm\"}}]}\n\n" C("\"x\"") STOP, "x", "stop", AZ_OK, false },
-	{ "last blank line left out", C("\"x\"") "data: {\"choices\":[{\"delta\":{},"
-	    "\"finish_reason\":\"stop\"}]}", "x", "stop", AZ_OK, false },
-	{ "length", C("\"x\"") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}"
-	    "\n\n", "x", "length", AZ_OK, false },
-	{ "what follows DONE is ignored", C("\"x\"") STOP DONE C("\"y\""), "x", "stop", AZ_OK,
-	    false },
-	{ "not a stream", "{\"model\":\"m\",\"choices\":[{\"message\":{\"content\":\"x\"},"
-	    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3}}", "x", "stop", AZ_OK,
-	    false },
-	{ "blank lines first", "\n\n" C("\"x\"") STOP, "x", "stop", AZ_OK, false },
-	{ "end without finish_reason", C("\"x\""), "x", "", AZ_EUPSTREAM, false },
-	{ "DONE without finish_reason", C("\"x\"") DONE, "x", "", AZ_EUPSTREAM, false },
-	{ "nothing", "", "", "", AZ_EUPSTREAM, false },
-	{ "cut inside an event", C("\"x\"") "data: {\"choices\":[{\"del", "x", "", AZ_EUPSTREAM,
-	    false },
-	{ "error in the stream", C("\"x\"") "data: {\"error\":{\"message\":\"overloaded\","
-	    "\"code\":503}}\n\n", "x", "", AZ_OK, true },
-	{ "error instead of a stream", "{\"error\":{\"message\":\"overloaded\",\"code\":503}}",
-	    "", "", AZ_OK, true },
-	{ "not the protocol", "data: <html>\n\n", "", "", AZ_EUPSTREAM, false },
-	{ "a page", "<!doctype html>\n<p>busy</p>\n", "", "", AZ_EUPSTREAM, false },
+    {"plain stream", C("\"Hel\"") C("\"lo\"") STOP DONE, "Hello", "stop", AZ_OK, false},
+    {"null content and a role",
+	"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\","
+	"\"content\":null}}]}\n\n" C("null") C("\"x\"") STOP DONE,
+	"x", "stop", AZ_OK, false},
+    {"CRLF",
+	"data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}"
+	"\r\n\r\ndata: [DONE]\r\n\r\n",
+	"x", "stop", AZ_OK, false},
+    {"CR alone",
+	"data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":"
+	"\"stop\"}]}\r\rdata: [DONE]\r\r",
+	"x", "stop", AZ_OK, false},
+    {"comments and other fields",
+	": keep-alive\n\nevent: message\nid: 7\n" C("\"x\"") ": ping\n" STOP, "x", "stop", AZ_OK,
+	false},
+    {"several data lines in one event",
+	"data: {\"choices\":[{\"delta\":\ndata: {\"content\":"
+	"\"x\"},\ndata:\"finish_reason\":\"stop\"}]}\n\n",
+	"x", "stop", AZ_OK, false},
+    {"first chunk without choices",
+	"data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n" C("\"x\"") STOP, "x", "stop",
+	AZ_OK, false},
+    {"characters beyond ASCII", C("\"\xc3\xa9\xf0\x9f\x99\x82\"") STOP, "\xc3\xa9\xf0\x9f\x99\x82",
+	"stop", AZ_OK, false},
+    {"reasoning is not the answer",
+	"data: {\"choices\":[{\"delta\":{\"reasoning_content\":"
+	"\"hm\",\"reasoning\":\"hm\"}}]}\n\n" C("\"x\"") STOP,
+	"x", "stop", AZ_OK, false},
+    {"last blank line left out",
+	C("\"x\"") "data: {\"choices\":[{\"delta\":{},"
+		   "\"finish_reason\":\"stop\"}]}",
+	"x", "stop", AZ_OK, false},
+    {"length",
+	C("\"x\"") "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}"
+		   "\n\n",
+	"x", "length", AZ_OK, false},
+    {"what follows DONE is ignored", C("\"x\"") STOP DONE C("\"y\""), "x", "stop", AZ_OK, false},
+    {"not a stream",
+	"{\"model\":\"m\",\"choices\":[{\"message\":{\"content\":\"x\"},"
+	"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3}}",
+	"x", "stop", AZ_OK, false},
+    {"blank lines first", "\n\n" C("\"x\"") STOP, "x", "stop", AZ_OK, false},
+    {"end without finish_reason", C("\"x\""), "x", "", AZ_EUPSTREAM, false},
+    {"DONE without finish_reason", C("\"x\"") DONE, "x", "", AZ_EUPSTREAM, false},
+    {"nothing", "", "", "", AZ_EUPSTREAM, false},
+    {"cut inside an event", C("\"x\"") "data: {\"choices\":[{\"del", "x", "", AZ_EUPSTREAM, false},
+    {"error in the stream",
+	C("\"x\"") "data: {\"error\":{\"message\":\"overloaded\","
+		   "\"code\":503}}\n\n",
+	"x", "", AZ_OK, true},
+    {"error instead of a stream", "{\"error\":{\"message\":\"overloaded\",\"code\":503}}", "", "",
+	AZ_OK, true},
+    {"not the protocol", "data: <html>\n\n", "", "", AZ_EUPSTREAM, false},
+    {"a page", "<!doctype html>\n<p>busy</p>\n", "", "", AZ_EUPSTREAM, false},
 };
 
 static void
@@ -114,9 +131,11 @@ one_byte_at_a_time(void **state)
 static void
 usage_model_and_refusal_are_kept(void **state)
 {
-	static const char in[] = "data: {\"model\":\"gpt-x\",\"choices\":[{\"delta\":{\"refusal\":"
+	static const char in[] =
+	    "data: {\"model\":\"gpt-x\",\"choices\":[{\"delta\":{\"refusal\":"
 	    "\"I can\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"refusal\":\"not\"},"
-	    "\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,"
+	    "\"finish_reason\":\"stop\"}]}\n\ndata: "
+	    "{\"choices\":[],\"usage\":{\"prompt_tokens\":12,"
 	    "\"completion_tokens\":5,\"total_tokens\":17}}\n\n" DONE;
 	struct openai_stream s;
 
@@ -170,12 +189,16 @@ an_endless_answer_is_stopped(void **state)
 static const struct {
 	const char *in, *out;
 } thoughts[] = {
-	{ "x", "x" }, { "<think>a</think>x", "x" }, { " <think>a\n</think>\n\nx ", "x" },
-	{ "<think>a</think><think>b</think>x", "x" }, { "<thinking>a</thinking>x", "x" },
-	{ "<think>never closed", "" }, { "a\n</think>\nx", "x" },
-	{ "### FILE: a\n</think>", "### FILE: a\n</think>" },
-	{ "see <think>x</think>", "see <think>x</think>" }, { "{\"a\":\"</think>\"}",
-	    "{\"a\":\"</think>\"}" },
+    {"x", "x"},
+    {"<think>a</think>x", "x"},
+    {" <think>a\n</think>\n\nx ", "x"},
+    {"<think>a</think><think>b</think>x", "x"},
+    {"<thinking>a</thinking>x", "x"},
+    {"<think>never closed", ""},
+    {"a\n</think>\nx", "x"},
+    {"### FILE: a\n</think>", "### FILE: a\n</think>"},
+    {"see <think>x</think>", "see <think>x</think>"},
+    {"{\"a\":\"</think>\"}", "{\"a\":\"</think>\"}"},
 };
 
 static void
@@ -194,11 +217,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(any_split_gives_the_same),
-		cmocka_unit_test(one_byte_at_a_time),
-		cmocka_unit_test(usage_model_and_refusal_are_kept),
-		cmocka_unit_test(an_endless_answer_is_stopped),
-		cmocka_unit_test(thoughts_are_removed),
+	    cmocka_unit_test(any_split_gives_the_same),
+	    cmocka_unit_test(one_byte_at_a_time),
+	    cmocka_unit_test(usage_model_and_refusal_are_kept),
+	    cmocka_unit_test(an_endless_answer_is_stopped),
+	    cmocka_unit_test(thoughts_are_removed),
 	};
 
 	return cmocka_run_group_tests_name("llm_stream", tests, NULL, NULL);

@@ -11,24 +11,38 @@
 static const struct {
 	const char *in, *out;
 } rows[] = {
-	{ "", "" }, { "plain text 42", "plain text 42" },
-	{ "run " WID " now", "run <wid> now" }, { WID "/x", "<wid>/x" },
-	{ "user-alice-179-abc", "user-alice-179-abc" },
-	{ WID "a", WID "a" }, { "x" WID, "x" WID },
-	{ "in inp_abcdefghijklmnopqrstuvwxyz.", "in <input>." },
-	{ "inp_short", "inp_short" },
-	{ "at 2026-01-31T12:00:00.123Z!", "at <time>!" },
-	{ "2026-01-31 12:00:00 x", "<time> x" }, { "2026-01-31T12:00:00+02:00", "<time>" },
-	{ "2012-01-01,0.0,12.8", "2012-01-01,0.0,12.8" },
-	{ "took 12 ms, 3 s", "took <n> ms, <n> s" }, { "Ran 5 tests in 0.003s", "Ran 5 tests in <n>s" },
-	{ "1.25 s", "<n> s" }, { "3 seconds", "3 seconds" }, { "3 systems", "3 systems" },
-	{ "a1s b2ms", "a1s b2ms" }, { "1.2.3s", "1.2.3s" },
-	{ "/tmp/tmpab12_x/y.py:3", "/tmp/<path>:3" }, { "/tmp/ x", "/tmp/ x" },
-	{ "<f at 0x7fa0Bc>", "<f at 0x<addr>>" }, { "0x", "0x" },
-	{ "/usr/lib/python3.11/json/x.py", "/usr/lib/python3.<n>/json/x.py" },
-	{ "python3 x", "python3 x" },
-	{ "a = b\n    ~~^~~\nE", "a = b\nE" }, { "^^^", "" }, { "  \nx", "  \nx" },
-	{ "x ^ y\n", "x ^ y\n" }, { "a\n~~~~~\n", "a\n" }, { "^\r\nx", "x" },
+    {"", ""},
+    {"plain text 42", "plain text 42"},
+    {"run " WID " now", "run <wid> now"},
+    {WID "/x", "<wid>/x"},
+    {"user-alice-179-abc", "user-alice-179-abc"},
+    {WID "a", WID "a"},
+    {"x" WID, "x" WID},
+    {"in inp_abcdefghijklmnopqrstuvwxyz.", "in <input>."},
+    {"inp_short", "inp_short"},
+    {"at 2026-01-31T12:00:00.123Z!", "at <time>!"},
+    {"2026-01-31 12:00:00 x", "<time> x"},
+    {"2026-01-31T12:00:00+02:00", "<time>"},
+    {"2012-01-01,0.0,12.8", "2012-01-01,0.0,12.8"},
+    {"took 12 ms, 3 s", "took <n> ms, <n> s"},
+    {"Ran 5 tests in 0.003s", "Ran 5 tests in <n>s"},
+    {"1.25 s", "<n> s"},
+    {"3 seconds", "3 seconds"},
+    {"3 systems", "3 systems"},
+    {"a1s b2ms", "a1s b2ms"},
+    {"1.2.3s", "1.2.3s"},
+    {"/tmp/tmpab12_x/y.py:3", "/tmp/<path>:3"},
+    {"/tmp/ x", "/tmp/ x"},
+    {"<f at 0x7fa0Bc>", "<f at 0x<addr>>"},
+    {"0x", "0x"},
+    {"/usr/lib/python3.11/json/x.py", "/usr/lib/python3.<n>/json/x.py"},
+    {"python3 x", "python3 x"},
+    {"a = b\n    ~~^~~\nE", "a = b\nE"},
+    {"^^^", ""},
+    {"  \nx", "  \nx"},
+    {"x ^ y\n", "x ^ y\n"},
+    {"a\n~~~~~\n", "a\n"},
+    {"^\r\nx", "x"},
 };
 
 static void
@@ -74,21 +88,27 @@ static const struct {
 	const char *a, *b;
 	bool same;
 } pairs[] = {
-	{ "{\"model\":\"a\",\"messages\":[" M "],\"seed\":1,\"temperature\":0.2,\"max_tokens\":5,"
-	    "\"stream\":true}", "{\"messages\":[" M "],\"model\":\"b\",\"seed\":2}", true },
-	{ "{\"messages\":[" M "]}", "{\"messages\":[{\"content\":[{\"type\":\"text\",\"text\":"
-	    "\"hi\"}],\"role\":\"user\"}]}", true },
-	{ "{\"messages\":[" M "]}", "{\"messages\":[{\"role\":\"user\",\"content\":\"ho\"}]}", false },
-	{ "{\"messages\":[" M "]}", "{\"messages\":[{\"role\":\"system\",\"content\":\"hi\"}]}",
-	    false },
-	{ "{\"messages\":[" M "]}", "{\"messages\":[" M "," M "]}", false },
-	{ "{\"messages\":[" M "]}", "{\"messages\":[" M "],\"response_format\":{\"type\":"
-	    "\"json_schema\",\"json_schema\":{\"name\":\"v\",\"schema\":{}}}}", false },
-	/* a canonical form has the key of what it was made of */
-	{ "{\"messages\":[" M "],\"schema\":\"v\"}", "{\"messages\":[" M "],\"response_format\":"
-	    "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"v\",\"schema\":{}}}}", true },
-	{ "{\"messages\":[{\"role\":\"user\",\"content\":\"took 3 s\"}]}",
-	    "{\"messages\":[{\"role\":\"user\",\"content\":\"took 14.2 s\"}]}", true },
+    {"{\"model\":\"a\",\"messages\":[" M "],\"seed\":1,\"temperature\":0.2,\"max_tokens\":5,"
+     "\"stream\":true}",
+	"{\"messages\":[" M "],\"model\":\"b\",\"seed\":2}", true},
+    {"{\"messages\":[" M "]}",
+	"{\"messages\":[{\"content\":[{\"type\":\"text\",\"text\":"
+	"\"hi\"}],\"role\":\"user\"}]}",
+	true},
+    {"{\"messages\":[" M "]}", "{\"messages\":[{\"role\":\"user\",\"content\":\"ho\"}]}", false},
+    {"{\"messages\":[" M "]}", "{\"messages\":[{\"role\":\"system\",\"content\":\"hi\"}]}", false},
+    {"{\"messages\":[" M "]}", "{\"messages\":[" M "," M "]}", false},
+    {"{\"messages\":[" M "]}",
+	"{\"messages\":[" M "],\"response_format\":{\"type\":"
+	"\"json_schema\",\"json_schema\":{\"name\":\"v\",\"schema\":{}}}}",
+	false},
+    /* a canonical form has the key of what it was made of */
+    {"{\"messages\":[" M "],\"schema\":\"v\"}",
+	"{\"messages\":[" M "],\"response_format\":"
+	"{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"v\",\"schema\":{}}}}",
+	true},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":\"took 3 s\"}]}",
+	"{\"messages\":[{\"role\":\"user\",\"content\":\"took 14.2 s\"}]}", true},
 };
 
 static void
@@ -109,8 +129,8 @@ keys_depend_on_what_is_asked(void **state)
 static void
 long_texts_take_linear_time(void **state)
 {
-	static const char *const patterns[] = { "1", "^", "user-a-", "/tmp/", "2026-01-31T", "0x",
-		" ", "^ \n", "python3." };
+	static const char *const patterns[] = {
+	    "1", "^", "user-a-", "/tmp/", "2026-01-31T", "0x", " ", "^ \n", "python3."};
 	struct az_buf in, out;
 
 	(void)state;
@@ -137,9 +157,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(texts_are_normalised),
-		cmocka_unit_test(keys_depend_on_what_is_asked),
-		cmocka_unit_test(long_texts_take_linear_time),
+	    cmocka_unit_test(texts_are_normalised),
+	    cmocka_unit_test(keys_depend_on_what_is_asked),
+	    cmocka_unit_test(long_texts_take_linear_time),
 	};
 
 	return cmocka_run_group_tests_name("replay_canon", tests, NULL, NULL);

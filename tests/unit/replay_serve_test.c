@@ -15,7 +15,7 @@ struct rig {
 	struct web_fixture web;
 	struct az_replay *replay;
 	struct az_arena *a;
-	char dir[64];		/* holds rec/ and scripts/ */
+	char dir[64]; /* holds rec/ and scripts/ */
 };
 
 static void
@@ -44,9 +44,10 @@ line(struct az_buf *b, const char *user, const char *response, int seq)
 	az_buf_addf(&req, "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}", user);
 	assert_int_equal(az_json_parse(az_buf_str(&req), &replay_limits, &j, NULL), AZ_OK);
 	assert_int_equal(replay_canon(j, &canon, key, NULL), AZ_OK);
-	az_buf_addf(b, "{\"v\":1,\"key\":\"%s\",\"seq\":%d,\"request\":%s,\"response\":%s,"
-	    "\"provenance\":{\"kind\":\"manual\",\"model\":\"a person\"}}\n", key, seq, canon.p,
-	    response);
+	az_buf_addf(b,
+	    "{\"v\":1,\"key\":\"%s\",\"seq\":%d,\"request\":%s,\"response\":%s,"
+	    "\"provenance\":{\"kind\":\"manual\",\"model\":\"a person\"}}\n",
+	    key, seq, canon.p, response);
 	az_json_free(j);
 	az_buf_release(&req);
 	az_buf_release(&canon);
@@ -67,23 +68,30 @@ open_rig(struct rig *g, bool record, bool faults, const char *key)
 	snprintf(scripts, sizeof scripts, "%s/scripts", g->dir);
 	assert_int_equal(mkdir(scripts, 0700), 0);
 	az_buf_init(&b, 1 << 16);
-	line(&b, "hello", "{\"text\":\"h\xc3\xa9llo wor\\nld\",\"finish\":\"stop\",\"usage\":"
-	    "{\"prompt_tokens\":5,\"completion_tokens\":3}}", 1);
+	line(&b, "hello",
+	    "{\"text\":\"h\xc3\xa9llo wor\\nld\",\"finish\":\"stop\",\"usage\":"
+	    "{\"prompt_tokens\":5,\"completion_tokens\":3}}",
+	    1);
 	line(&b, "parts", "{\"chunks\":[\"a\",\"b\",\"c\"],\"finish\":\"length\"}", 2);
 	line(&b, "hello", "{\"text\":\"later\"}", 3);
 	put(g, "rec/one.jsonl", b.p);
 	az_buf_reset(&b);
 	az_buf_addc(&b, "{\"v\":1,\"fault\":\"429\",\"retry_after_s\":7}\n"
-	    "{\"v\":1,\"fault\":\"500\",\"times\":2}\n");
+			"{\"v\":1,\"fault\":\"500\",\"times\":2}\n");
 	line(&b, "hello", "{\"text\":\"in the end\"}", 1);
 	put(g, "rec/flaky.jsonl", b.p);
-	put(g, "rec/broken.jsonl", "{\"v\":1,\"key\":\"00\",\"request\":{\"messages\":[{\"role\":"
+	put(g, "rec/broken.jsonl",
+	    "{\"v\":1,\"key\":\"00\",\"request\":{\"messages\":[{\"role\":"
 	    "\"user\",\"content\":\"x\"}]},\"response\":{\"text\":\"\"},\"provenance\":{\"kind\":"
 	    "\"manual\"}}\n");
 	put(g, "rec/ignored.txt", "x");
 	az_buf_release(&b);
-	assert_int_equal(az_replay_open(&(struct az_replay_opts){ .dir = path, .key = key,
-	    .record = record ? scripts : NULL, .faults = faults }, &g->replay, &err), AZ_OK);
+	assert_int_equal(
+	    az_replay_open(
+		&(struct az_replay_opts){
+		    .dir = path, .key = key, .record = record ? scripts : NULL, .faults = faults},
+		&g->replay, &err),
+	    AZ_OK);
 	g->web.w.threads = 4;
 	g->web.w.drain_ms = 2000;
 	g->web.w.arena_bytes = 1 << 26;
@@ -110,8 +118,12 @@ call(struct rig *g, const char *method, const char *path, const char *body,
     const char *const *params, struct fcgi_resp *r)
 {
 	memset(r, 0, sizeof *r);
-	assert_true(fcgi_peer_call(g->web.path, &(struct fcgi_req){ .method = method,
-	    .path = path, .params = params, .body = body, .body_n = body ? strlen(body) : 0 },
+	assert_true(fcgi_peer_call(g->web.path,
+	    &(struct fcgi_req){.method = method,
+		.path = path,
+		.params = params,
+		.body = body,
+		.body_n = body ? strlen(body) : 0},
 	    r));
 }
 
@@ -120,10 +132,12 @@ ask(struct rig *g, const char *model, const char *user, const char *more, const 
     struct fcgi_resp *r)
 {
 	char body[1024], header[128];
-	const char *params[] = { "HTTP_AUTHORIZATION=Bearer k", NULL, NULL };
+	const char *params[] = {"HTTP_AUTHORIZATION=Bearer k", NULL, NULL};
 
-	snprintf(body, sizeof body, "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\","
-	    "\"content\":\"%s\"}]%s}", model, user, more);
+	snprintf(body, sizeof body,
+	    "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\","
+	    "\"content\":\"%s\"}]%s}",
+	    model, user, more);
 	if (fault) {
 		snprintf(header, sizeof header, "HTTP_X_AZLON_FAULT=%s", fault);
 		params[1] = header;
@@ -167,8 +181,8 @@ a_recorded_reply_comes_whole(void **state)
 	j = json(&g, &r);
 	c = az_json_at(az_json_get(j, "choices"), 0);
 	/* the first of two replies to the same request */
-	assert_true(az_str_eqc(az_json_gets(az_json_get(c, "message"), "content"),
-	    "h\xc3\xa9llo wor\nld"));
+	assert_true(
+	    az_str_eqc(az_json_gets(az_json_get(c, "message"), "content"), "h\xc3\xa9llo wor\nld"));
 	assert_true(az_str_eqc(az_json_gets(c, "finish_reason"), "stop"));
 	assert_int_equal(az_json_geti(az_json_get(j, "usage"), "prompt_tokens", 0), 5);
 	assert_true(az_str_eqc(az_json_gets(j, "model"), "recording/one"));
@@ -253,16 +267,16 @@ bad_requests_are_refused(void **state)
 		const char *method, *path, *body;
 		int status;
 	} rows[] = {
-		{ "POST", "/v1/chat/completions", "{", 400 },
-		{ "POST", "/v1/chat/completions", "[]", 400 },
-		{ "POST", "/v1/chat/completions", "{\"model\":\"one\"}", 400 },
-		{ "POST", "/v1/chat/completions", "{\"model\":\"one\",\"messages\":[]}", 400 },
-		{ "POST", "/v1/chat/completions", "{\"model\":\"../one\",\"messages\":[{}]}", 400 },
-		{ "POST", "/v1/chat/completions", "{\"model\":\"\",\"messages\":[{}]}", 400 },
-		{ "GET", "/v1/chat/completions", NULL, 405 },
-		{ "POST", "/v1/embeddings", "{}", 404 },
-		{ "GET", "/v1/models/none", NULL, 404 },
-		{ "GET", "/", NULL, 404 },
+	    {"POST", "/v1/chat/completions", "{", 400},
+	    {"POST", "/v1/chat/completions", "[]", 400},
+	    {"POST", "/v1/chat/completions", "{\"model\":\"one\"}", 400},
+	    {"POST", "/v1/chat/completions", "{\"model\":\"one\",\"messages\":[]}", 400},
+	    {"POST", "/v1/chat/completions", "{\"model\":\"../one\",\"messages\":[{}]}", 400},
+	    {"POST", "/v1/chat/completions", "{\"model\":\"\",\"messages\":[{}]}", 400},
+	    {"GET", "/v1/chat/completions", NULL, 405},
+	    {"POST", "/v1/embeddings", "{}", 404},
+	    {"GET", "/v1/models/none", NULL, 404},
+	    {"GET", "/", NULL, 404},
 	};
 	struct fcgi_resp r;
 	struct rig g;
@@ -283,8 +297,8 @@ bad_requests_are_refused(void **state)
 static void
 the_key_is_asked_for(void **state)
 {
-	const char *const wrong[] = { "HTTP_AUTHORIZATION=Bearer no", NULL };
-	const char *const right[] = { "HTTP_AUTHORIZATION=Bearer k", NULL };
+	const char *const wrong[] = {"HTTP_AUTHORIZATION=Bearer no", NULL};
+	const char *const right[] = {"HTTP_AUTHORIZATION=Bearer k", NULL};
 	struct fcgi_resp r;
 	struct rig g;
 
@@ -312,9 +326,9 @@ only_loopback_names_are_served(void **state)
 	static const struct {
 		const char *host;
 		int status;
-	} rows[] = { { "HTTP_HOST=127.0.0.1:8090", 200 }, { "HTTP_HOST=LOCALHOST:8090", 200 },
-		{ "HTTP_HOST=[::1]:8090", 200 }, { "HTTP_HOST=127.0.0.1:80", 403 },
-		{ "HTTP_HOST=evil.example:8090", 403 }, { "HTTP_HOST=", 403 }, { NULL, 403 } };
+	} rows[] = {{"HTTP_HOST=127.0.0.1:8090", 200}, {"HTTP_HOST=LOCALHOST:8090", 200},
+	    {"HTTP_HOST=[::1]:8090", 200}, {"HTTP_HOST=127.0.0.1:80", 403},
+	    {"HTTP_HOST=evil.example:8090", 403}, {"HTTP_HOST=", 403}, {NULL, 403}};
 	struct fcgi_resp r;
 	struct rig g;
 
@@ -322,7 +336,7 @@ only_loopback_names_are_served(void **state)
 	open_rig(&g, false, false, NULL);
 	g.replay->port = 8090;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const char *const params[] = { rows[i].host, NULL };
+		const char *const params[] = {rows[i].host, NULL};
 
 		call(&g, "GET", "/v1/models", NULL, params, &r);
 		assert_int_equal(r.status, rows[i].status);
@@ -405,7 +419,8 @@ recording_takes_the_next_reply_of_the_script(void **state)
 	assert_int_equal(r.status, 409);
 	assert_non_null(strstr(r.body, "provenance.json"));
 	fcgi_peer_release(&r);
-	put(&g, "scripts/new/provenance.json", "{\"kind\":\"manual\",\"licence\":\"MIT\","
+	put(&g, "scripts/new/provenance.json",
+	    "{\"kind\":\"manual\",\"licence\":\"MIT\","
 	    "\"recorded_at\":\"never\"}");
 	ask(&g, "new", "q1 took 3 s", "", NULL, &r);
 	assert_int_equal(r.status, 200);
@@ -430,14 +445,16 @@ recording_takes_the_next_reply_of_the_script(void **state)
 	az_buf_init(&b, 1 << 16);
 	snprintf(path, sizeof path, "%s/rec/new.jsonl", g.dir);
 	assert_int_equal(az_read_file(path, 1 << 16, &b, NULL), AZ_OK);
-	assert_int_equal(az_json_parse_in(g.a, az_str_sub(az_buf_str(&b), 0,
-	    (size_t)az_str_chr(az_buf_str(&b), '\n')), &replay_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(g.a,
+		az_str_sub(az_buf_str(&b), 0, (size_t)az_str_chr(az_buf_str(&b), '\n')),
+		&replay_limits, &j, NULL),
+	    AZ_OK);
 	assert_int_equal(az_json_geti(j, "seq", 0), 1);
-	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "response"), "text"),
-	    "first reply\n"));
+	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "response"), "text"), "first reply\n"));
 	assert_true(az_str_eqc(az_json_gets(az_json_get(j, "provenance"), "licence"), "MIT"));
-	assert_false(az_str_eqc(az_json_gets(az_json_get(j, "provenance"), "recorded_at"),
-	    "never"));
+	assert_false(
+	    az_str_eqc(az_json_gets(az_json_get(j, "provenance"), "recorded_at"), "never"));
 	assert_non_null(strstr(b.p, "took <n> s"));
 	az_buf_release(&b);
 	close_rig(&g);
@@ -446,7 +463,7 @@ recording_takes_the_next_reply_of_the_script(void **state)
 static void
 faults_of_a_recording_come_in_order(void **state)
 {
-	static const int want[] = { 429, 500, 500, 200, 200 };
+	static const int want[] = {429, 500, 500, 200, 200};
 	struct fcgi_resp r;
 	char after[16];
 	struct rig g;
@@ -457,8 +474,7 @@ faults_of_a_recording_come_in_order(void **state)
 		ask(&g, "flaky", "hello", "", NULL, &r);
 		assert_int_equal(r.status, want[i]);
 		if (i == 0) {
-			assert_non_null(fcgi_peer_header(&r, "Retry-After", after,
-			    sizeof after));
+			assert_non_null(fcgi_peer_header(&r, "Retry-After", after, sizeof after));
 			assert_string_equal(after, "7");
 		}
 		fcgi_peer_release(&r);
@@ -512,10 +528,10 @@ faults_are_injected_where_allowed(void **state)
 static void
 a_stall_ends_when_the_client_goes(void **state)
 {
-	struct fcgi_resp r = { 0 };
-	const char *const params[] = { "HTTP_X_AZLON_FAULT=stall", NULL };
+	struct fcgi_resp r = {0};
+	const char *const params[] = {"HTTP_X_AZLON_FAULT=stall", NULL};
 	const char body[] = "{\"model\":\"one\",\"stream\":true,\"messages\":[{\"role\":\"user\","
-	    "\"content\":\"hello\"}]}";
+			    "\"content\":\"hello\"}]}";
 	struct rig g;
 	int fd;
 
@@ -523,9 +539,13 @@ a_stall_ends_when_the_client_goes(void **state)
 	open_rig(&g, false, true, NULL);
 	fd = fcgi_peer_connect(g.web.path);
 	assert_true(fd >= 0);
-	assert_true(fcgi_peer_send(fd, &(struct fcgi_req){ .method = "POST",
-	    .path = "/v1/chat/completions", .params = params, .body = body,
-	    .body_n = sizeof body - 1 }, true));
+	assert_true(fcgi_peer_send(fd,
+	    &(struct fcgi_req){.method = "POST",
+		.path = "/v1/chat/completions",
+		.params = params,
+		.body = body,
+		.body_n = sizeof body - 1},
+	    true));
 	assert_true(fcgi_peer_read_until(fd, &r, "h\xc3\xa9"));
 	close(fd);
 	fcgi_peer_release(&r);
@@ -551,19 +571,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_recorded_reply_comes_whole),
-		cmocka_unit_test(a_recorded_reply_comes_as_a_stream),
-		cmocka_unit_test(nothing_but_a_match_is_answered),
-		cmocka_unit_test(bad_requests_are_refused),
-		cmocka_unit_test(the_key_is_asked_for),
-		cmocka_unit_test(only_loopback_names_are_served),
-		cmocka_unit_test(recordings_are_listed),
-		cmocka_unit_test(a_changed_file_is_read_again),
-		cmocka_unit_test(recording_takes_the_next_reply_of_the_script),
-		cmocka_unit_test(faults_of_a_recording_come_in_order),
-		cmocka_unit_test(faults_are_injected_where_allowed),
-		cmocka_unit_test(a_stall_ends_when_the_client_goes),
-		cmocka_unit_test(the_header_does_nothing_where_not_allowed),
+	    cmocka_unit_test(a_recorded_reply_comes_whole),
+	    cmocka_unit_test(a_recorded_reply_comes_as_a_stream),
+	    cmocka_unit_test(nothing_but_a_match_is_answered),
+	    cmocka_unit_test(bad_requests_are_refused),
+	    cmocka_unit_test(the_key_is_asked_for),
+	    cmocka_unit_test(only_loopback_names_are_served),
+	    cmocka_unit_test(recordings_are_listed),
+	    cmocka_unit_test(a_changed_file_is_read_again),
+	    cmocka_unit_test(recording_takes_the_next_reply_of_the_script),
+	    cmocka_unit_test(faults_of_a_recording_come_in_order),
+	    cmocka_unit_test(faults_are_injected_where_allowed),
+	    cmocka_unit_test(a_stall_ends_when_the_client_goes),
+	    cmocka_unit_test(the_header_does_nothing_where_not_allowed),
 	};
 
 	return cmocka_run_group_tests_name("replay_serve", tests, NULL, NULL);

@@ -49,12 +49,13 @@ splits_do_not_matter(void **state)
 	frame(&b, 0, "{\"long\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}");
 	frame(&b, 2, "{}");
 	for (step = 1; step <= b.n; step++) {
-		struct seen s = { .n = 0 };
+		struct seen s = {.n = 0};
 		enum az_code done;
 
 		assert_int_equal(feed(az_buf_str(&b), step, 4096, &s, &done), AZ_OK);
 		assert_int_equal(done, AZ_OK);
-		assert_string_equal(s.log.p, "F7:{\"a\":1};F0:;"
+		assert_string_equal(s.log.p,
+		    "F7:{\"a\":1};F0:;"
 		    "F55:{\"long\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"};E2:{};");
 		az_buf_release(&s.log);
 	}
@@ -69,28 +70,28 @@ refusals(void **state)
 		size_t n;
 		enum az_code push, done;
 	} t[] = {
-		{ "\x01\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM },	/* compressed */
-		{ "\x04\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM },	/* unknown flag */
-		{ "\x82\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM },
-		{ "\0\0\0\x10\1", 5, AZ_EUPSTREAM, AZ_EUPSTREAM },	/* over the cap */
-		{ "\0\xff\xff\xff\xff", 5, AZ_EUPSTREAM, AZ_EUPSTREAM },
-		{ "\2\0\0\0\2{}x", 8, AZ_EUPSTREAM, AZ_OK },		/* after the end */
-		{ "\0\0\0\0\2{", 6, AZ_OK, AZ_EUPSTREAM },		/* cut in a frame */
-		{ "\0\0\0", 3, AZ_OK, AZ_EUPSTREAM },			/* cut in a head */
-		{ "\0\0\0\0\2{}", 7, AZ_OK, AZ_EUPSTREAM },		/* no end frame */
-		{ "", 0, AZ_OK, AZ_EUPSTREAM },
-		{ "\2\0\0\0\0", 5, AZ_OK, AZ_OK },
+	    {"\x01\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM}, /* compressed */
+	    {"\x04\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM}, /* unknown flag */
+	    {"\x82\0\0\0\1x", 6, AZ_EUPSTREAM, AZ_EUPSTREAM},
+	    {"\0\0\0\x10\1", 5, AZ_EUPSTREAM, AZ_EUPSTREAM}, /* over the cap */
+	    {"\0\xff\xff\xff\xff", 5, AZ_EUPSTREAM, AZ_EUPSTREAM},
+	    {"\2\0\0\0\2{}x", 8, AZ_EUPSTREAM, AZ_OK}, /* after the end */
+	    {"\0\0\0\0\2{", 6, AZ_OK, AZ_EUPSTREAM},   /* cut in a frame */
+	    {"\0\0\0", 3, AZ_OK, AZ_EUPSTREAM},        /* cut in a head */
+	    {"\0\0\0\0\2{}", 7, AZ_OK, AZ_EUPSTREAM},  /* no end frame */
+	    {"", 0, AZ_OK, AZ_EUPSTREAM},
+	    {"\2\0\0\0\0", 5, AZ_OK, AZ_OK},
 	};
 	size_t i, step;
 
 	(void)state;
 	for (i = 0; i < sizeof t / sizeof t[0]; i++)
 		for (step = 1; step < 9; step += 7) {
-			struct seen s = { .n = 0 };
+			struct seen s = {.n = 0};
 			enum az_code done;
 
-			assert_int_equal(feed(az_str_n(t[i].bytes, t[i].n), step, 4096,
-			    &s, &done), t[i].push);
+			assert_int_equal(
+			    feed(az_str_n(t[i].bytes, t[i].n), step, 4096, &s, &done), t[i].push);
 			assert_int_equal(done, t[i].done);
 			az_buf_release(&s.log);
 		}
@@ -100,7 +101,7 @@ static void
 a_failing_reader_stops_it(void **state)
 {
 	struct az_buf b;
-	struct seen s = { .fail_at = 2 };
+	struct seen s = {.fail_at = 2};
 	enum az_code done;
 
 	(void)state;
@@ -131,10 +132,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(splits_do_not_matter),
-		cmocka_unit_test(refusals),
-		cmocka_unit_test(a_failing_reader_stops_it),
-		cmocka_unit_test(requests_are_wrapped),
+	    cmocka_unit_test(splits_do_not_matter),
+	    cmocka_unit_test(refusals),
+	    cmocka_unit_test(a_failing_reader_stops_it),
+	    cmocka_unit_test(requests_are_wrapped),
 	};
 
 	return cmocka_run_group_tests_name("sandbox_frames", tests, NULL, NULL);

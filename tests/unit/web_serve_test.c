@@ -52,7 +52,7 @@ static enum az_code
 boom(struct az_rq *rq, void *app, struct az_err *err)
 {
 	static const struct az_problem_item items[] = {
-		{ "[\"body\",\"user_prompt\"]", "Field required", "missing" } };
+	    {"[\"body\",\"user_prompt\"]", "Field required", "missing"}};
 	struct az_str kind = az_rq_param(rq, "kind");
 
 	(void)app;
@@ -70,8 +70,7 @@ boom(struct az_rq *rq, void *app, struct az_err *err)
 	if (az_str_eqc(kind, "auth"))
 		return az_fail(err, AZ_EAUTH, "x", "no");
 	if (az_str_eqc(kind, "late")) {
-		if (az_rs_write(rq, AZ_S("half"), err) != AZ_OK ||
-		    az_rs_flush(rq, err) != AZ_OK)
+		if (az_rs_write(rq, AZ_S("half"), err) != AZ_OK || az_rs_flush(rq, err) != AZ_OK)
 			return err->code;
 		return az_fail(err, AZ_EIO, "x", "disk");
 	}
@@ -124,11 +123,9 @@ big(struct az_rq *rq, void *app, struct az_err *err)
 	return rc;
 }
 
-static const struct az_route routes[] = {
-	{ "GET POST", "/echo/{id}", echo }, { "GET HEAD", "/inject", inject },
-	{ "GET", "/boom/{kind}", boom }, { "GET", "/hold", hold },
-	{ "GET", "/events", events }, { "GET HEAD", "/big", big },
-	{ NULL, NULL, NULL } };
+static const struct az_route routes[] = {{"GET POST", "/echo/{id}", echo},
+    {"GET HEAD", "/inject", inject}, {"GET", "/boom/{kind}", boom}, {"GET", "/hold", hold},
+    {"GET", "/events", events}, {"GET HEAD", "/big", big}, {NULL, NULL, NULL}};
 
 static struct web_fixture fix;
 
@@ -153,28 +150,28 @@ teardown(void **state)
 }
 
 static void
-call(struct fcgi_resp *r, const char *method, const char *path,
-    const char *query, const char *const *params)
+call(struct fcgi_resp *r, const char *method, const char *path, const char *query,
+    const char *const *params)
 {
-	struct fcgi_req q = { .method = method, .path = path, .query = query,
-		.params = params };
+	struct fcgi_req q = {.method = method, .path = path, .query = query, .params = params};
 
 	assert_true(fcgi_peer_call(fix.path, &q, r));
 	assert_false(r->on_stderr);
 }
 
-#define CALL(r, m, p, q, ...) call((r), (m), (p), (q), \
-	(const char *const[]){ __VA_ARGS__ NULL })
+#define CALL(r, m, p, q, ...) call((r), (m), (p), (q), (const char *const[]){__VA_ARGS__ NULL})
 
 static void
 hands_over_what_was_asked(void **state)
 {
-	static const char *const params[] = { "HTTP_X_USER_ID=alice",
-		"CONTENT_TYPE=application/json",
-		"AZLON_REQUEST_ID=0123456789abcdef", NULL };
-	struct fcgi_req q = { .method = "POST", .path = "/echo/x y",
-		.query = "q=one&q=two", .params = params, .body = "{\"a\":1}",
-		.body_n = 7 };
+	static const char *const params[] = {"HTTP_X_USER_ID=alice",
+	    "CONTENT_TYPE=application/json", "AZLON_REQUEST_ID=0123456789abcdef", NULL};
+	struct fcgi_req q = {.method = "POST",
+	    .path = "/echo/x y",
+	    .query = "q=one&q=two",
+	    .params = params,
+	    .body = "{\"a\":1}",
+	    .body_n = 7};
 	struct fcgi_resp r;
 	char h[200];
 
@@ -183,22 +180,17 @@ hands_over_what_was_asked(void **state)
 	assert_true(r.ended);
 	assert_int_equal(r.status, 201);
 	assert_string_equal(r.body, "{\"id\":\"x y\",\"q\":\"one\","
-	    "\"has_z\":false,\"user\":\"alice\",\"has_user\":true,"
-	    "\"type\":\"application/json\",\"body\":\"{\\\"a\\\":1}\"}");
-	assert_string_equal(fcgi_peer_header(&r, "X-Request-Id", h, sizeof h),
-	    "0123456789abcdef");
-	assert_string_equal(fcgi_peer_header(&r, "Cache-Control", h, sizeof h),
-	    "no-store");
-	assert_string_equal(fcgi_peer_header(&r, "Content-Type", h, sizeof h),
-	    "application/json");
-	assert_int_equal(atoi(fcgi_peer_header(&r, "Content-Length", h,
-	    sizeof h)), r.body_n);
+				    "\"has_z\":false,\"user\":\"alice\",\"has_user\":true,"
+				    "\"type\":\"application/json\",\"body\":\"{\\\"a\\\":1}\"}");
+	assert_string_equal(fcgi_peer_header(&r, "X-Request-Id", h, sizeof h), "0123456789abcdef");
+	assert_string_equal(fcgi_peer_header(&r, "Cache-Control", h, sizeof h), "no-store");
+	assert_string_equal(fcgi_peer_header(&r, "Content-Type", h, sizeof h), "application/json");
+	assert_int_equal(atoi(fcgi_peer_header(&r, "Content-Length", h, sizeof h)), r.body_n);
 	fcgi_peer_release(&r);
 
 	/* an id that could forge a header or a log line is replaced */
-	CALL(&r, "GET", "/echo/a", "", "AZLON_REQUEST_ID=bad id\r\nX: y",);
-	assert_true(strlen(fcgi_peer_header(&r, "X-Request-Id", h, sizeof h)) >=
-	    20);
+	CALL(&r, "GET", "/echo/a", "", "AZLON_REQUEST_ID=bad id\r\nX: y", );
+	assert_true(strlen(fcgi_peer_header(&r, "X-Request-Id", h, sizeof h)) >= 20);
 	assert_null(fcgi_peer_header(&r, "X", h, sizeof h));
 	assert_non_null(strstr(r.body, "\"has_user\":false"));
 	fcgi_peer_release(&r);
@@ -207,8 +199,8 @@ hands_over_what_was_asked(void **state)
 static void
 counts_the_body_itself(void **state)
 {
-	struct fcgi_req q = { .method = "POST", .path = "/echo/a", .body = "12345",
-		.body_n = 5, .content_length = 9 };
+	struct fcgi_req q = {
+	    .method = "POST", .path = "/echo/a", .body = "12345", .body_n = 5, .content_length = 9};
 	char large[2000];
 	struct fcgi_resp r;
 	int fd;
@@ -226,8 +218,11 @@ counts_the_body_itself(void **state)
 
 	/* no length stated at all: the cap holds on what arrives */
 	memset(large, 'x', sizeof large);
-	q = (struct fcgi_req){ .method = "POST", .path = "/echo/a", .body = large,
-		.body_n = sizeof large, .content_length = -1 };
+	q = (struct fcgi_req){.method = "POST",
+	    .path = "/echo/a",
+	    .body = large,
+	    .body_n = sizeof large,
+	    .content_length = -1};
 	assert_true(fcgi_peer_call(fix.path, &q, &r));
 	assert_int_equal(r.status, 413);
 	fcgi_peer_release(&r);
@@ -249,10 +244,9 @@ refuses_what_is_no_request(void **state)
 	static const struct {
 		const char *method, *path, *query;
 		int status;
-	} t[] = { { "GET", "/nowhere", "", 404 }, { "PUT", "/hold", "", 405 },
-		{ "GET", "/echo/..", "", 400 }, { "GET", "/echo/a\\b", "", 400 },
-		{ "GET", "/echo/a\tb", "", 400 }, { "GET", "", "", 400 },
-		{ "GET", "/echo/a", "q=%zz", 400 } };
+	} t[] = {{"GET", "/nowhere", "", 404}, {"PUT", "/hold", "", 405},
+	    {"GET", "/echo/..", "", 400}, {"GET", "/echo/a\\b", "", 400},
+	    {"GET", "/echo/a\tb", "", 400}, {"GET", "", "", 400}, {"GET", "/echo/a", "q=%zz", 400}};
 	struct fcgi_resp r;
 	char h[100];
 
@@ -260,11 +254,10 @@ refuses_what_is_no_request(void **state)
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
 		CALL(&r, t[i].method, t[i].path, t[i].query, );
 		assert_int_equal(r.status, t[i].status);
-		assert_string_equal(fcgi_peer_header(&r, "Content-Type", h,
-		    sizeof h), "application/problem+json");
+		assert_string_equal(
+		    fcgi_peer_header(&r, "Content-Type", h, sizeof h), "application/problem+json");
 		if (t[i].status == 405)
-			assert_string_equal(fcgi_peer_header(&r, "Allow", h,
-			    sizeof h), "GET");
+			assert_string_equal(fcgi_peer_header(&r, "Allow", h, sizeof h), "GET");
 		fcgi_peer_release(&r);
 	}
 }
@@ -272,8 +265,7 @@ refuses_what_is_no_request(void **state)
 static void
 lets_no_header_be_injected(void **state)
 {
-	static const char *const bad[] = { "v=a%0aSet-Cookie:x", "v=a%0d%0ab",
-		"v=%01", "v=%7f" };
+	static const char *const bad[] = {"v=a%0aSet-Cookie:x", "v=a%0d%0ab", "v=%01", "v=%7f"};
 	struct fcgi_resp r;
 	char h[100];
 
@@ -288,8 +280,7 @@ lets_no_header_be_injected(void **state)
 	}
 	CALL(&r, "GET", "/inject", "v=caf%c3%a9", );
 	assert_int_equal(r.status, 200);
-	assert_string_equal(fcgi_peer_header(&r, "X-Name", h, sizeof h),
-	    "caf\xc3\xa9");
+	assert_string_equal(fcgi_peer_header(&r, "X-Name", h, sizeof h), "caf\xc3\xa9");
 	fcgi_peer_release(&r);
 }
 
@@ -303,8 +294,7 @@ head_has_headers_and_no_body(void **state)
 	CALL(&r, "HEAD", "/inject", "v=x", );
 	assert_int_equal(r.status, 200);
 	assert_int_equal(r.body_n, 0);
-	assert_string_equal(fcgi_peer_header(&r, "Content-Length", h, sizeof h),
-	    "4");
+	assert_string_equal(fcgi_peer_header(&r, "Content-Length", h, sizeof h), "4");
 	fcgi_peer_release(&r);
 	CALL(&r, "HEAD", "/big", "", );
 	assert_int_equal(r.body_n, 0);
@@ -315,15 +305,15 @@ head_has_headers_and_no_body(void **state)
 }
 
 static const struct az_json *
-problem(struct az_arena *a, const struct fcgi_resp *r, const char *code,
-    int status)
+problem(struct az_arena *a, const struct fcgi_resp *r, const char *code, int status)
 {
 	const struct az_json *j = NULL;
 	char urn[100];
 
 	assert_int_equal(r->status, status);
-	assert_int_equal(az_json_parse_in(a, az_str_n(r->body, r->body_n),
-	    &az_json_request_limits, &j, NULL), AZ_OK);
+	assert_int_equal(
+	    az_json_parse_in(a, az_str_n(r->body, r->body_n), &az_json_request_limits, &j, NULL),
+	    AZ_OK);
 	snprintf(urn, sizeof urn, "urn:azlon:problem:%s", code);
 	assert_true(az_str_eqc(az_json_gets(j, "type"), urn));
 	assert_true(az_str_eqc(az_json_gets(j, "code"), code));
@@ -349,15 +339,14 @@ failures_are_problem_documents(void **state)
 	item = az_json_at(az_json_get(j, "errors"), 0);
 	assert_true(az_str_eqc(az_json_gets(item, "type"), "missing"));
 	assert_true(az_str_eqc(az_json_gets(item, "msg"), "Field required"));
-	assert_true(az_str_eqc(az_json_str(az_json_at(
-	    az_json_get(item, "loc"), 1)), "user_prompt"));
+	assert_true(
+	    az_str_eqc(az_json_str(az_json_at(az_json_get(item, "loc"), 1)), "user_prompt"));
 	fcgi_peer_release(&r);
 
 	CALL(&r, "GET", "/boom/quota", "", );
 	j = problem(a, &r, "quota", 429);
 	assert_int_equal(az_json_geti(j, "retry_after_s", 0), 20);
-	assert_string_equal(fcgi_peer_header(&r, "Retry-After", h, sizeof h),
-	    "20");
+	assert_string_equal(fcgi_peer_header(&r, "Retry-After", h, sizeof h), "20");
 	assert_true(az_str_eqc(az_json_gets(j, "instance"), "/boom/quota"));
 	fcgi_peer_release(&r);
 
@@ -400,8 +389,8 @@ half_an_answer_is_never_well_formed(void **state)
 static void
 event_frames_leave_at_once_and_notice_a_reader_that_left(void **state)
 {
-	struct fcgi_req q = { .path = "/events" };
-	struct fcgi_resp r = { .status = 0 };
+	struct fcgi_req q = {.path = "/events"};
+	struct fcgi_resp r = {.status = 0};
 	int fd = fcgi_peer_connect(fix.path);
 	char h[100];
 
@@ -409,11 +398,9 @@ event_frames_leave_at_once_and_notice_a_reader_that_left(void **state)
 	assert_true(fcgi_peer_send(fd, &q, true));
 	assert_true(fcgi_peer_read_until(fd, &r, ": ping\n\n"));
 	assert_string_equal(r.body, "id: 7\nevent: check\ndata: {\"seq\":7}\n\n"
-	    "event: progress\ndata: {}\n\n: ping\n\n");
-	assert_string_equal(fcgi_peer_header(&r, "X-Accel-Buffering", h,
-	    sizeof h), "no");
-	assert_string_equal(fcgi_peer_header(&r, "Content-Type", h, sizeof h),
-	    "text/event-stream");
+				    "event: progress\ndata: {}\n\n: ping\n\n");
+	assert_string_equal(fcgi_peer_header(&r, "X-Accel-Buffering", h, sizeof h), "no");
+	assert_string_equal(fcgi_peer_header(&r, "Content-Type", h, sizeof h), "text/event-stream");
 	assert_false(r.ended);
 	close(fd);
 	sem_post(&gate);
@@ -427,7 +414,7 @@ event_frames_leave_at_once_and_notice_a_reader_that_left(void **state)
 static void
 sixty_four_requests_are_in_hand_together(void **state)
 {
-	struct fcgi_req q = { .path = "/hold" };
+	struct fcgi_req q = {.path = "/hold"};
 	struct fcgi_resp r;
 	int fd[MANY];
 
@@ -455,8 +442,8 @@ sixty_four_requests_are_in_hand_together(void **state)
 static void
 a_slow_handler_does_not_hold_up_others(void **state)
 {
-	struct fcgi_req q = { .path = "/hold" };
-	struct fcgi_resp r = { .status = 0 };
+	struct fcgi_req q = {.path = "/hold"};
+	struct fcgi_resp r = {.status = 0};
 	int fd = fcgi_peer_connect(fix.path);
 
 	(void)state;
@@ -478,8 +465,8 @@ a_slow_handler_does_not_hold_up_others(void **state)
 static void
 a_stop_finishes_the_request_in_hand(void **state)
 {
-	struct fcgi_req q = { .path = "/hold" };
-	struct fcgi_resp r = { .status = 0 };
+	struct fcgi_req q = {.path = "/hold"};
+	struct fcgi_resp r = {.status = 0};
 	int fd = fcgi_peer_connect(fix.path);
 
 	(void)state;
@@ -499,8 +486,8 @@ a_stop_finishes_the_request_in_hand(void **state)
 static void
 a_stop_cuts_what_does_not_end(void **state)
 {
-	struct fcgi_req q = { .path = "/events" };
-	struct fcgi_resp r = { .status = 0 };
+	struct fcgi_req q = {.path = "/events"};
+	struct fcgi_resp r = {.status = 0};
 	struct web_fixture f;
 	int fd;
 
@@ -527,15 +514,18 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(hands_over_what_was_asked), T(counts_the_body_itself),
-		T(refuses_what_is_no_request), T(lets_no_header_be_injected),
-		T(head_has_headers_and_no_body), T(failures_are_problem_documents),
-		T(half_an_answer_is_never_well_formed),
-		T(event_frames_leave_at_once_and_notice_a_reader_that_left),
-		T(sixty_four_requests_are_in_hand_together),
-		T(a_slow_handler_does_not_hold_up_others),
-		T(a_stop_finishes_the_request_in_hand),
-		cmocka_unit_test(a_stop_cuts_what_does_not_end),
+	    T(hands_over_what_was_asked),
+	    T(counts_the_body_itself),
+	    T(refuses_what_is_no_request),
+	    T(lets_no_header_be_injected),
+	    T(head_has_headers_and_no_body),
+	    T(failures_are_problem_documents),
+	    T(half_an_answer_is_never_well_formed),
+	    T(event_frames_leave_at_once_and_notice_a_reader_that_left),
+	    T(sixty_four_requests_are_in_hand_together),
+	    T(a_slow_handler_does_not_hold_up_others),
+	    T(a_stop_finishes_the_request_in_hand),
+	    cmocka_unit_test(a_stop_cuts_what_does_not_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

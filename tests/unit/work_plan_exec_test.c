@@ -16,12 +16,12 @@
 
 struct fake {
 	struct az_sandbox base;
-	struct az_buf log;	/* one line per call */
-	const char *fail;	/* a RUN that holds this text … */
-	int fail_code;		/* … ends with this; -2 times out, -3 is cancelled */
-	enum az_code error;	/* or the port itself fails */
-	const char *missing;	/* a program the template lacks */
-	char home[64];		/* set: commands really run, with this for /home/user */
+	struct az_buf log;   /* one line per call */
+	const char *fail;    /* a RUN that holds this text … */
+	int fail_code;       /* … ends with this; -2 times out, -3 is cancelled */
+	enum az_code error;  /* or the port itself fails */
+	const char *missing; /* a program the template lacks */
+	char home[64];       /* set: commands really run, with this for /home/user */
 };
 
 static void
@@ -45,7 +45,7 @@ static enum az_code
 really(struct fake *f, const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err)
 {
 	char *argv[20], home[100], buf[4096], cwd[200];
-	char (*text)[200] = test_calloc(20, sizeof *text);
+	char(*text)[200] = test_calloc(20, sizeof *text);
 	enum az_code rc = AZ_OK;
 	int fd[2], status, i;
 	ssize_t n;
@@ -62,7 +62,7 @@ really(struct fake *f, const struct az_sb_cmd *c, struct az_sb_result *r, struct
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		char *env[] = { home, strdup("PATH=/usr/bin:/bin"), NULL };
+		char *env[] = {home, strdup("PATH=/usr/bin:/bin"), NULL};
 		char to[300];
 
 		dup2(fd[1], 1);
@@ -92,7 +92,7 @@ fake_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cm
 {
 	struct fake *f = (struct fake *)s;
 	static const char said[] = "path /home/user/.local/bin:/x/bin\nhave python3 gcc sh\n"
-		"version Python 3.11.2\n";
+				   "version Python 3.11.2\n";
 	const char *const *a;
 	size_t i;
 
@@ -110,7 +110,7 @@ fake_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cm
 		return really(f, c, r, err);
 	r->end = AZ_END_EXITED;
 	r->exit_code = 0;
-	if (!c->env && strstr(c->argv[2], "command -v")) {	/* the probe */
+	if (!c->env && strstr(c->argv[2], "command -v")) { /* the probe */
 		r->exit_code = f->missing && strcmp(c->argv[4], f->missing) == 0;
 		return c->output(c->arg, 1, az_str_c(said), err);
 	}
@@ -128,8 +128,7 @@ fake_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cm
 }
 
 static enum az_code
-fake_mkdir(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
-    struct az_err *err)
+fake_mkdir(struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
 	struct fake *f = (struct fake *)s;
 	char to[300];
@@ -143,10 +142,9 @@ fake_mkdir(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
 }
 
 static enum az_code
-fake_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
-    int64_t bytes,
-    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err),
-    void *arg, struct az_err *err)
+fake_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *path, int64_t bytes,
+    enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
+    struct az_err *err)
 {
 	struct fake *f = (struct fake *)s;
 	char buf[8];
@@ -162,8 +160,8 @@ fake_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *path,
 	return AZ_OK;
 }
 
-static const struct az_sandbox_ops fake_ops = { .name = "fake", .run = fake_run,
-	.mkdir = fake_mkdir, .upload = fake_upload };
+static const struct az_sandbox_ops fake_ops = {
+    .name = "fake", .run = fake_run, .mkdir = fake_mkdir, .upload = fake_upload};
 
 struct told {
 	struct az_buf steps, out;
@@ -179,8 +177,8 @@ on_begin(void *arg, const struct az_plan_step *step, struct az_str text)
 }
 
 static enum az_code
-on_output(void *arg, const struct az_plan_step *step, int stream, struct az_str bytes,
-    struct az_err *err)
+on_output(
+    void *arg, const struct az_plan_step *step, int stream, struct az_str bytes, struct az_err *err)
 {
 	struct told *t = arg;
 
@@ -209,7 +207,7 @@ struct ex {
 static enum az_code
 execute(struct ex *e, const char *file)
 {
-	static const struct az_box_ref ref = { { "iabc", 4 }, { "", 0 }, { "", 0 }, { "", 0 } };
+	static const struct az_box_ref ref = {{"iabc", 4}, {"", 0}, {"", 0}, {"", 0}};
 
 	e->f.base.ops = &fake_ops;
 	e->a = az_arena_new(AZ_PLAN_ARENA_BYTES);
@@ -218,9 +216,15 @@ execute(struct ex *e, const char *file)
 	az_buf_init(&e->told.out, AZ_MIB(1));
 	if (az_plan_parse(az_str_c(file), e->a, &e->plan, &e->err) != AZ_OK)
 		fail_msg("%s", e->err.text);
-	return az_plan_exec(&e->plan, &(struct az_plan_exec){ .sandbox = &e->f.base,
-		.box = &ref, .timeout_s = 77, .tag = "azlon-x-1", .begin = on_begin,
-		.output = on_output, .cancelled = on_cancel, .arg = &e->told },
+	return az_plan_exec(&e->plan,
+	    &(struct az_plan_exec){.sandbox = &e->f.base,
+		.box = &ref,
+		.timeout_s = 77,
+		.tag = "azlon-x-1",
+		.begin = on_begin,
+		.output = on_output,
+		.cancelled = on_cancel,
+		.arg = &e->told},
 	    e->a, &e->r, &e->err);
 }
 
@@ -236,12 +240,13 @@ ex_release(struct ex *e)
 static void
 steps_become_calls(void **state)
 {
-	struct ex e = { 0 };
+	struct ex e = {0};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM python:3.12\nENV A=1\nWORKDIR /app\nCOPY . .\n"
-	    "RUN pip install x\nCOPY a b/\nRUN [\"make\", \"all\"]\n"
-	    "CMD [\"python\", \"main.py\"]\nEXPOSE 80\n"), AZ_OK);
+				     "RUN pip install x\nCOPY a b/\nRUN [\"make\", \"all\"]\n"
+				     "CMD [\"python\", \"main.py\"]\nEXPOSE 80\n"),
+	    AZ_OK);
 	assert_true(e.r.built);
 	assert_int_equal(e.r.text.n, 0);
 	assert_string_equal(e.f.log.p,
@@ -250,10 +255,12 @@ steps_become_calls(void **state)
 	    "mkdir /home/user/app\n"
 	    "run [/bin/sh][-c][pip install x] A=1 PATH=/home/user/.local/bin:/x/bin"
 	    " in /home/user/app tag azlon-x-1-b1\n"
-	    "run [/bin/sh][-c][…][sh][/home/user/app/b][1][0][a] in /home/user/app tag azlon-x-1-b2\n"
+	    "run [/bin/sh][-c][…][sh][/home/user/app/b][1][0][a] in /home/user/app tag "
+	    "azlon-x-1-b2\n"
 	    "run [/bin/sh][-c][exec \"$@\"][sh][make][all] A=1 PATH=/home/user/.local/bin:/x/bin"
 	    " in /home/user/app tag azlon-x-1-b3\n");
-	assert_string_equal(e.told.steps.p, "0 FROM python:3.12 -> Python 3.11.2\n"
+	assert_string_equal(e.told.steps.p,
+	    "0 FROM python:3.12 -> Python 3.11.2\n"
 	    "3 WORKDIR /app\n4 COPY . .\n5 RUN pip install x\n6 COPY a b/\n"
 	    "7 RUN [\"make\", \"all\"]\n");
 	assert_string_equal(e.r.argv[3], "sh");
@@ -270,13 +277,14 @@ steps_become_calls(void **state)
 static void
 path_is_the_sandboxs(void **state)
 {
-	struct ex e = { 0 };
+	struct ex e = {0};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM python\nWORKDIR /app\n"
-	    "ENV PATH=/app/bin:$HOME/x:$PATH\nCMD /bin/true\n"), AZ_OK);
+				     "ENV PATH=/app/bin:$HOME/x:$PATH\nCMD /bin/true\n"),
+	    AZ_OK);
 	assert_string_equal(e.r.env[0], "PATH=/home/user/app/bin:/home/user/x:"
-	    "/home/user/.local/bin:/x/bin");
+					"/home/user/.local/bin:/x/bin");
 	assert_null(e.r.env[1]);
 	ex_release(&e);
 }
@@ -288,17 +296,17 @@ a_failing_step_is_a_build_failure(void **state)
 		int code;
 		const char *file, *text;
 	} t[] = {
-		{ 3, "FROM python\nRUN ok\nRUN boom now\nRUN later\n",
-		    "Dockerfile line 3, RUN boom now: exit status 3" },
-		{ -2, "FROM python\nRUN ok\nRUN boom\n", "stopped after 77 s" },
-		{ 1, "FROM python\nRUN useradd boom\n", "there is no root" },
-		{ 127, "FROM python\nCOPY boom x\n", "it broke" },
+	    {3, "FROM python\nRUN ok\nRUN boom now\nRUN later\n",
+		"Dockerfile line 3, RUN boom now: exit status 3"},
+	    {-2, "FROM python\nRUN ok\nRUN boom\n", "stopped after 77 s"},
+	    {1, "FROM python\nRUN useradd boom\n", "there is no root"},
+	    {127, "FROM python\nCOPY boom x\n", "it broke"},
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof t / sizeof t[0]; i++) {
-		struct ex e = { .f = { .fail = "boom", .fail_code = t[i].code } };
+		struct ex e = {.f = {.fail = "boom", .fail_code = t[i].code}};
 
 		assert_int_equal(execute(&e, t[i].file), AZ_OK);
 		assert_false(e.r.built);
@@ -316,18 +324,18 @@ a_failing_step_is_a_build_failure(void **state)
 static void
 system_packages_are_refused_with_a_reason(void **state)
 {
-	static const char *const lines[] = { "apt-get update && apt-get install -y gcc",
-		"apt-get -qq update", "DEBIAN_FRONTEND=noninteractive apt-get install -y x",
-		"apk add --no-cache curl", "set -e; /usr/bin/yum -y install x",
-		"[\"apt\", \"install\", \"x\"]", "dnf -y upgrade", "(apt-get install x)" };
-	static const char *const fine[] = { "echo apt-get is not there", "pip install apt",
-		"python add.py", "npm install yum", "echo install", "pip install apk add-on" };
+	static const char *const lines[] = {"apt-get update && apt-get install -y gcc",
+	    "apt-get -qq update", "DEBIAN_FRONTEND=noninteractive apt-get install -y x",
+	    "apk add --no-cache curl", "set -e; /usr/bin/yum -y install x",
+	    "[\"apt\", \"install\", \"x\"]", "dnf -y upgrade", "(apt-get install x)"};
+	static const char *const fine[] = {"echo apt-get is not there", "pip install apt",
+	    "python add.py", "npm install yum", "echo install", "pip install apk add-on"};
 	char file[200];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-		struct ex e = { .f = { .fail = NULL } };
+		struct ex e = {.f = {.fail = NULL}};
 
 		snprintf(file, sizeof file, "FROM python\nRUN %s\n", lines[i]);
 		assert_int_equal(execute(&e, file), AZ_OK);
@@ -339,7 +347,7 @@ system_packages_are_refused_with_a_reason(void **state)
 		ex_release(&e);
 	}
 	for (i = 0; i < sizeof fine / sizeof fine[0]; i++) {
-		struct ex e = { .f = { .fail = NULL } };
+		struct ex e = {.f = {.fail = NULL}};
 
 		snprintf(file, sizeof file, "FROM python\nRUN %s\n", fine[i]);
 		assert_int_equal(execute(&e, file), AZ_OK);
@@ -352,21 +360,21 @@ system_packages_are_refused_with_a_reason(void **state)
 static void
 a_language_the_template_lacks(void **state)
 {
-	struct ex e = { .f = { .missing = "cargo" } };
+	struct ex e = {.f = {.missing = "cargo"}};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM rust:1\nRUN cargo build\n"), AZ_OK);
 	assert_false(e.r.built);
 	assert_null(e.r.failed);
-	assert_true(az_str_eqc(e.r.text,
-	    "FROM rust:1: this sandbox has no cargo; it has: python3 gcc sh"));
+	assert_true(
+	    az_str_eqc(e.r.text, "FROM rust:1: this sandbox has no cargo; it has: python3 gcc sh"));
 	ex_release(&e);
 }
 
 static void
 the_sandbox_failing_is_an_error(void **state)
 {
-	struct ex e = { .f = { .error = AZ_EUNAVAIL } };
+	struct ex e = {.f = {.error = AZ_EUNAVAIL}};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM python\nRUN x\n"), AZ_EUNAVAIL);
@@ -377,8 +385,8 @@ the_sandbox_failing_is_an_error(void **state)
 static void
 cancel_is_an_error(void **state)
 {
-	struct ex e = { .told = { .cancel = true } };
-	struct ex k = { .f = { .fail = "boom", .fail_code = -3 } };
+	struct ex e = {.told = {.cancel = true}};
+	struct ex k = {.f = {.fail = "boom", .fail_code = -3}};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM python\nRUN x\n"), AZ_ECANCELLED);
@@ -391,11 +399,12 @@ cancel_is_an_error(void **state)
 static void
 here_documents_are_uploaded(void **state)
 {
-	struct ex e = { 0 };
+	struct ex e = {0};
 
 	(void)state;
 	assert_int_equal(execute(&e, "FROM python\nWORKDIR /app\n"
-	    "COPY --chmod=755 <<EOF run.sh\n#!/bin/sh\necho hi\nEOF\n"), AZ_OK);
+				     "COPY --chmod=755 <<EOF run.sh\n#!/bin/sh\necho hi\nEOF\n"),
+	    AZ_OK);
 	assert_non_null(strstr(e.f.log.p,
 	    "upload /home/user/app/run.sh 18 <#!/bin/sh\necho hi\n>\n"
 	    "run [/bin/sh][-c][chmod \"$2\" \"$1\"][sh][/home/user/app/run.sh][755]"));
@@ -426,8 +435,8 @@ is(struct ex *e, const char *path, const char *text)
 
 	az_buf_init(&b, AZ_KIB(64));
 	snprintf(full, sizeof full, "%s/%s", e->f.home, path);
-	same = az_read_file(full, AZ_KIB(64), &b, NULL) == AZ_OK &&
-	    az_str_eqc(az_buf_str(&b), text);
+	same =
+	    az_read_file(full, AZ_KIB(64), &b, NULL) == AZ_OK && az_str_eqc(az_buf_str(&b), text);
 	az_buf_release(&b);
 	return same;
 }
@@ -467,23 +476,24 @@ live_end(struct ex *e)
 static void
 copies_as_docker_does(void **state)
 {
-	struct ex e = { 0 };
+	struct ex e = {0};
 
 	(void)state;
 	live(&e);
 	assert_int_equal(execute(&e, "FROM debian\nWORKDIR /app\nCOPY . .\n"
-	    "COPY main.py one.py\n"		/* file to file */
-	    "COPY main.py dir/\n"		/* file into a directory to be made */
-	    "COPY main.py deep/er/two.py\n"
-	    "COPY src out\n"			/* contents of a directory */
-	    "COPY src/ ./\n"
-	    "COPY s?c/*.py main.py many/\n"
-	    "COPY [\"with blank.txt\", \"w b/\"]\n"
-	    "COPY . /data/all\n"
-	    "COPY . ./nested/copy\n"		/* into itself, without end */
-	    "COPY main.py main.py\n"
-	    "COPY main.py src\n"		/* an existing directory */
-	    "COPY --chmod=755 main.py tool\n"), AZ_OK);
+				     "COPY main.py one.py\n" /* file to file */
+				     "COPY main.py dir/\n"   /* file into a directory to be made */
+				     "COPY main.py deep/er/two.py\n"
+				     "COPY src out\n" /* contents of a directory */
+				     "COPY src/ ./\n"
+				     "COPY s?c/*.py main.py many/\n"
+				     "COPY [\"with blank.txt\", \"w b/\"]\n"
+				     "COPY . /data/all\n"
+				     "COPY . ./nested/copy\n" /* into itself, without end */
+				     "COPY main.py main.py\n"
+				     "COPY main.py src\n" /* an existing directory */
+				     "COPY --chmod=755 main.py tool\n"),
+	    AZ_OK);
 	if (!e.r.built)
 		fail_msg("%s", e.r.text.p);
 	assert_true(is(&e, "app/one.py", "main"));
@@ -515,7 +525,7 @@ copies_as_docker_does(void **state)
 static void
 copying_twice_changes_nothing(void **state)
 {
-	struct ex e = { 0 }, again = { 0 };
+	struct ex e = {0}, again = {0};
 	const char *file = "FROM debian\nWORKDIR /app\nCOPY . nested/copy\nCOPY src out\n";
 
 	(void)state;
@@ -534,14 +544,14 @@ copying_twice_changes_nothing(void **state)
 static void
 a_missing_source_is_named(void **state)
 {
-	static const char *const files[] = { "COPY nope.txt x\n", "COPY *.nope x/\n",
-		"COPY main.py no/pe.txt y/\n", "COPY $(touch${IFS}pwned) x\n",
-		"COPY `touch\\ pwned` x/\n" };
+	static const char *const files[] = {"COPY nope.txt x\n", "COPY *.nope x/\n",
+	    "COPY main.py no/pe.txt y/\n", "COPY $(touch${IFS}pwned) x\n",
+	    "COPY `touch\\ pwned` x/\n"};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < sizeof files / sizeof files[0]; i++) {
-		struct ex e = { 0 };
+		struct ex e = {0};
 		char file[200];
 
 		live(&e);
@@ -549,7 +559,7 @@ a_missing_source_is_named(void **state)
 		assert_int_equal(execute(&e, file), AZ_OK);
 		assert_false(e.r.built);
 		assert_non_null(strstr(e.r.text.p, "not found in the build context"));
-		assert_false(there(&e, "app/pwned"));	/* names are names */
+		assert_false(there(&e, "app/pwned")); /* names are names */
 		live_end(&e);
 	}
 }
@@ -557,12 +567,13 @@ a_missing_source_is_named(void **state)
 static void
 the_probe_tells_the_truth(void **state)
 {
-	struct ex e = { 0 };
+	struct ex e = {0};
 
 	(void)state;
 	live(&e);
 	assert_int_equal(execute(&e, "FROM debian\nRUN echo \"[$A]\" > said\nENV A=1\n"
-	    "RUN [\"sh\", \"-c\", \"pwd\"]\nCMD x\n"), AZ_OK);
+				     "RUN [\"sh\", \"-c\", \"pwd\"]\nCMD x\n"),
+	    AZ_OK);
 	assert_true(e.r.built);
 	assert_true(az_str_starts(az_str_c(e.r.env[1]), AZ_S("PATH=/tmp/azlon-plan-")));
 	assert_non_null(strstr(e.r.env[1], "/.local/bin:/usr/bin:/bin"));
@@ -574,18 +585,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(steps_become_calls),
-		cmocka_unit_test(path_is_the_sandboxs),
-		cmocka_unit_test(a_failing_step_is_a_build_failure),
-		cmocka_unit_test(system_packages_are_refused_with_a_reason),
-		cmocka_unit_test(a_language_the_template_lacks),
-		cmocka_unit_test(the_sandbox_failing_is_an_error),
-		cmocka_unit_test(cancel_is_an_error),
-		cmocka_unit_test(here_documents_are_uploaded),
-		cmocka_unit_test(copies_as_docker_does),
-		cmocka_unit_test(copying_twice_changes_nothing),
-		cmocka_unit_test(a_missing_source_is_named),
-		cmocka_unit_test(the_probe_tells_the_truth),
+	    cmocka_unit_test(steps_become_calls),
+	    cmocka_unit_test(path_is_the_sandboxs),
+	    cmocka_unit_test(a_failing_step_is_a_build_failure),
+	    cmocka_unit_test(system_packages_are_refused_with_a_reason),
+	    cmocka_unit_test(a_language_the_template_lacks),
+	    cmocka_unit_test(the_sandbox_failing_is_an_error),
+	    cmocka_unit_test(cancel_is_an_error),
+	    cmocka_unit_test(here_documents_are_uploaded),
+	    cmocka_unit_test(copies_as_docker_does),
+	    cmocka_unit_test(copying_twice_changes_nothing),
+	    cmocka_unit_test(a_missing_source_is_named),
+	    cmocka_unit_test(the_probe_tells_the_truth),
 	};
 
 	return cmocka_run_group_tests_name("work_plan_exec", tests, NULL, NULL);

@@ -20,179 +20,204 @@ struct row {
 };
 
 static const struct row rows[] = {
-	/* blocks */
-	{ "two files and a Dockerfile", "I fix it.\n### FILE: Dockerfile\n" T5 "FROM python\n"
-	    T5 "### FILE: src/app.py\n" T5 "print(1)\n" T5 END,
-	    "f:D{FROM python\n}src/app.py{print(1)\n}", false },
-	{ "removal", "### DELETE: old.py\n### FILE: a\n" T5 T5 END, "f:old.py-a{}", false },
-	{ "only a removal", "### DELETE: old.py\n" END, ":old.py-", false },
-	{ "back-tick fence with a language", "### FILE: a.py\n```python\nx\n```\n" END,
-	    "f:a.py{x\n}", false },
-	{ "CRLF", "### FILE: a.py\r\n```\r\nx\r\ny\r\n```\r\n### END\r\n", "f:a.py{x\ny\n}", false },
-	{ "readme with back-ticks in tildes", "### FILE: README.md\n" T5
-	    "# T\n```sh\nmake\n```\n" T5 END, "f:README.md{# T\n```sh\nmake\n```\n}", false },
-	{ "readme with back-ticks in back-ticks", "### FILE: README.md\n```markdown\n# T\n"
-	    "```sh\nmake\n```\nend\n```\n" END, "f:README.md{# T\n```sh\nmake\n```\nend\n}", false },
-	{ "readme with a bare inner fence", "### FILE: README.md\n```\n# T\n\n```\nmake\n```\n"
-	    "```\n" END, "f:README.md{# T\n\n```\nmake\n```\n}", false },
-	{ "an inner fence never closed ends at the mark", "### FILE: a.py\n```python\n"
-	    "'''\n```python\nx\n'''\n```\n### FILE: b\n```\ny\n```\n" END,
-	    "f:a.py{'''\n```python\nx\n'''\n}b{y\n}", false },
-	{ "longer close", "### FILE: a\n```\nx\n`````\n" END, "f:a{x\n}", false },
-	{ "shorter inner fence is content", "### FILE: a\n`````\n```\nx\n```\n`````\n" END,
-	    "f:a{```\nx\n```\n}", false },
-	{ "a close too short, then a mark", "### FILE: a\n" T5 "x\n~~~\n### FILE: b\n" T5 "y\n"
-	    T5 END, "fr:a{x\n}b{y\n}", false },
-	{ "close forgotten", "### FILE: a\n" T5 "x\n### FILE: b\n" T5 "y\n" T5 END,
-	    "fr:a{x\n}b{y\n}", false },
-	{ "marks inside a longer fence are content", "### FILE: doc.md\n~~~~~~~~\n"
-	    "### FILE: x\n" T5 "b\n" T5 "~~~~~~~~\n" END,
-	    "f:doc.md{### FILE: x\n" T5 "b\n" T5 "}", false },
-	{ "no fence", "### FILE: a.txt\nhello\nworld\n\n### FILE: b.txt\nx\n" END,
-	    "r:a.txt{hello\nworld\n}b.txt{x\n}", false },
-	{ "words before the fence", "### FILE: a.py\nThe main program:\n\n```python\nx\n```\n" END,
-	    "f:a.py{x\n}", false },
-	{ "decorated path", "### FILE: **`./src/a.py`**:\n```\nx\n```\n" END, "f:src/a.py{x\n}",
-	    false },
-	{ "remark behind the path", "### FILE: src/a.py (new)\n```\nx\n```\n" END,
-	    "f:src/a.py{x\n}", false },
-	{ "bold mark", "**### FILE: a.py**\n```\nx\n```\n" END, "f:a.py{x\n}", false },
-	{ "other heading levels and case", "## File: a.py\n```\nx\n```\n#### end\n",
-	    "f:a.py{x\n}", false },
-	{ "dunder names keep their underscores", "### FILE: __init__.py\n```\n```\n" END,
-	    "f:__init__.py{}", false },
-	{ "the whole in a fence", "Sure.\n```\n### FILE: a.py\n~~~~~\nx\n~~~~~\n### END\n```\n",
-	    "f:a.py{x\n}", false },
-	{ "named twice: the last", "### FILE: a\n" T5 "1\n" T5 "### FILE: a\n" T5 "2\n" T5 END,
-	    "f:a{2\n}", false },
-	{ "think block", "<think>### FILE: no\n" T5 "1\n" T5 "</think>\n### FILE: a\n" T5 "2\n" T5
-	    END, "f:a{2\n}", false },
-	{ "think block without its opening", "hmm\n</think>\n### FILE: a\n" T5 "2\n" T5 END,
-	    "f:a{2\n}", false },
-	{ "think marks in a program stay", "### FILE: a\n" T5 "<think>x</think>\n" T5 END,
-	    "f:a{<think>x</think>\n}", false },
-	{ "bytes that are no UTF-8", "### FILE: a\n" T5 "\xff\xc3(\n" T5 END,
-	    "f:a{\xef\xbf\xbd\xef\xbf\xbd(\n}", false },
-	/* truncation */
-	{ "no END", "### FILE: a\n" T5 "x\n" T5, "tf:a{x\n}", false },
-	{ "body cut", "### FILE: a\n" T5 "x\n" T5 "### FILE: b\n" T5 "y\n", "tf:a{x\n}", true },
-	{ "body cut, nothing else", "### FILE: b\n" T5 "y", "tf:", true },
-	{ "cut inside a nested fence", "### FILE: a.md\n```\n# T\n```sh\nmake\n```", "tf:", true },
-	{ "cut after the mark", "### FILE: a\n" T5 "x\n" T5 "### FILE: b", "tf:a{x\n}", true },
-	{ "unfenced body cut", "### FILE: a\nx\ny", "tr:", true },
-	{ "END but length", "### FILE: a\n" T5 "x\n" T5 END, "tf:a{x\n}", true },
-	{ "prose cut", "I would first", "!cut off before the first file", true },
-	{ "thinking cut", "<think>well", "!cut off before it began", true },
-	/* tags */
-	{ "file tags", "<file path=\"a.py\">\nx\n</file>\n<file path='b/c'>\ny\n</file>",
-	    ":a.py{x\n}b/c{y\n}", false },
-	{ "file tag with a fence", "<file name=\"a.py\">\n```python\nx\n```\n</file>",
-	    "f:a.py{x\n}", false },
-	{ "file tag with CDATA", "<file path=\"a.xml\"><![CDATA[\n<x/>\n]]></file>",
-	    ":a.xml{<x/>\n}", false },
-	{ "file tag cut", "<file path=\"a\">\nx\n</file>\n<file path=\"b\">\ny\n", "t:a{x\n}",
-	    true },
-	/* fences with paths */
-	{ "path in the info", "```python src/a.py\nx\n```\n```js:lib/b.js\ny\n```\n"
-	    "```toml title=\"c.toml\"\nz\n```", "f:src/a.py{x\n}lib/b.js{y\n}c.toml{z\n}", false },
-	{ "path before the fence", "Here:\n\n**src/a.py**\n```python\nx\n```\n\n#### `b.txt`:\n\n"
-	    "```\ny\n```\n", "f:src/a.py{x\n}b.txt{y\n}", false },
-	{ "path in a sentence", "Create `a.py` as follows:\n```python\nx\n```", "f:a.py{x\n}",
-	    false },
-	{ "path in a comment", "```python\n# src/a.py\nx\n```", "f:src/a.py{# src/a.py\nx\n}",
-	    false },
-	{ "dockerfile by language", "```dockerfile\nFROM x\n```", "f:D{FROM x\n}", false },
-	{ "a command is no file", "Run `a.py`:\n```bash\npython a.py\n```", "!no file blocks",
-	    false },
-	{ "fence with a path cut", "a.py\n```python\nx\n```\nb.py\n```python\ny", "tf:a.py{x\n}",
-	    true },
-	/* JSON */
-	{ "the original's JSON", "{\"dockerfile\":\"FROM x\",\"files\":[{\"filename\":\"a.py\","
-	    "\"content\":\"x\\n\"}]}", ":D{FROM x}a.py{x\n}", false },
-	{ "JSON in a fence with prose", "Here you go\n```json\n{\"files\":[{\"path\":\"a\","
-	    "\"code\":\"x\"}]}\n```\nBye", "f:a{x}", false },
-	{ "JSON in prose", "Result: {\"files\":[{\"name\":\"a\",\"text\":\"x{\"}]} done",
-	    ":a{x{}", false },
-	{ "aliases and case", "{\"DockerFile\":null,\"Files\":[{\"fileName\":\"a\","
-	    "\"Content\":null}]}", ":a{}", false },
-	{ "wrapped once", "{\"response\":{\"dockerfile\":\"FROM x\",\"files\":[]}}", ":D{FROM x}",
-	    false },
-	{ "files as a map", "{\"files\":{\"a\":\"x\",\"b\":{\"content\":\"y\"}}}", ":a{x}b{y}",
-	    false },
-	{ "content as lines", "{\"files\":[{\"filename\":\"a\",\"content\":[\"x\",\"y\"]}]}",
-	    ":a{x\ny\n}", false },
-	{ "one file alone", "{\"filename\":\"a\",\"content\":\"x\"}", ":a{x}", false },
-	{ "a list of files", "[{\"filename\":\"a\",\"content\":\"x\"}]", ":a{x}", false },
-	{ "trailing commas, comments, single quotes", "{'files': [ // all\n{'filename': 'a', "
-	    "'content': 'it\\'s',},],}", "r:a{it's}", false },
-	{ "unquoted keys", "{files:[{filename:a.py, content:\"x\"}]}", "r:a.py{x}", false },
-	{ "raw newlines", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\ny\tz\n\"}]}",
-	    "r:a{x\ny\tz\n}", false },
-	{ "inner quotes", "{\"files\":[{\"filename\":\"a\",\"content\":\"print(\"hi\", 'x')\"}]}",
-	    "r:a{print(\"hi\", 'x')}", false },
-	{ "triple quotes", "{\"files\":[{\"filename\":\"a\",\"content\":\"\"\"x = \"1\"\ny\"\"\"}]}",
-	    "r:a{x = \"1\"\ny}", false },
-	{ "bad escapes", "{\"files\":[{\"filename\":\"a\",\"content\":\"\\d \\x \\n\"}]}",
-	    "r:a{\\d \\x \n}", false },
-	{ "comma forgotten", "{\"dockerfile\":\"FROM x\"\n\"files\":[{\"filename\":\"a\"\n"
-	    "\"content\":\"x\"}]}", "r:D{FROM x}a{x}", false },
-	{ "last brace forgotten", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"}]", "tr:a{x}",
-	    true },
-	{ "last brace forgotten, not cut", "{\"dockerfile\":\"FROM x\",\"files\":[]",
-	    "r:D{FROM x}", false },
-	{ "JSON cut in a body", "{\"dockerfile\":\"FROM x\",\"files\":[{\"filename\":\"a\","
-	    "\"content\":\"x\"},{\"filename\":\"b\",\"content\":\"y", "tr:D{FROM x}a{x}", true },
-	{ "JSON cut between files", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"},",
-	    "tr:a{x}", true },
-	{ "JSON cut in the Dockerfile", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"}],"
-	    "\"dockerfile\":\"FROM py", "tr:a{x}", true },
-	{ "JSON map cut", "{\"files\":{\"a\":\"x\",\"b\":\"y", "tr:a{x}", true },
-	{ "cut JSON in a fence", "```json\n{\"files\":[{\"filename\":\"a\",\"content\":\"x\"},"
-	    "{\"filename\":\"b\"", "tfr:a{x}", true },
-	{ "marks inside JSON strings", "{\"files\":[{\"filename\":\"a.md\",\"content\":"
-	    "\"\\n### FILE: x\\n~~~\\n\"}]}", ":a.md{\n### FILE: x\n~~~\n}", false },
-	{ "package.json is not an answer", "### FILE: package.json\n" T5 "{\"name\":\"x\","
-	    "\"files\":[\"d\"]}\n" T5 END, "f:package.json{{\"name\":\"x\",\"files\":[\"d\"]}\n}",
-	    false },
-	{ "a package.json alone is none", "{\"name\":\"x\",\"files\":[\"d\"]}", "!no file blocks",
-	    false },
-	/* refusals */
-	{ "prose", "I cannot do that.", "!no file blocks found", false },
-	{ "nothing", " \n", "!empty", false },
-	{ "END alone", "text\n### END\n", "!no file blocks found", false },
-	{ "climbing path", "### FILE: ../../x\n" T5 "x\n" T5 END, "!\"../../x\" is not allowed",
-	    false },
-	{ "climbing path in JSON", "{\"files\":[{\"filename\":\"../../x\",\"content\":\"\"}]}",
-	    "!\"../../x\" is not allowed", false },
-	{ "climbing path after good files", "### FILE: a\n" T5 "x\n" T5 "### DELETE: b/../../c\n"
-	    END, "!\"b/../../c\" is not allowed", false },
-	{ "absolute path", "### FILE: /etc/passwd\n" T5 "x\n" T5 END, "!absolute", false },
-	{ "absolute path before a fence", "/etc/x.conf\n```ini\nx\n```", "!absolute", false },
-	{ "backslash", "### FILE: a\\b\n" T5 "x\n" T5 END, "!backslash", false },
-	{ ".git", "### FILE: .git/config\n" T5 "x\n" T5 END, "!reserved", false },
-	{ "reserved folder", "### FILE: .azlon/x\n" T5 "x\n" T5 END, "!reserved", false },
-	{ "control byte", "### FILE: a\x01z\n" T5 "x\n" T5 END, "!control character", false },
-	{ "empty path", "### FILE:\n" T5 "x\n" T5 END, "!no file name", false },
-	{ "NUL by escape", "{\"files\":[{\"filename\":\"a\",\"content\":\"\\u0000\"}]}", "!NUL",
-	    false },
-	{ "placeholder", "### FILE: a.py\n" T5 "import x\n# ... rest of the code unchanged ...\n"
-	    T5 END, "!leaves code out", false },
-	{ "placeholder in other words", "### FILE: a.js\n" T5 "// existing code remains the same\n"
-	    T5 END, "!leaves code out", false },
-	{ "placeholder for a whole body", "### FILE: a.js\n" T5 "(unchanged)\n" T5 END,
-	    "!leaves code out", false },
-	{ "a sentence about unchanged things is fine", "### FILE: a.py\n" T5
-	    "# values outside the range are returned unchanged\nx = 'rest of code unchanged'\n"
-	    T5 END, "f:a.py{# values outside the range are returned unchanged\n"
-	    "x = 'rest of code unchanged'\n}", false },
-	{ "the Dockerfile stays", "### DELETE: Dockerfile\n" END, "!cannot be deleted", false },
+    /* blocks */
+    {"two files and a Dockerfile",
+	"I fix it.\n### FILE: Dockerfile\n" T5 "FROM python\n" T5 "### FILE: src/app.py\n" T5
+	"print(1)\n" T5 END,
+	"f:D{FROM python\n}src/app.py{print(1)\n}", false},
+    {"removal", "### DELETE: old.py\n### FILE: a\n" T5 T5 END, "f:old.py-a{}", false},
+    {"only a removal", "### DELETE: old.py\n" END, ":old.py-", false},
+    {"back-tick fence with a language", "### FILE: a.py\n```python\nx\n```\n" END, "f:a.py{x\n}",
+	false},
+    {"CRLF", "### FILE: a.py\r\n```\r\nx\r\ny\r\n```\r\n### END\r\n", "f:a.py{x\ny\n}", false},
+    {"readme with back-ticks in tildes",
+	"### FILE: README.md\n" T5 "# T\n```sh\nmake\n```\n" T5 END,
+	"f:README.md{# T\n```sh\nmake\n```\n}", false},
+    {"readme with back-ticks in back-ticks",
+	"### FILE: README.md\n```markdown\n# T\n"
+	"```sh\nmake\n```\nend\n```\n" END,
+	"f:README.md{# T\n```sh\nmake\n```\nend\n}", false},
+    {"readme with a bare inner fence",
+	"### FILE: README.md\n```\n# T\n\n```\nmake\n```\n"
+	"```\n" END,
+	"f:README.md{# T\n\n```\nmake\n```\n}", false},
+    {"an inner fence never closed ends at the mark",
+	"### FILE: a.py\n```python\n"
+	"'''\n```python\nx\n'''\n```\n### FILE: b\n```\ny\n```\n" END,
+	"f:a.py{'''\n```python\nx\n'''\n}b{y\n}", false},
+    {"longer close", "### FILE: a\n```\nx\n`````\n" END, "f:a{x\n}", false},
+    {"shorter inner fence is content", "### FILE: a\n`````\n```\nx\n```\n`````\n" END,
+	"f:a{```\nx\n```\n}", false},
+    {"a close too short, then a mark", "### FILE: a\n" T5 "x\n~~~\n### FILE: b\n" T5 "y\n" T5 END,
+	"fr:a{x\n}b{y\n}", false},
+    {"close forgotten", "### FILE: a\n" T5 "x\n### FILE: b\n" T5 "y\n" T5 END, "fr:a{x\n}b{y\n}",
+	false},
+    {"marks inside a longer fence are content",
+	"### FILE: doc.md\n~~~~~~~~\n"
+	"### FILE: x\n" T5 "b\n" T5 "~~~~~~~~\n" END,
+	"f:doc.md{### FILE: x\n" T5 "b\n" T5 "}", false},
+    {"no fence", "### FILE: a.txt\nhello\nworld\n\n### FILE: b.txt\nx\n" END,
+	"r:a.txt{hello\nworld\n}b.txt{x\n}", false},
+    {"words before the fence", "### FILE: a.py\nThe main program:\n\n```python\nx\n```\n" END,
+	"f:a.py{x\n}", false},
+    {"decorated path", "### FILE: **`./src/a.py`**:\n```\nx\n```\n" END, "f:src/a.py{x\n}", false},
+    {"remark behind the path", "### FILE: src/a.py (new)\n```\nx\n```\n" END, "f:src/a.py{x\n}",
+	false},
+    {"bold mark", "**### FILE: a.py**\n```\nx\n```\n" END, "f:a.py{x\n}", false},
+    {"other heading levels and case", "## File: a.py\n```\nx\n```\n#### end\n", "f:a.py{x\n}",
+	false},
+    {"dunder names keep their underscores", "### FILE: __init__.py\n```\n```\n" END,
+	"f:__init__.py{}", false},
+    {"the whole in a fence", "Sure.\n```\n### FILE: a.py\n~~~~~\nx\n~~~~~\n### END\n```\n",
+	"f:a.py{x\n}", false},
+    {"named twice: the last", "### FILE: a\n" T5 "1\n" T5 "### FILE: a\n" T5 "2\n" T5 END,
+	"f:a{2\n}", false},
+    {"think block", "<think>### FILE: no\n" T5 "1\n" T5 "</think>\n### FILE: a\n" T5 "2\n" T5 END,
+	"f:a{2\n}", false},
+    {"think block without its opening", "hmm\n</think>\n### FILE: a\n" T5 "2\n" T5 END, "f:a{2\n}",
+	false},
+    {"think marks in a program stay", "### FILE: a\n" T5 "<think>x</think>\n" T5 END,
+	"f:a{<think>x</think>\n}", false},
+    {"bytes that are no UTF-8", "### FILE: a\n" T5 "\xff\xc3(\n" T5 END,
+	"f:a{\xef\xbf\xbd\xef\xbf\xbd(\n}", false},
+    /* truncation */
+    {"no END", "### FILE: a\n" T5 "x\n" T5, "tf:a{x\n}", false},
+    {"body cut", "### FILE: a\n" T5 "x\n" T5 "### FILE: b\n" T5 "y\n", "tf:a{x\n}", true},
+    {"body cut, nothing else", "### FILE: b\n" T5 "y", "tf:", true},
+    {"cut inside a nested fence", "### FILE: a.md\n```\n# T\n```sh\nmake\n```", "tf:", true},
+    {"cut after the mark", "### FILE: a\n" T5 "x\n" T5 "### FILE: b", "tf:a{x\n}", true},
+    {"unfenced body cut", "### FILE: a\nx\ny", "tr:", true},
+    {"END but length", "### FILE: a\n" T5 "x\n" T5 END, "tf:a{x\n}", true},
+    {"prose cut", "I would first", "!cut off before the first file", true},
+    {"thinking cut", "<think>well", "!cut off before it began", true},
+    /* tags */
+    {"file tags", "<file path=\"a.py\">\nx\n</file>\n<file path='b/c'>\ny\n</file>",
+	":a.py{x\n}b/c{y\n}", false},
+    {"file tag with a fence", "<file name=\"a.py\">\n```python\nx\n```\n</file>", "f:a.py{x\n}",
+	false},
+    {"file tag with CDATA", "<file path=\"a.xml\"><![CDATA[\n<x/>\n]]></file>", ":a.xml{<x/>\n}",
+	false},
+    {"file tag cut", "<file path=\"a\">\nx\n</file>\n<file path=\"b\">\ny\n", "t:a{x\n}", true},
+    /* fences with paths */
+    {"path in the info",
+	"```python src/a.py\nx\n```\n```js:lib/b.js\ny\n```\n"
+	"```toml title=\"c.toml\"\nz\n```",
+	"f:src/a.py{x\n}lib/b.js{y\n}c.toml{z\n}", false},
+    {"path before the fence",
+	"Here:\n\n**src/a.py**\n```python\nx\n```\n\n#### `b.txt`:\n\n"
+	"```\ny\n```\n",
+	"f:src/a.py{x\n}b.txt{y\n}", false},
+    {"path in a sentence", "Create `a.py` as follows:\n```python\nx\n```", "f:a.py{x\n}", false},
+    {"path in a comment", "```python\n# src/a.py\nx\n```", "f:src/a.py{# src/a.py\nx\n}", false},
+    {"dockerfile by language", "```dockerfile\nFROM x\n```", "f:D{FROM x\n}", false},
+    {"a command is no file", "Run `a.py`:\n```bash\npython a.py\n```", "!no file blocks", false},
+    {"fence with a path cut", "a.py\n```python\nx\n```\nb.py\n```python\ny", "tf:a.py{x\n}", true},
+    /* JSON */
+    {"the original's JSON",
+	"{\"dockerfile\":\"FROM x\",\"files\":[{\"filename\":\"a.py\","
+	"\"content\":\"x\\n\"}]}",
+	":D{FROM x}a.py{x\n}", false},
+    {"JSON in a fence with prose",
+	"Here you go\n```json\n{\"files\":[{\"path\":\"a\","
+	"\"code\":\"x\"}]}\n```\nBye",
+	"f:a{x}", false},
+    {"JSON in prose", "Result: {\"files\":[{\"name\":\"a\",\"text\":\"x{\"}]} done", ":a{x{}",
+	false},
+    {"aliases and case",
+	"{\"DockerFile\":null,\"Files\":[{\"fileName\":\"a\","
+	"\"Content\":null}]}",
+	":a{}", false},
+    {"wrapped once", "{\"response\":{\"dockerfile\":\"FROM x\",\"files\":[]}}", ":D{FROM x}",
+	false},
+    {"files as a map", "{\"files\":{\"a\":\"x\",\"b\":{\"content\":\"y\"}}}", ":a{x}b{y}", false},
+    {"content as lines", "{\"files\":[{\"filename\":\"a\",\"content\":[\"x\",\"y\"]}]}",
+	":a{x\ny\n}", false},
+    {"one file alone", "{\"filename\":\"a\",\"content\":\"x\"}", ":a{x}", false},
+    {"a list of files", "[{\"filename\":\"a\",\"content\":\"x\"}]", ":a{x}", false},
+    {"trailing commas, comments, single quotes",
+	"{'files': [ // all\n{'filename': 'a', "
+	"'content': 'it\\'s',},],}",
+	"r:a{it's}", false},
+    {"unquoted keys", "{files:[{filename:a.py, content:\"x\"}]}", "r:a.py{x}", false},
+    {"raw newlines", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\ny\tz\n\"}]}",
+	"r:a{x\ny\tz\n}", false},
+    {"inner quotes", "{\"files\":[{\"filename\":\"a\",\"content\":\"print(\"hi\", 'x')\"}]}",
+	"r:a{print(\"hi\", 'x')}", false},
+    {"triple quotes", "{\"files\":[{\"filename\":\"a\",\"content\":\"\"\"x = \"1\"\ny\"\"\"}]}",
+	"r:a{x = \"1\"\ny}", false},
+    {"bad escapes", "{\"files\":[{\"filename\":\"a\",\"content\":\"\\d \\x \\n\"}]}",
+	"r:a{\\d \\x \n}", false},
+    {"comma forgotten",
+	"{\"dockerfile\":\"FROM x\"\n\"files\":[{\"filename\":\"a\"\n"
+	"\"content\":\"x\"}]}",
+	"r:D{FROM x}a{x}", false},
+    {"last brace forgotten", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"}]", "tr:a{x}",
+	true},
+    {"last brace forgotten, not cut", "{\"dockerfile\":\"FROM x\",\"files\":[]", "r:D{FROM x}",
+	false},
+    {"JSON cut in a body",
+	"{\"dockerfile\":\"FROM x\",\"files\":[{\"filename\":\"a\","
+	"\"content\":\"x\"},{\"filename\":\"b\",\"content\":\"y",
+	"tr:D{FROM x}a{x}", true},
+    {"JSON cut between files", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"},", "tr:a{x}",
+	true},
+    {"JSON cut in the Dockerfile",
+	"{\"files\":[{\"filename\":\"a\",\"content\":\"x\"}],"
+	"\"dockerfile\":\"FROM py",
+	"tr:a{x}", true},
+    {"JSON map cut", "{\"files\":{\"a\":\"x\",\"b\":\"y", "tr:a{x}", true},
+    {"cut JSON in a fence",
+	"```json\n{\"files\":[{\"filename\":\"a\",\"content\":\"x\"},"
+	"{\"filename\":\"b\"",
+	"tfr:a{x}", true},
+    {"marks inside JSON strings",
+	"{\"files\":[{\"filename\":\"a.md\",\"content\":"
+	"\"\\n### FILE: x\\n~~~\\n\"}]}",
+	":a.md{\n### FILE: x\n~~~\n}", false},
+    {"package.json is not an answer",
+	"### FILE: package.json\n" T5 "{\"name\":\"x\","
+	"\"files\":[\"d\"]}\n" T5 END,
+	"f:package.json{{\"name\":\"x\",\"files\":[\"d\"]}\n}", false},
+    {"a package.json alone is none", "{\"name\":\"x\",\"files\":[\"d\"]}", "!no file blocks",
+	false},
+    /* refusals */
+    {"prose", "I cannot do that.", "!no file blocks found", false},
+    {"nothing", " \n", "!empty", false},
+    {"END alone", "text\n### END\n", "!no file blocks found", false},
+    {"climbing path", "### FILE: ../../x\n" T5 "x\n" T5 END, "!\"../../x\" is not allowed", false},
+    {"climbing path in JSON", "{\"files\":[{\"filename\":\"../../x\",\"content\":\"\"}]}",
+	"!\"../../x\" is not allowed", false},
+    {"climbing path after good files", "### FILE: a\n" T5 "x\n" T5 "### DELETE: b/../../c\n" END,
+	"!\"b/../../c\" is not allowed", false},
+    {"absolute path", "### FILE: /etc/passwd\n" T5 "x\n" T5 END, "!absolute", false},
+    {"absolute path before a fence", "/etc/x.conf\n```ini\nx\n```", "!absolute", false},
+    {"backslash", "### FILE: a\\b\n" T5 "x\n" T5 END, "!backslash", false},
+    {".git", "### FILE: .git/config\n" T5 "x\n" T5 END, "!reserved", false},
+    {"reserved folder", "### FILE: .azlon/x\n" T5 "x\n" T5 END, "!reserved", false},
+    {"control byte", "### FILE: a\x01z\n" T5 "x\n" T5 END, "!control character", false},
+    {"empty path", "### FILE:\n" T5 "x\n" T5 END, "!no file name", false},
+    {"NUL by escape", "{\"files\":[{\"filename\":\"a\",\"content\":\"\\u0000\"}]}", "!NUL", false},
+    {"placeholder", "### FILE: a.py\n" T5 "import x\n# ... rest of the code unchanged ...\n" T5 END,
+	"!leaves code out", false},
+    {"placeholder in other words",
+	"### FILE: a.js\n" T5 "// existing code remains the same\n" T5 END, "!leaves code out",
+	false},
+    {"placeholder for a whole body", "### FILE: a.js\n" T5 "(unchanged)\n" T5 END,
+	"!leaves code out", false},
+    {"a sentence about unchanged things is fine",
+	"### FILE: a.py\n" T5
+	"# values outside the range are returned unchanged\nx = 'rest of code unchanged'\n" T5 END,
+	"f:a.py{# values outside the range are returned unchanged\n"
+	"x = 'rest of code unchanged'\n}",
+	false},
+    {"the Dockerfile stays", "### DELETE: Dockerfile\n" END, "!cannot be deleted", false},
 };
 
 static void
 render(const struct az_reply *r, struct az_buf *b)
 {
-	az_buf_addf(b, "%s%s%s:", r->truncated ? "t" : "", r->fenced ? "f" : "",
-	    r->repaired ? "r" : "");
+	az_buf_addf(
+	    b, "%s%s%s:", r->truncated ? "t" : "", r->fenced ? "f" : "", r->repaired ? "r" : "");
 	if (r->has_dockerfile)
 		az_buf_addf(b, "D{%.*s}", AZ_FMT(r->dockerfile));
 	for (size_t i = 0; i < r->n; i++) {
@@ -228,12 +253,11 @@ replies_are_read_as_told(void **state)
 		az_buf_addch(&b, '\0');
 		if (rows[i].want[0] == '!')
 			ok = rc == AZ_EUNPROC && strstr(b.p, rows[i].want + 1) &&
-			    strcmp(err.reason, "bad_model_output") == 0;
+			     strcmp(err.reason, "bad_model_output") == 0;
 		else
 			ok = strcmp(b.p, rows[i].want) == 0;
 		if (!ok) {
-			print_error("%s:\n  want %s\n  got  %s\n", rows[i].name,
-			    rows[i].want, b.p);
+			print_error("%s:\n  want %s\n  got  %s\n", rows[i].name, rows[i].want, b.p);
 			bad++;
 		}
 		az_arena_free(a);
@@ -351,9 +375,9 @@ cost(const char *pattern, size_t n)
 static void
 time_is_linear(void **state)
 {
-	static const char *const patterns[] = { "{", "[", "\"", "{\"", "```\n", "```x\n", "~~~\n\n",
-		"### FILE: a\n", "### FILE: a\n```\n", "{\"a\":\"b\" ", "{}", "{a", "'", "\\", "\n",
-		"<file path=\"a\">\n", "<think>", "</think>", "{'a': \"\"\"", "/*", "a.py\n```\n" };
+	static const char *const patterns[] = {"{", "[", "\"", "{\"", "```\n", "```x\n", "~~~\n\n",
+	    "### FILE: a\n", "### FILE: a\n```\n", "{\"a\":\"b\" ", "{}", "{a", "'", "\\", "\n",
+	    "<file path=\"a\">\n", "<think>", "</think>", "{'a': \"\"\"", "/*", "a.py\n```\n"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
@@ -366,31 +390,33 @@ time_is_linear(void **state)
 }
 
 static const struct {
-	const char *name, *in, *want;	/* want: "T|reason|plan|evidence|files" or "!…" */
+	const char *name, *in, *want; /* want: "T|reason|plan|evidence|files" or "!…" */
 } verdicts[] = {
-	{ "full", "{\"result\":true,\"reason\":null,\"plan\":\"p\",\"suspectedFiles\":[{\"filename\":"
-	    "\"a.py\"}],\"unsuspectedFiles\":[],\"evidence\":\"42\"}", "T||p|42|a.py" },
-	{ "least", "{\"result\":false}", "F||||" },
-	{ "fence", "So:\n```json\n{\"result\": true, \"evidence\": \"x\"}\n```", "T|||x|" },
-	{ "prose around", "I think {\"result\": false, \"reason\": \"r\"} is right", "F|r|||" },
-	{ "text for a truth value", "{\"Result\":\"Yes\"}", "T||||" },
-	{ "single quotes and Python", "{'result': True, 'reason': None}", "T||||" },
-	{ "names as strings", "{\"result\":false,\"suspected_files\":[\"a\",\"../b\",\"./c\"]}",
-	    "F||||a,c" },
-	{ "one name", "{\"result\":false,\"suspectedFiles\":\"a\"}", "F||||a" },
-	{ "wrapped", "{\"validation\":{\"result\":true}}", "T||||" },
-	{ "cut after the result", "{\"result\":false,\"reason\":\"it fai", "F|it fai|||" },
-	{ "thinking first", "<think>{\"result\":true}</think>{\"result\":false}", "F||||" },
-	{ "agreeing twice", "{\"result\":true} so {\"result\":true}", "T||||" },
-	{ "the complete one counts", "{\"result\":true ... no:\n```json\n{\"result\":false}\n```",
-	    "F||||" },
-	{ "contradiction", "{\"result\":true} no {\"result\":false}", "!contradict" },
-	{ "prose is never a verdict", "result: true. All tests pass.", "!no verdict" },
-	{ "no result", "{\"reason\":\"fine\"}", "!no verdict" },
-	{ "result is a number", "{\"result\":1}", "!no verdict" },
-	{ "result is a sentence", "{\"result\":\"true, I think\"}", "!no verdict" },
-	{ "result cut", "{\"result\": tr", "!no verdict" },
-	{ "nothing", "", "!no verdict" },
+    {"full",
+	"{\"result\":true,\"reason\":null,\"plan\":\"p\",\"suspectedFiles\":[{\"filename\":"
+	"\"a.py\"}],\"unsuspectedFiles\":[],\"evidence\":\"42\"}",
+	"T||p|42|a.py"},
+    {"least", "{\"result\":false}", "F||||"},
+    {"fence", "So:\n```json\n{\"result\": true, \"evidence\": \"x\"}\n```", "T|||x|"},
+    {"prose around", "I think {\"result\": false, \"reason\": \"r\"} is right", "F|r|||"},
+    {"text for a truth value", "{\"Result\":\"Yes\"}", "T||||"},
+    {"single quotes and Python", "{'result': True, 'reason': None}", "T||||"},
+    {"names as strings", "{\"result\":false,\"suspected_files\":[\"a\",\"../b\",\"./c\"]}",
+	"F||||a,c"},
+    {"one name", "{\"result\":false,\"suspectedFiles\":\"a\"}", "F||||a"},
+    {"wrapped", "{\"validation\":{\"result\":true}}", "T||||"},
+    {"cut after the result", "{\"result\":false,\"reason\":\"it fai", "F|it fai|||"},
+    {"thinking first", "<think>{\"result\":true}</think>{\"result\":false}", "F||||"},
+    {"agreeing twice", "{\"result\":true} so {\"result\":true}", "T||||"},
+    {"the complete one counts", "{\"result\":true ... no:\n```json\n{\"result\":false}\n```",
+	"F||||"},
+    {"contradiction", "{\"result\":true} no {\"result\":false}", "!contradict"},
+    {"prose is never a verdict", "result: true. All tests pass.", "!no verdict"},
+    {"no result", "{\"reason\":\"fine\"}", "!no verdict"},
+    {"result is a number", "{\"result\":1}", "!no verdict"},
+    {"result is a sentence", "{\"result\":\"true, I think\"}", "!no verdict"},
+    {"result cut", "{\"result\": tr", "!no verdict"},
+    {"nothing", "", "!no verdict"},
 };
 
 static void
@@ -411,19 +437,18 @@ verdicts_are_read_as_told(void **state)
 		if (az_reply_verdict_parse(az_str_c(verdicts[i].in), a, &v, &err)) {
 			az_buf_addf(&b, "!%s", err.text);
 			ok = strcmp(err.reason, "bad_model_output") == 0 &&
-			    err.code == AZ_EUNPROC && verdicts[i].want[0] == '!' &&
-			    strstr(b.p, verdicts[i].want + 1);
+			     err.code == AZ_EUNPROC && verdicts[i].want[0] == '!' &&
+			     strstr(b.p, verdicts[i].want + 1);
 		} else {
 			az_buf_addf(&b, "%c|%.*s|%.*s|%.*s|", v.result ? 'T' : 'F',
 			    AZ_FMT(v.reason), AZ_FMT(v.plan), AZ_FMT(v.evidence));
 			for (size_t k = 0; k < v.n_suspected; k++)
-				az_buf_addf(&b, "%s%.*s", k ? "," : "",
-				    AZ_FMT(v.suspected[k]));
+				az_buf_addf(&b, "%s%.*s", k ? "," : "", AZ_FMT(v.suspected[k]));
 			ok = strcmp(b.p, verdicts[i].want) == 0;
 		}
 		if (!ok) {
-			print_error("%s:\n  want %s\n  got  %s\n", verdicts[i].name,
-			    verdicts[i].want, b.p);
+			print_error(
+			    "%s:\n  want %s\n  got  %s\n", verdicts[i].name, verdicts[i].want, b.p);
 			bad++;
 		}
 		az_arena_free(a);
@@ -436,11 +461,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(replies_are_read_as_told),
-		cmocka_unit_test(the_note_is_the_prose_before),
-		cmocka_unit_test(limits_are_kept),
-		cmocka_unit_test(time_is_linear),
-		cmocka_unit_test(verdicts_are_read_as_told),
+	    cmocka_unit_test(replies_are_read_as_told),
+	    cmocka_unit_test(the_note_is_the_prose_before),
+	    cmocka_unit_test(limits_are_kept),
+	    cmocka_unit_test(time_is_linear),
+	    cmocka_unit_test(verdicts_are_read_as_told),
 	};
 
 	return cmocka_run_group_tests_name("work_reply", tests, NULL, NULL);

@@ -11,23 +11,35 @@
 static const struct {
 	const char *name, *in, *out;
 } rows[] = {
-	{ "plain", "a\nb\n", "a\nb\n" }, { "no last newline", "a\nb", "a\nb" }, { "empty", "", "" },
-	{ "colours", "\x1b[1;31merror\x1b[0m: x\x1b[K\n", "error: x\n" },
-	{ "window title", "\x1b]0;title\ax\x1b]8;;http://a\x1b\\link\n", "xlink\n" },
-	{ "short escapes", "\x1b(Ba\x1b" "7b\x1b=c\n", "abc\n" },
-	{ "escape cut at the end", "a\x1b[3", "a" }, { "escape alone", "a\x1b", "a" },
-	{ "title never ended", "a\x1b]0;b\nc\n", "a\nc\n" },
-	{ "progress", "10%\r50%\r100%\ndone\n", "100%\ndone\n" },
-	{ "CRLF", "a\r\nb\r\n", "a\nb\n" }, { "progress with CRLF", "1\r2\r\n", "2\n" },
-	{ "backspace", "ab\b\bcd\xc3\xa9\b!\n", "cd!\n" }, { "backspace at the start", "\b\bx\n", "x\n" },
-	{ "control bytes", "a\x01\x02\x7f\fb\tc\n", "ab\tc\n" },
-	{ "not UTF-8", "a\xff" "b\xc3\n", "a\xef\xbf\xbd" "b\xef\xbf\xbd\n" },
-	{ "UTF-8", "\xc3\xa9\xf0\x9f\x99\x82\n", "\xc3\xa9\xf0\x9f\x99\x82\n" },
-	{ "two repeats stay", "x\nx\nx\ny\n", "x\nx\nx\ny\n" },
-	{ "more are counted", "x\nx\nx\nx\ny\n", "x\n[the line above 3 more times]\ny\n" },
-	{ "repeats at the end", "a\nx\nx\nx\nx\nx\n", "a\nx\n[the line above 4 more times]\n" },
-	{ "repeats but for colour", "x\n\x1b[1mx\n\x1b[0mx\nx\n", "x\n[the line above 3 more times]\n" },
-	{ "blank lines", "\n\n\n\n\na\n", "\n[the line above 4 more times]\na\n" },
+    {"plain", "a\nb\n", "a\nb\n"},
+    {"no last newline", "a\nb", "a\nb"},
+    {"empty", "", ""},
+    {"colours", "\x1b[1;31merror\x1b[0m: x\x1b[K\n", "error: x\n"},
+    {"window title", "\x1b]0;title\ax\x1b]8;;http://a\x1b\\link\n", "xlink\n"},
+    {"short escapes",
+	"\x1b(Ba\x1b"
+	"7b\x1b=c\n",
+	"abc\n"},
+    {"escape cut at the end", "a\x1b[3", "a"},
+    {"escape alone", "a\x1b", "a"},
+    {"title never ended", "a\x1b]0;b\nc\n", "a\nc\n"},
+    {"progress", "10%\r50%\r100%\ndone\n", "100%\ndone\n"},
+    {"CRLF", "a\r\nb\r\n", "a\nb\n"},
+    {"progress with CRLF", "1\r2\r\n", "2\n"},
+    {"backspace", "ab\b\bcd\xc3\xa9\b!\n", "cd!\n"},
+    {"backspace at the start", "\b\bx\n", "x\n"},
+    {"control bytes", "a\x01\x02\x7f\fb\tc\n", "ab\tc\n"},
+    {"not UTF-8",
+	"a\xff"
+	"b\xc3\n",
+	"a\xef\xbf\xbd"
+	"b\xef\xbf\xbd\n"},
+    {"UTF-8", "\xc3\xa9\xf0\x9f\x99\x82\n", "\xc3\xa9\xf0\x9f\x99\x82\n"},
+    {"two repeats stay", "x\nx\nx\ny\n", "x\nx\nx\ny\n"},
+    {"more are counted", "x\nx\nx\nx\ny\n", "x\n[the line above 3 more times]\ny\n"},
+    {"repeats at the end", "a\nx\nx\nx\nx\nx\n", "a\nx\n[the line above 4 more times]\n"},
+    {"repeats but for colour", "x\n\x1b[1mx\n\x1b[0mx\nx\n", "x\n[the line above 3 more times]\n"},
+    {"blank lines", "\n\n\n\n\na\n", "\n[the line above 4 more times]\na\n"},
 };
 
 static void
@@ -119,7 +131,7 @@ the_collector_keeps_both_ends(void **state)
 			assert_int_equal(az_tail_init(&t, 30, 50, NULL), AZ_OK);
 			for (size_t i = 0; i < len; i += step)
 				az_tail_add(&t, az_str_sub(az_buf_str(&in), i,
-				    i + step < len ? i + step : len));
+						    i + step < len ? i + step : len));
 			az_buf_reset(&b);
 			az_buf_reset(&want);
 			az_tail_raw(&t, &b);
@@ -136,7 +148,8 @@ the_collector_keeps_both_ends(void **state)
 			az_buf_reset(&b);
 			az_tail_last(&t, 40, &b);
 			if (len >= 40)
-				assert_true(az_str_eq(az_buf_str(&b), az_str_n(in.p + len - 40, 40)));
+				assert_true(
+				    az_str_eq(az_buf_str(&b), az_str_n(in.p + len - 40, 40)));
 			else
 				assert_true(az_str_eq(az_buf_str(&b), az_str_n(in.p, len)));
 			az_tail_release(&t);
@@ -213,8 +226,8 @@ any_bytes_give_clean_text(void **state)
 static void
 hostile_logs_take_linear_time(void **state)
 {
-	static const char *const patterns[] = { "\x1b]", "\x1b[", "x", "\xc3", "\b", "\r", "\n", "x\n",
-		"a\nb\n", "\x1b", "\x80" };
+	static const char *const patterns[] = {
+	    "\x1b]", "\x1b[", "x", "\xc3", "\b", "\r", "\n", "x\n", "a\nb\n", "\x1b", "\x80"};
 	struct az_buf in, b;
 
 	(void)state;
@@ -241,13 +254,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(logs_are_cleaned),
-		cmocka_unit_test(long_logs_are_cut_in_the_middle),
-		cmocka_unit_test(cuts_keep_characters_whole),
-		cmocka_unit_test(the_collector_keeps_both_ends),
-		cmocka_unit_test(a_stream_is_shown_like_a_text),
-		cmocka_unit_test(any_bytes_give_clean_text),
-		cmocka_unit_test(hostile_logs_take_linear_time),
+	    cmocka_unit_test(logs_are_cleaned),
+	    cmocka_unit_test(long_logs_are_cut_in_the_middle),
+	    cmocka_unit_test(cuts_keep_characters_whole),
+	    cmocka_unit_test(the_collector_keeps_both_ends),
+	    cmocka_unit_test(a_stream_is_shown_like_a_text),
+	    cmocka_unit_test(any_bytes_give_clean_text),
+	    cmocka_unit_test(hostile_logs_take_linear_time),
 	};
 
 	return cmocka_run_group_tests_name("work_tail", tests, NULL, NULL);

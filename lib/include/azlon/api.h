@@ -12,28 +12,28 @@
 #include <azlon/store.h>
 #include <azlon/web.h>
 
-struct az_api_cache;	/* rendered run objects, see lib/api/run_view.c */
+struct az_api_cache; /* rendered run objects, see lib/api/run_view.c */
 
-struct az_api {			/* app of every route; ports borrowed */
+struct az_api { /* app of every route; ports borrowed */
 	struct az_auth *auth;
 	struct az_engine *engine;
 	struct az_store *store;
-	struct az_llm *llm;		/* NULL where not needed */
-	struct az_sandbox *sandbox;	/* NULL where not needed; readiness only */
+	struct az_llm *llm;         /* NULL where not needed */
+	struct az_sandbox *sandbox; /* NULL where not needed; readiness only */
 	unsigned char secret[32];
-	bool has_model;			/* a real model is configured */
-	const char *default_model;	/* or NULL */
-	struct az_str prompt_generate, prompt_validate;	/* the default texts */
+	bool has_model;                                 /* a real model is configured */
+	const char *default_model;                      /* or NULL */
+	struct az_str prompt_generate, prompt_validate; /* the default texts */
 	int64_t sync_wait_ms;
 	int64_t upload_bytes;
-	struct az_api_cache *cache;	/* az_api_cache_new() */
+	struct az_api_cache *cache; /* az_api_cache_new() */
 };
 AZ_API struct az_api_cache *az_api_cache_new(size_t entries);
 AZ_API void az_api_cache_free(struct az_api_cache *c);
 
-extern AZ_API const struct az_route az_api_run_routes[];	/* run_workflow */
-extern AZ_API const struct az_route az_api_wait_routes[];	/* run_workflow --role wait */
-extern AZ_API const struct az_route az_api_file_routes[];	/* files */
-extern AZ_API const struct az_route az_api_archive_routes[];	/* files --role archive */
+extern AZ_API const struct az_route az_api_run_routes[];     /* run_workflow */
+extern AZ_API const struct az_route az_api_wait_routes[];    /* run_workflow --role wait */
+extern AZ_API const struct az_route az_api_file_routes[];    /* files */
+extern AZ_API const struct az_route az_api_archive_routes[]; /* files --role archive */
 
 #endif

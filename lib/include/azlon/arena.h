@@ -20,8 +20,7 @@ AZ_API void *az_arena_alloc(struct az_arena *a, size_t n);
 /* Copy of s, NUL-terminated; .p is NULL on failure. */
 AZ_API struct az_str az_arena_str(struct az_arena *a, struct az_str s);
 AZ_API char *az_arena_cstr(struct az_arena *a, struct az_str s);
-AZ_API char *az_arena_printf(struct az_arena *a, const char *fmt, ...)
-    AZ_PRINTF(2, 3);
+AZ_API char *az_arena_printf(struct az_arena *a, const char *fmt, ...) AZ_PRINTF(2, 3);
 /* Run fn(arg) when the arena is freed or reset; false when out of memory (then
    fn was already run). */
 AZ_API bool az_arena_defer(struct az_arena *a, void (*fn)(void *), void *arg);

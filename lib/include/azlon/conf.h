@@ -12,21 +12,21 @@ struct az_conf {
 	/* which adapter, derived or set: names of DESIGN's table */
 	const char *engine, *store, *sandbox, *llm, *identity;
 	/* where we are */
-	const char *var;		/* AZLON_VAR */
+	const char *var; /* AZLON_VAR */
 	int64_t port, tls_port, local_port;
-	const char *url;		/* AZLON_URL, for the client */
+	const char *url; /* AZLON_URL, for the client */
 	const char *secret_file;
-	const char *recordings;		/* AZLON_RECORDINGS: directory of *.jsonl */
-	const char *record;		/* AZLON_RECORD: scripts to record from, or NULL */
-	const char *agent;		/* AZLON_AGENT: path of sandbox-agent */
-	const char *cgroup;		/* AZLON_CGROUP: where boxes may make cgroups, or NULL */
-	const char *bwrap;		/* AZLON_BWRAP */
+	const char *recordings; /* AZLON_RECORDINGS: directory of *.jsonl */
+	const char *record;     /* AZLON_RECORD: scripts to record from, or NULL */
+	const char *agent;      /* AZLON_AGENT: path of sandbox-agent */
+	const char *cgroup;     /* AZLON_CGROUP: where boxes may make cgroups, or NULL */
+	const char *bwrap;      /* AZLON_BWRAP */
 	const char *log, *log_level;
 	int64_t threads, worker_slots;
 	int64_t sync_wait_s;
 	int64_t upload_bytes;
 	const char *cors_origins;
-	const char *model;		/* AZLON_MODEL: when a request names none */
+	const char *model; /* AZLON_MODEL: when a request names none */
 	const char *llm_profile;
 	int64_t llm_idle_ms, llm_total_ms;
 	/* box */
@@ -41,8 +41,8 @@ struct az_conf {
 	    *restack_api_address, *restack_temporal_address;
 	const char *firebase_project;
 	/* keys of the local stand-ins, made at first start (mode 0600 files) */
-	const char *replay_key;		/* from $AZLON_VAR/secret/replay.key */
-	void *owned;			/* memory of the above */
+	const char *replay_key; /* from $AZLON_VAR/secret/replay.key */
+	void *owned;            /* memory of the above */
 };
 
 /*
@@ -50,8 +50,8 @@ struct az_conf {
  * NULL. On AZ_EINVAL the text names the variable and what it should be. Derives the
  * adapters; a contradiction or half a choice is an error.
  */
-AZ_API AZ_MUST_CHECK enum az_code az_conf_load(struct az_conf *c,
-    const char *const *env, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_conf_load(
+    struct az_conf *c, const char *const *env, struct az_err *err);
 AZ_API void az_conf_release(struct az_conf *c);
 /* "NAME=value" lines, secrets masked; for --print-config. */
 AZ_API void az_conf_print(const struct az_conf *c, struct az_buf *out);

@@ -6,11 +6,11 @@
 
 #include <azlon/buf.h>
 
-struct az_sha256;	/* running digest */
+struct az_sha256;                             /* running digest */
 AZ_API struct az_sha256 *az_sha256_new(void); /* NULL when out of memory */
 AZ_API void az_sha256_add(struct az_sha256 *h, const void *p, size_t n);
 AZ_API void az_sha256_done(struct az_sha256 *h, unsigned char out[32]); /* and frees */
-AZ_API void az_sha256_free(struct az_sha256 *h);	/* accepts NULL */
+AZ_API void az_sha256_free(struct az_sha256 *h);                        /* accepts NULL */
 AZ_API void az_sha256_of(struct az_str s, unsigned char out[32]);
 /* 64 lower-case hex digits and a NUL */
 AZ_API void az_sha256_hex(struct az_str s, char out[65]);
@@ -20,17 +20,16 @@ AZ_API void az_hmac_sha256(struct az_str key, struct az_str msg, unsigned char o
 AZ_API AZ_MUST_CHECK enum az_code az_hkdf(struct az_str secret, struct az_str salt,
     struct az_str info, unsigned char *out, size_t out_n, struct az_err *err);
 
-AZ_API bool az_ct_eq(struct az_str a, struct az_str b);	/* time depends on lengths only */
+AZ_API bool az_ct_eq(struct az_str a, struct az_str b); /* time depends on lengths only */
 AZ_API void az_wipe(void *p, size_t n);
 
-AZ_API void az_base64(struct az_buf *b, struct az_str s);	/* standard, padded */
-AZ_API void az_base64url(struct az_buf *b, struct az_str s);	/* no padding */
-AZ_API void az_base32(struct az_buf *b, struct az_str s);	/* RFC 4648, lower case, no padding */
+AZ_API void az_base64(struct az_buf *b, struct az_str s);    /* standard, padded */
+AZ_API void az_base64url(struct az_buf *b, struct az_str s); /* no padding */
+AZ_API void az_base32(struct az_buf *b, struct az_str s);    /* RFC 4648, lower case, no padding */
 /* Standard or URL alphabet, padded or not, no blanks; appends; false if malformed. */
 AZ_API AZ_MUST_CHECK bool az_base64_decode(struct az_buf *b, struct az_str s);
 /* Percent-decoding; plus_is_space for queries; appends; false if malformed. */
-AZ_API AZ_MUST_CHECK bool az_pct_decode(struct az_buf *b, struct az_str s,
-    bool plus_is_space);
+AZ_API AZ_MUST_CHECK bool az_pct_decode(struct az_buf *b, struct az_str s, bool plus_is_space);
 /* Percent-encode all but A-Za-z0-9-._~ and what keep lists (may be NULL). */
 AZ_API void az_pct_encode(struct az_buf *b, struct az_str s, const char *keep);
 
@@ -40,7 +39,7 @@ AZ_API void az_user_tag(struct az_str uid, char out[33]);
 
 /* The installation's secret: 32 bytes, made at first use (0600), from which HKDF
    yields a key per purpose. */
-AZ_API AZ_MUST_CHECK enum az_code az_secret_load(const char *path,
-    unsigned char out[32], struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_secret_load(
+    const char *path, unsigned char out[32], struct az_err *err);
 
 #endif

@@ -11,65 +11,71 @@
 struct az_engine;
 
 struct az_start {
-	struct az_str workflow_id;	/* 1..200 bytes of [A-Za-z0-9_-] */
-	const char *type;		/* workflow name */
-	struct az_str uid;		/* owner, kept in the memo */
-	struct az_str input;		/* JSON, <= AZ_LIM_PAYLOAD_BYTES */
-	struct az_str memo;		/* JSON object, small, or empty */
+	struct az_str workflow_id; /* 1..200 bytes of [A-Za-z0-9_-] */
+	const char *type;          /* workflow name */
+	struct az_str uid;         /* owner, kept in the memo */
+	struct az_str input;       /* JSON, <= AZ_LIM_PAYLOAD_BYTES */
+	struct az_str memo;        /* JSON object, small, or empty */
 };
 
-enum az_run_state { AZ_RUN_OPEN = 1, AZ_RUN_COMPLETED, AZ_RUN_FAILED, AZ_RUN_CANCELED,
-	AZ_RUN_TIMED_OUT, AZ_RUN_TERMINATED };
+enum az_run_state {
+	AZ_RUN_OPEN = 1,
+	AZ_RUN_COMPLETED,
+	AZ_RUN_FAILED,
+	AZ_RUN_CANCELED,
+	AZ_RUN_TIMED_OUT,
+	AZ_RUN_TERMINATED
+};
 
 /* A function that is scheduled and not finished. */
 struct az_pending {
 	struct az_str name;
-	int64_t ref;			/* its SCHEDULED event */
-	int attempt;			/* from 1 */
-	bool running;			/* a worker holds it now */
-	int64_t next_ms;		/* wall time of the next try, 0 if running */
-	struct az_str last_reason, last_message;	/* of the previous attempt */
-	struct az_str heartbeat;	/* latest details, JSON or empty */
+	int64_t ref;                             /* its SCHEDULED event */
+	int attempt;                             /* from 1 */
+	bool running;                            /* a worker holds it now */
+	int64_t next_ms;                         /* wall time of the next try, 0 if running */
+	struct az_str last_reason, last_message; /* of the previous attempt */
+	struct az_str heartbeat;                 /* latest details, JSON or empty */
 };
 
 struct az_run_info {
 	struct az_str workflow_id, uid, type, memo;
 	enum az_run_state state;
 	int64_t start_ms, close_ms;
-	int64_t version;		/* changes with every event and heartbeat */
-	int64_t last_event;		/* id of the last event */
+	int64_t version;    /* changes with every event and heartbeat */
+	int64_t last_event; /* id of the last event */
 	struct az_pending pending[4];
 	size_t n_pending;
-	struct az_str close_payload;	/* of the closing event, in list rows and info */
-	bool has_worker;		/* a worker polled lately (<= 10 s); describe says it
-					   also when it fails with AZ_ENOTFOUND */
+	struct az_str close_payload; /* of the closing event, in list rows and info */
+	bool has_worker;             /* a worker polled lately (<= 10 s); describe says it
+					also when it fails with AZ_ENOTFOUND */
 };
 
 struct az_list_query {
 	struct az_str uid;
-	int state;			/* 0 = all, else enum az_run_state */
-	int limit;			/* 1..200 */
-	struct az_str cursor;		/* from the page before, or empty */
+	int state;            /* 0 = all, else enum az_run_state */
+	int limit;            /* 1..200 */
+	struct az_str cursor; /* from the page before, or empty */
 };
 struct az_list_page {
-	struct az_run_info *runs;	/* newest first; no pending, no version */
+	struct az_run_info *runs; /* newest first; no pending, no version */
 	size_t n;
-	struct az_str next;		/* empty = last page */
+	struct az_str next; /* empty = last page */
 };
 
 /* ---- functions (Temporal: activities) ---- */
 struct az_fn_ctx {
 	struct az_str workflow_id, uid, name;
-	int64_t ref;			/* stable across attempts: idempotency */
-	int attempt;			/* from 1 */
-	struct az_str last_heartbeat;	/* details the previous attempt left, or empty */
-	struct az_arena *arena;		/* dies after the call */
+	int64_t ref;                  /* stable across attempts: idempotency */
+	int attempt;                  /* from 1 */
+	struct az_str last_heartbeat; /* details the previous attempt left, or empty */
+	struct az_arena *arena;       /* dies after the call */
 	/* Set by the engine. Heartbeats are cheap, latest wins, at most 16 KiB+. */
 	void (*heartbeat)(struct az_fn_ctx *ctx, struct az_str json);
 	/* True when the run was cancelled, the lease lost, the time is up or the worker
 	   stops: end within 5 s. */
 	bool (*cancelled)(struct az_fn_ctx *ctx);
-	void *engine;			/* the engine's own */
+	void *engine; /* the engine's own */
 };
 
 /*
@@ -84,46 +90,47 @@ struct az_function {
 };
 
 struct az_worker {
-	const struct az_workflow *workflows;	/* ends with name == NULL */
-	const struct az_function *functions;	/* ends with name == NULL */
-	void *app;				/* handed to functions */
-	int slots;				/* functions at once, 0 = 8 */
-	int drain_ms;				/* on stop: wait, then abandon leases; 0 = 10 000 */
+	const struct az_workflow *workflows; /* ends with name == NULL */
+	const struct az_function *functions; /* ends with name == NULL */
+	void *app;                           /* handed to functions */
+	int slots;                           /* functions at once, 0 = 8 */
+	int drain_ms;                        /* on stop: wait, then abandon leases; 0 = 10 000 */
 };
 
 struct az_engine_ops {
-	const char *name;	/* value of AZLON_ENGINE */
+	const char *name; /* value of AZLON_ENGINE */
 	/* Durable when it returns. *existed: the id was there already (nothing changed). */
-	enum az_code (*start)(struct az_engine *e, const struct az_start *s,
-	    bool *existed, struct az_err *err);
-	enum az_code (*describe)(struct az_engine *e, struct az_str id,
-	    struct az_arena *a, struct az_run_info *out, struct az_err *err);
+	enum az_code (*start)(
+	    struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err);
+	enum az_code (*describe)(struct az_engine *e, struct az_str id, struct az_arena *a,
+	    struct az_run_info *out, struct az_err *err);
 	/* Events with id > after, oldest first, at most max. */
-	enum az_code (*history)(struct az_engine *e, struct az_str id, int64_t after,
-	    size_t max, struct az_arena *a, struct az_history *out, struct az_err *err);
-	enum az_code (*list)(struct az_engine *e, const struct az_list_query *q,
-	    struct az_arena *a, struct az_list_page *out, struct az_err *err);
+	enum az_code (*history)(struct az_engine *e, struct az_str id, int64_t after, size_t max,
+	    struct az_arena *a, struct az_history *out, struct az_err *err);
+	enum az_code (*list)(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
+	    struct az_list_page *out, struct az_err *err);
 	/* Until the run's version differs from seen, or ms passed, or *stop became true
 	   (stop may be NULL); *now is the version then. */
-	enum az_code (*wait)(struct az_engine *e, struct az_str id, int64_t seen,
-	    int64_t ms, const bool *stop, int64_t *now, struct az_err *err);
+	enum az_code (*wait)(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
+	    const bool *stop, int64_t *now, struct az_err *err);
 	enum az_code (*signal)(struct az_engine *e, struct az_str id, const char *name,
 	    struct az_str payload, struct az_err *err);
-	enum az_code (*cancel)(struct az_engine *e, struct az_str id,
-	    struct az_str payload, struct az_err *err);	/* idempotent; closed = AZ_ECONFLICT */
-	enum az_code (*terminate)(struct az_engine *e, struct az_str id,
-	    const char *reason, struct az_err *err);
+	enum az_code (*cancel)(struct az_engine *e, struct az_str id, struct az_str payload,
+	    struct az_err *err); /* idempotent; closed = AZ_ECONFLICT */
+	enum az_code (*terminate)(
+	    struct az_engine *e, struct az_str id, const char *reason, struct az_err *err);
 	/* Forget a closed run. Open = AZ_ECONFLICT. */
 	enum az_code (*remove)(struct az_engine *e, struct az_str id, struct az_err *err);
 	/* Is it reachable? Cheap; for readiness. */
 	enum az_code (*ping)(struct az_engine *e, struct az_err *err);
 	/* Host workflows and functions until az_engine_stop(). */
-	enum az_code (*work)(struct az_engine *e, const struct az_worker *w,
-	    struct az_err *err);
-	void (*stop)(struct az_engine *e);	/* async-signal-safe */
+	enum az_code (*work)(struct az_engine *e, const struct az_worker *w, struct az_err *err);
+	void (*stop)(struct az_engine *e); /* async-signal-safe */
 	void (*close)(struct az_engine *e);
 };
-struct az_engine { const struct az_engine_ops *ops; };
+struct az_engine {
+	const struct az_engine_ops *ops;
+};
 
 /* Embedded engine: journal, wake sockets and locks in dir (made, 0770). */
 struct az_engine_local_opts {
@@ -132,32 +139,28 @@ struct az_engine_local_opts {
 AZ_API AZ_MUST_CHECK enum az_code az_engine_local_open(
     const struct az_engine_local_opts *o, struct az_engine **out, struct az_err *err);
 
-AZ_API AZ_MUST_CHECK enum az_code az_engine_start(struct az_engine *e,
-    const struct az_start *s, bool *existed, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_describe(struct az_engine *e,
-    struct az_str id, struct az_arena *a, struct az_run_info *out, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_history(struct az_engine *e,
-    struct az_str id, int64_t after, size_t max, struct az_arena *a,
-    struct az_history *out, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_list(struct az_engine *e,
-    const struct az_list_query *q, struct az_arena *a, struct az_list_page *out,
-    struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_wait(struct az_engine *e,
-    struct az_str id, int64_t seen, int64_t ms, const bool *stop, int64_t *now,
-    struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_signal(struct az_engine *e,
-    struct az_str id, const char *name, struct az_str payload, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_cancel(struct az_engine *e,
-    struct az_str id, struct az_str payload, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_terminate(struct az_engine *e,
-    struct az_str id, const char *reason, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_remove(struct az_engine *e,
-    struct az_str id, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_ping(struct az_engine *e,
-    struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_engine_work(struct az_engine *e,
-    const struct az_worker *w, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_start(
+    struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_describe(struct az_engine *e, struct az_str id,
+    struct az_arena *a, struct az_run_info *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_history(struct az_engine *e, struct az_str id,
+    int64_t after, size_t max, struct az_arena *a, struct az_history *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_list(struct az_engine *e, const struct az_list_query *q,
+    struct az_arena *a, struct az_list_page *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_wait(struct az_engine *e, struct az_str id,
+    int64_t seen, int64_t ms, const bool *stop, int64_t *now, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_signal(struct az_engine *e, struct az_str id,
+    const char *name, struct az_str payload, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_cancel(
+    struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_terminate(
+    struct az_engine *e, struct az_str id, const char *reason, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_remove(
+    struct az_engine *e, struct az_str id, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_ping(struct az_engine *e, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_work(
+    struct az_engine *e, const struct az_worker *w, struct az_err *err);
 AZ_API void az_engine_stop(struct az_engine *e);
-AZ_API void az_engine_close(struct az_engine *e);	/* accepts NULL */
+AZ_API void az_engine_close(struct az_engine *e); /* accepts NULL */
 
 #endif

@@ -8,7 +8,7 @@
 #include <azlon/history.h>
 #include <azlon/json.h>
 
-extern AZ_API const struct az_workflow az_flow_coding;	/* AutonomousCodingWorkflow */
+extern AZ_API const struct az_workflow az_flow_coding; /* AutonomousCodingWorkflow */
 
 /* Names of the functions it schedules. */
 #define AZ_FN_PREFLIGHT "pre_flight_run"
@@ -24,37 +24,37 @@ extern AZ_API const struct az_workflow az_flow_coding;	/* AutonomousCodingWorkfl
  */
 struct az_flow_event {
 	int64_t seq;
-	struct az_str type;	/* run.status, iteration.start, llm.done, files.changed,
-				   sandbox.start, check, verdict, usage, input.needed,
-				   warning, run.finished */
+	struct az_str type; /* run.status, iteration.start, llm.done, files.changed,
+			       sandbox.start, check, verdict, usage, input.needed,
+			       warning, run.finished */
 	struct az_str data;
-	bool last;		/* run.finished */
+	bool last; /* run.finished */
 };
 /* Calls fn for each event with seq > after until it returns false. */
-AZ_API AZ_MUST_CHECK enum az_code az_flow_events(const struct az_history *h,
-    int64_t after, struct az_arena *a,
-    bool (*fn)(void *arg, const struct az_flow_event *e), void *arg, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_flow_events(const struct az_history *h, int64_t after,
+    struct az_arena *a, bool (*fn)(void *arg, const struct az_flow_event *e), void *arg,
+    struct az_err *err);
 
 /* What a reader wants to know of a run; text in the arena or the history. */
 struct az_flow_view {
-	const char *status;	/* queued, running, awaiting_input, paused, cancelling,
-				   succeeded, failed, cancelled, timed_out */
-	const char *phase;	/* prepare, generate, execute, check, judge, finalize; NULL when over */
-	const char *reason;	/* API.md's list, or NULL */
-	int result;		/* 1 true, 0 false, -1 not known */
+	const char *status; /* queued, running, awaiting_input, paused, cancelling,
+			       succeeded, failed, cancelled, timed_out */
+	const char *phase;  /* prepare, generate, execute, check, judge, finalize; NULL when over */
+	const char *reason; /* API.md's list, or NULL */
+	int result;         /* 1 true, 0 false, -1 not known */
 	int iteration, max_iterations;
 	int percent;
-	int best_iteration;	/* whose tree is the final one, 0 = none yet */
-	struct az_str message;	/* a sentence about reason, or empty */
-	struct az_str checks;	/* JSON array of the latest results */
-	struct az_str request;	/* the start input's "request" object, JSON text */
-	struct az_str limits;	/* JSON object */
+	int best_iteration;    /* whose tree is the final one, 0 = none yet */
+	struct az_str message; /* a sentence about reason, or empty */
+	struct az_str checks;  /* JSON array of the latest results */
+	struct az_str request; /* the start input's "request" object, JSON text */
+	struct az_str limits;  /* JSON object */
 	struct az_str model_name, provenance;
 	int64_t llm_calls, tokens_in, tokens_out, sandbox_ms;
 	int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
-	int64_t last_event;	/* seq of the last public event */
+	int64_t last_event;                          /* seq of the last public event */
 };
-AZ_API AZ_MUST_CHECK enum az_code az_flow_view(const struct az_history *h,
-    struct az_arena *a, struct az_flow_view *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_flow_view(
+    const struct az_history *h, struct az_arena *a, struct az_flow_view *out, struct az_err *err);
 
 #endif

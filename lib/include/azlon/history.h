@@ -9,31 +9,31 @@
 #include <azlon/arena.h>
 
 enum az_ev_type {
-	AZ_EV_STARTED = 1,	/* payload: start input */
-	AZ_EV_FN_SCHEDULED,	/* name, payload: input */
-	AZ_EV_FN_COMPLETED,	/* ref, payload: result */
-	AZ_EV_FN_FAILED,	/* ref, reason, message; retries are used up or it was
-				   not retryable; reason "timeout" for the engine's own */
-	AZ_EV_FN_CANCELED,	/* ref, payload: details or empty */
-	AZ_EV_TIMER_STARTED,	/* payload: milliseconds in decimal */
-	AZ_EV_TIMER_FIRED,	/* ref */
-	AZ_EV_SIGNALED,		/* name, payload */
-	AZ_EV_CANCEL_REQUESTED,	/* payload: {"mode":"graceful"|"now"} */
+	AZ_EV_STARTED = 1,         /* payload: start input */
+	AZ_EV_FN_SCHEDULED,        /* name, payload: input */
+	AZ_EV_FN_COMPLETED,        /* ref, payload: result */
+	AZ_EV_FN_FAILED,           /* ref, reason, message; retries are used up or it was
+				      not retryable; reason "timeout" for the engine's own */
+	AZ_EV_FN_CANCELED,         /* ref, payload: details or empty */
+	AZ_EV_TIMER_STARTED,       /* payload: milliseconds in decimal */
+	AZ_EV_TIMER_FIRED,         /* ref */
+	AZ_EV_SIGNALED,            /* name, payload */
+	AZ_EV_CANCEL_REQUESTED,    /* payload: {"mode":"graceful"|"now"} */
 	AZ_EV_FN_CANCEL_REQUESTED, /* ref: the run asked for it */
-	AZ_EV_COMPLETED,	/* payload: result; the run is over after one of these */
-	AZ_EV_FAILED,		/* reason, message, payload */
-	AZ_EV_CANCELED,		/* payload */
+	AZ_EV_COMPLETED,           /* payload: result; the run is over after one of these */
+	AZ_EV_FAILED,              /* reason, message, payload */
+	AZ_EV_CANCELED,            /* payload */
 	AZ_EV_TIMED_OUT,
-	AZ_EV_TERMINATED,	/* reason */
+	AZ_EV_TERMINATED, /* reason */
 	AZ_EV_TYPES
 };
 
 struct az_event {
 	enum az_ev_type type;
-	int64_t id;		/* 1, 2, … without gaps in the local engine; strictly rising */
-	int64_t ref;		/* id of the SCHEDULED or TIMER_STARTED event, else 0 */
-	int64_t t_ms;		/* wall time it was recorded */
-	int attempt;		/* COMPLETED, FAILED: attempts used, from 1 */
+	int64_t id;   /* 1, 2, … without gaps in the local engine; strictly rising */
+	int64_t ref;  /* id of the SCHEDULED or TIMER_STARTED event, else 0 */
+	int64_t t_ms; /* wall time it was recorded */
+	int attempt;  /* COMPLETED, FAILED: attempts used, from 1 */
 	struct az_str name, payload, reason, message;
 };
 
@@ -50,22 +50,22 @@ AZ_API enum az_ev_type az_ev_by_name(struct az_str name); /* 0 if unknown */
 
 /* Retry policy and timeouts of one function, ms; the meaning is Temporal's. */
 struct az_fn_opts {
-	int64_t start_to_close_ms;	/* one attempt; required */
-	int64_t schedule_to_close_ms;	/* all attempts; 0 = none */
-	int64_t heartbeat_ms;		/* 0 = none */
-	int64_t retry_initial_ms;	/* 0 = 1 000 */
-	int64_t retry_max_ms;		/* 0 = 100 x initial */
-	double retry_coefficient;	/* 0 = 2 */
-	int retry_attempts;		/* 0 = no limit */
+	int64_t start_to_close_ms;    /* one attempt; required */
+	int64_t schedule_to_close_ms; /* all attempts; 0 = none */
+	int64_t heartbeat_ms;         /* 0 = none */
+	int64_t retry_initial_ms;     /* 0 = 1 000 */
+	int64_t retry_max_ms;         /* 0 = 100 x initial */
+	double retry_coefficient;     /* 0 = 2 */
+	int retry_attempts;           /* 0 = no limit */
 };
 
 enum az_cmd_type {
-	AZ_CMD_SCHEDULE_FN = 1,	/* name, payload, opts */
-	AZ_CMD_CANCEL_FN,	/* ref: its SCHEDULED event */
-	AZ_CMD_START_TIMER,	/* delay_ms */
-	AZ_CMD_COMPLETE,	/* payload */
-	AZ_CMD_FAIL,		/* reason, message, payload */
-	AZ_CMD_CANCELED,	/* payload */
+	AZ_CMD_SCHEDULE_FN = 1, /* name, payload, opts */
+	AZ_CMD_CANCEL_FN,       /* ref: its SCHEDULED event */
+	AZ_CMD_START_TIMER,     /* delay_ms */
+	AZ_CMD_COMPLETE,        /* payload */
+	AZ_CMD_FAIL,            /* reason, message, payload */
+	AZ_CMD_CANCELED,        /* payload */
 };
 
 struct az_cmd {
@@ -88,9 +88,9 @@ struct az_cmds {
  * one it could not have made (non-determinism).
  */
 struct az_workflow {
-	const char *name;	/* "AutonomousCodingWorkflow" */
-	enum az_code (*fold)(const struct az_history *h, struct az_arena *a,
-	    struct az_cmds *out, struct az_err *err);
+	const char *name; /* "AutonomousCodingWorkflow" */
+	enum az_code (*fold)(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
+	    struct az_err *err);
 };
 
 #endif

@@ -8,20 +8,19 @@
 
 #include <azlon/buf.h>
 
-struct az_http;		/* pool of connections, safe for threads */
+struct az_http; /* pool of connections, safe for threads */
 
 AZ_API AZ_MUST_CHECK enum az_code az_http_new(struct az_http **out, struct az_err *err);
-AZ_API void az_http_free(struct az_http *h);	/* accepts NULL */
+AZ_API void az_http_free(struct az_http *h); /* accepts NULL */
 
 struct az_http_req {
-	const char *method;	/* "GET" */
-	const char *url;	/* http or https */
+	const char *method;         /* "GET" */
+	const char *url;            /* http or https */
 	const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
-	struct az_str body;	/* sent when body.p or read is set */
+	struct az_str body;         /* sent when body.p or read is set */
 	/* Stream the body instead: fill p with up to n bytes, *got = 0 at the end.
 	   body_bytes >= 0 sends Content-Length, -1 chunked. */
-	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got,
-	    struct az_err *err);
+	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err);
 	int64_t body_bytes;
 	/* Stream the reply instead of collecting it; a failure ends the call with it. */
 	enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err);
@@ -30,17 +29,17 @@ struct az_http_req {
 	/* Asked about twice a second and between reads; true ends the call with
 	   AZ_ECANCELLED. */
 	bool (*cancelled)(void *arg);
-	void *arg;		/* for read, data, head, cancelled */
-	int connect_ms;		/* 0 = 10 s */
-	int idle_ms;		/* no byte for so long = AZ_ETIMEOUT; 0 = 60 s */
-	int64_t total_ms;	/* 0 = none */
-	size_t max_bytes;	/* reply cap when collected; 0 = 1 MiB */
-	const char *ca_file;	/* private CA, or NULL */
+	void *arg;           /* for read, data, head, cancelled */
+	int connect_ms;      /* 0 = 10 s */
+	int idle_ms;         /* no byte for so long = AZ_ETIMEOUT; 0 = 60 s */
+	int64_t total_ms;    /* 0 = none */
+	size_t max_bytes;    /* reply cap when collected; 0 = 1 MiB */
+	const char *ca_file; /* private CA, or NULL */
 };
 
 struct az_http_resp {
 	int status;
-	struct az_buf headers;	/* "name: value\n" lines, names lower case */
+	struct az_buf headers; /* "name: value\n" lines, names lower case */
 	struct az_buf body;
 };
 
@@ -56,13 +55,12 @@ AZ_API struct az_str az_http_header(const struct az_http_resp *r, const char *na
  * With a data callback r->body holds nothing for 2xx; other statuses are collected
  * into it (64 KiB cap) so that errors can be read.
  */
-AZ_API AZ_MUST_CHECK enum az_code az_http_call(struct az_http *h,
-    const struct az_http_req *q, struct az_http_resp *r, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_http_call(
+    struct az_http *h, const struct az_http_req *q, struct az_http_resp *r, struct az_err *err);
 
 /* Delay before try number n (1 = first retry): base * 2^(n-1), capped, with up to
    25 % taken off at random; Retry-After (ms, 0 = none) wins when larger. */
-AZ_API int64_t az_backoff_ms(int n, int64_t base_ms, int64_t cap_ms,
-    int64_t retry_after_ms);
+AZ_API int64_t az_backoff_ms(int n, int64_t base_ms, int64_t cap_ms, int64_t retry_after_ms);
 /* Retry-After (seconds or HTTP date) and retry-after-ms of a reply, ms, 0 = none. */
 AZ_API int64_t az_http_retry_after_ms(const struct az_http_resp *r);
 

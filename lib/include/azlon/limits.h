@@ -6,8 +6,8 @@
 #ifndef AZLON_LIMITS_H
 #define AZLON_LIMITS_H
 
-#define AZ_KIB(n) ((size_t)(n) * 1024)
-#define AZ_MIB(n) ((size_t)(n) * 1024 * 1024)
+#define AZ_KIB(n) ((size_t)(n)*1024)
+#define AZ_MIB(n) ((size_t)(n)*1024 * 1024)
 
 /* request JSON */
 #define AZ_LIM_REQUEST_BYTES AZ_KIB(256)

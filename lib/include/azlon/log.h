@@ -18,17 +18,18 @@ enum az_level { AZ_DEBUG, AZ_INFO, AZ_WARN, AZ_ERROR };
 
 struct az_kv {
 	const char *k;
-	struct az_str s;	/* used when kind is 's' */
-	int64_t i;		/* used when kind is 'n' */
-	char kind;		/* 's', 'n', 0 = end of list */
+	struct az_str s; /* used when kind is 's' */
+	int64_t i;       /* used when kind is 'n' */
+	char kind;       /* 's', 'n', 0 = end of list */
 };
 
-#define AZ_KS(key, str) ((struct az_kv){ .k = (key), .s = (str), .kind = 's' })
-#define AZ_KC(key, c) ((struct az_kv){ .k = (key), .s = az_str_c(c), .kind = 's' })
-#define AZ_KN(key, num) ((struct az_kv){ .k = (key), .i = (num), .kind = 'n' })
+#define AZ_KS(key, str) ((struct az_kv){.k = (key), .s = (str), .kind = 's'})
+#define AZ_KC(key, c) ((struct az_kv){.k = (key), .s = az_str_c(c), .kind = 's'})
+#define AZ_KN(key, num) ((struct az_kv){.k = (key), .i = (num), .kind = 'n'})
 /* code, op, reason and text of an error */
-#define AZ_KE(e) AZ_KC("code", az_code_name((e)->code)), AZ_KC("op", (e)->op), \
-	AZ_KC("reason", (e)->reason), AZ_KC("err", (e)->text), AZ_KN("sys", (e)->sys)
+#define AZ_KE(e)                                                                                   \
+	AZ_KC("code", az_code_name((e)->code)), AZ_KC("op", (e)->op),                              \
+	    AZ_KC("reason", (e)->reason), AZ_KC("err", (e)->text), AZ_KN("sys", (e)->sys)
 
 /* Once at start. program is static. target: "stderr" or "syslog". */
 AZ_API void az_log_open(const char *program, const char *target, enum az_level min);
@@ -38,13 +39,13 @@ AZ_API void az_log_context(struct az_str request_id, struct az_str workflow_id);
 AZ_API struct az_str az_log_request_id(void);
 AZ_API void az_log_kv(enum az_level level, const char *ev, const struct az_kv *kv);
 /* Format one line into b without writing it (what the fuzzer drives). */
-AZ_API void az_log_format(struct az_buf *b, enum az_level level, const char *ev,
-    const struct az_kv *kv);
+AZ_API void az_log_format(
+    struct az_buf *b, enum az_level level, const char *ev, const struct az_kv *kv);
 
 /* No fields. */
-#define AZ_KNONE ((struct az_kv){ .kind = 0 })
+#define AZ_KNONE ((struct az_kv){.kind = 0})
 /* az_log(AZ_INFO, "store.put", AZ_KS("key", k), AZ_KN("ms", ms)); at least one field. */
-#define az_log(level, ev, ...) az_log_kv((level), (ev), \
-	(const struct az_kv[]){ __VA_ARGS__, { .kind = 0 } })
+#define az_log(level, ev, ...)                                                                     \
+	az_log_kv((level), (ev), (const struct az_kv[]){__VA_ARGS__, {.kind = 0}})
 
 #endif

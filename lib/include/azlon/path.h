@@ -14,8 +14,7 @@
  * override or drive letter; no ".azlon" or ".git" segment. Fails with AZ_EINVAL and a
  * text that says which rule.
  */
-AZ_API AZ_MUST_CHECK enum az_code az_path_ok(struct az_str path,
-    struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_path_ok(struct az_str path, struct az_err *err);
 /* The rules of az_path_ok() but ".azlon" is allowed: for keys we build ourselves. */
 AZ_API AZ_MUST_CHECK enum az_code az_key_ok(struct az_str key, struct az_err *err);
 /* Part after the last '/'. */
@@ -39,7 +38,7 @@ AZ_API int az_remove_tree(int root, const char *path);
 /* Write all n bytes, retrying; 0 or -1 with errno. */
 AZ_API int az_write_all(int fd, const void *p, size_t n);
 /* Read a whole small file (<= max bytes) into b; path as open(2). */
-AZ_API AZ_MUST_CHECK enum az_code az_read_file(const char *path, size_t max,
-    struct az_buf *b, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_read_file(
+    const char *path, size_t max, struct az_buf *b, struct az_err *err);
 
 #endif

@@ -14,18 +14,20 @@ struct az_str {
 	size_t n;
 };
 
-#define AZ_S(lit) ((struct az_str){ "" lit, sizeof(lit) - 1 })
+#define AZ_S(lit) ((struct az_str){"" lit, sizeof(lit) - 1})
 /* For printf: "%.*s", AZ_FMT(s) */
 #define AZ_FMT(s) (int)(s).n, (s).p ? (s).p : ""
 
-static inline struct az_str az_str_c(const char *c)
+static inline struct az_str
+az_str_c(const char *c)
 {
-	return (struct az_str){ c, c ? strlen(c) : 0 };
+	return (struct az_str){c, c ? strlen(c) : 0};
 }
 
-static inline struct az_str az_str_n(const void *p, size_t n)
+static inline struct az_str
+az_str_n(const void *p, size_t n)
 {
-	return (struct az_str){ (const char *)p, n };
+	return (struct az_str){(const char *)p, n};
 }
 
 AZ_API bool az_str_eq(struct az_str a, struct az_str b);
@@ -54,8 +56,7 @@ AZ_API bool az_str_cut(struct az_str *rest, char sep, struct az_str *part);
 /* Next line without its LF or CRLF; false at the end. */
 AZ_API bool az_str_line(struct az_str *rest, struct az_str *line);
 /* Decimal, optional '-', nothing else around it, within [min, max]. */
-AZ_API AZ_MUST_CHECK bool az_str_to_i64(struct az_str s, int64_t min,
-    int64_t max, int64_t *out);
+AZ_API AZ_MUST_CHECK bool az_str_to_i64(struct az_str s, int64_t min, int64_t max, int64_t *out);
 /* Strict UTF-8: no overlong forms, no surrogates, <= U+10FFFF. */
 AZ_API bool az_str_utf8_ok(struct az_str s);
 /* Copy with a NUL for calls that want one; malloc, owned; NULL when out of memory

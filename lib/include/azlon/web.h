@@ -11,7 +11,7 @@
 
 #include <azlon/arena.h>
 
-struct az_rq;		/* one request and its answer; lives until the handler returns */
+struct az_rq; /* one request and its answer; lives until the handler returns */
 
 /*
  * Handle one request. Return AZ_OK after answering; any other code makes the loop
@@ -19,23 +19,22 @@ struct az_rq;		/* one request and its answer; lives until the handler returns */
  * connection is broken off so that a cut answer is never well-formed).
  */
 struct az_route {
-	const char *methods;	/* "GET HEAD" */
-	const char *pattern;	/* "/run_workflow/{id}/events"; a last "{rest*}" takes
-				   what follows, slashes included, at least one byte */
+	const char *methods; /* "GET HEAD" */
+	const char *pattern; /* "/run_workflow/{id}/events"; a last "{rest*}" takes
+				what follows, slashes included, at least one byte */
 	enum az_code (*handle)(struct az_rq *rq, void *app, struct az_err *err);
 };
 
 struct az_web {
-	const struct az_route *routes;	/* ends with methods == NULL */
-	void *app;			/* handed to each handler */
-	int listen_fd;			/* 0 under spawn-fcgi and systemd */
-	int threads;			/* 0 = 64 */
-	int drain_ms;			/* after SIGTERM, 0 = 10 000 */
-	size_t arena_bytes;		/* ceiling per request, 0 = 8 MiB */
+	const struct az_route *routes; /* ends with methods == NULL */
+	void *app;                     /* handed to each handler */
+	int listen_fd;                 /* 0 under spawn-fcgi and systemd */
+	int threads;                   /* 0 = 64 */
+	int drain_ms;                  /* after SIGTERM, 0 = 10 000 */
+	size_t arena_bytes;            /* ceiling per request, 0 = 8 MiB */
 	/* Problem document of a failure instead of problem+json; NULL = ours.
 	   Used by the stand-ins, whose protocols have error bodies of their own. */
-	enum az_code (*problem)(struct az_rq *rq, void *app, const struct az_err *e,
-	    int status);
+	enum az_code (*problem)(struct az_rq *rq, void *app, const struct az_err *e, int status);
 	/* NULL, or called once when SIGTERM arrived, before draining. */
 	void (*stopping)(void *app);
 };
@@ -45,8 +44,7 @@ struct az_web {
  * and ignores SIGPIPE. AZ_ETIMEOUT: a handler did not end; it still uses app, so leave
  * by _exit(). AZ_EIO: the listening socket is unusable.
  */
-AZ_API AZ_MUST_CHECK enum az_code az_web_run(const struct az_web *w,
-    struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_web_run(const struct az_web *w, struct az_err *err);
 /* True once a stop was asked for: long handlers end soon. */
 AZ_API bool az_web_stopping(const struct az_rq *rq);
 
@@ -59,36 +57,34 @@ AZ_API struct az_str az_rq_param(const struct az_rq *rq, const char *name);
 /* Query value, decoded once; first of several wins; .p == NULL if absent. */
 AZ_API struct az_str az_rq_query(struct az_rq *rq, const char *name);
 /* Integer query value within bounds, or dflt if absent; AZ_EINVAL if malformed. */
-AZ_API AZ_MUST_CHECK enum az_code az_rq_query_i64(struct az_rq *rq,
-    const char *name, int64_t min, int64_t max, int64_t dflt, int64_t *out,
-    struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rq_query_i64(struct az_rq *rq, const char *name, int64_t min,
+    int64_t max, int64_t dflt, int64_t *out, struct az_err *err);
 /* The raw query string. */
 AZ_API struct az_str az_rq_query_string(const struct az_rq *rq);
 /* Header by its usual name ("If-None-Match"); .p == NULL if absent. */
 AZ_API struct az_str az_rq_header(const struct az_rq *rq, const char *name);
 /* A parameter set by nginx ("AZLON_REQUEST_ID", "REMOTE_ADDR"); .p == NULL if absent. */
 AZ_API struct az_str az_rq_env(const struct az_rq *rq, const char *name);
-AZ_API struct az_str az_rq_id(const struct az_rq *rq);	/* request id, never empty */
+AZ_API struct az_str az_rq_id(const struct az_rq *rq); /* request id, never empty */
 /* Content-Length as nginx states it, or -1. */
 AZ_API int64_t az_rq_body_bytes(const struct az_rq *rq);
 /* Next bytes of the body; *got = 0 at its end. AZ_EINVAL when it was cut short. */
-AZ_API AZ_MUST_CHECK enum az_code az_rq_read(struct az_rq *rq, char *p, size_t n,
-    size_t *got, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rq_read(
+    struct az_rq *rq, char *p, size_t n, size_t *got, struct az_err *err);
 /* The whole body in the request's arena; AZ_ETOOBIG over max. */
-AZ_API AZ_MUST_CHECK enum az_code az_rq_body(struct az_rq *rq, size_t max,
-    struct az_str *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rq_body(
+    struct az_rq *rq, size_t max, struct az_str *out, struct az_err *err);
 
 /* ---- answering ---- */
 /* Status and headers are kept until the first body byte or the end of the handler. */
 AZ_API void az_rs_status(struct az_rq *rq, int status);
 /* Bytes below 0x20 and 0x7f in name or value make the whole answer a 500. */
 AZ_API void az_rs_header(struct az_rq *rq, const char *name, struct az_str value);
-AZ_API void az_rs_headerf(struct az_rq *rq, const char *name, const char *fmt, ...)
-    AZ_PRINTF(3, 4);
+AZ_API void az_rs_headerf(struct az_rq *rq, const char *name, const char *fmt, ...) AZ_PRINTF(3, 4);
 /* Body bytes; the first call sends the headers. Fails with AZ_ECANCELLED when the
    client left. A HEAD request's body is dropped. */
-AZ_API AZ_MUST_CHECK enum az_code az_rs_write(struct az_rq *rq, struct az_str s,
-    struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rs_write(
+    struct az_rq *rq, struct az_str s, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_rs_flush(struct az_rq *rq, struct az_err *err);
 /* Break the connection: the client sees a failed transfer. */
 AZ_API void az_rs_abort(struct az_rq *rq);
@@ -96,19 +92,19 @@ AZ_API void az_rs_abort(struct az_rq *rq);
 AZ_API bool az_rq_connected(struct az_rq *rq);
 
 /* Whole answers. */
-AZ_API AZ_MUST_CHECK enum az_code az_rs_json(struct az_rq *rq, int status,
-    struct az_str json, struct az_err *err);
-AZ_API AZ_MUST_CHECK enum az_code az_rs_text(struct az_rq *rq, int status,
-    struct az_str text, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rs_json(
+    struct az_rq *rq, int status, struct az_str json, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rs_text(
+    struct az_rq *rq, int status, struct az_str text, struct az_err *err);
 /* One entry of "errors" in a 422. loc is a JSON array text: ["body","user_prompt"]. */
 struct az_problem_item {
 	const char *loc, *msg, *type;
 };
 /*
  * application/problem+json. status 0 takes it from e->code; "code" is e->reason or
- * a fixed word for the code ("malformed", "not_found", …); "detail" is e->text for AZ_EINVAL, AZ_EUNPROC, AZ_ECONFLICT,
- * AZ_ETOOBIG, AZ_EQUOTA and AZ_EUNAVAIL with a reason, else the code's fixed
- * sentence. Retry-After from e->retry_after_ms.
+ * a fixed word for the code ("malformed", "not_found", …); "detail" is e->text for AZ_EINVAL,
+ * AZ_EUNPROC, AZ_ECONFLICT, AZ_ETOOBIG, AZ_EQUOTA and AZ_EUNAVAIL with a reason, else the code's
+ * fixed sentence. Retry-After from e->retry_after_ms.
  */
 AZ_API AZ_MUST_CHECK enum az_code az_rs_problem(struct az_rq *rq, int status,
     const struct az_err *e, const struct az_problem_item *items, size_t n);
@@ -116,8 +112,8 @@ AZ_API AZ_MUST_CHECK enum az_code az_rs_problem(struct az_rq *rq, int status,
 /* ---- server-sent events ---- */
 AZ_API AZ_MUST_CHECK enum az_code az_sse_open(struct az_rq *rq, struct az_err *err);
 /* id < 0: no id line. data is one line of JSON. Flushes. */
-AZ_API AZ_MUST_CHECK enum az_code az_sse_send(struct az_rq *rq, int64_t id,
-    const char *event, struct az_str data, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_sse_send(
+    struct az_rq *rq, int64_t id, const char *event, struct az_str data, struct az_err *err);
 /* ": ping" */
 AZ_API AZ_MUST_CHECK enum az_code az_sse_ping(struct az_rq *rq, struct az_err *err);
 

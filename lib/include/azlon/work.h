@@ -9,11 +9,11 @@
 #include <azlon/sandbox.h>
 #include <azlon/store.h>
 
-struct az_work {		/* app of the functions; ports borrowed */
+struct az_work { /* app of the functions; ports borrowed */
 	struct az_store *store;
 	struct az_sandbox *sandbox;
 	struct az_llm *llm;
-	const char *default_model;	/* or NULL */
+	const char *default_model; /* or NULL */
 };
 /* The table for struct az_worker, ends with name == NULL. */
 extern AZ_API const struct az_function az_work_functions[];
