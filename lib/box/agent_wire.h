@@ -60,7 +60,7 @@ enum aw_type {
 	AW_STARTED,	/* u32 pid */
 	AW_OUT,		/* u8 stream (1, 2, 3 = pty), bytes */
 	AW_CREDIT,	/* u32 bytes of stdin or of the connection were consumed */
-	AW_EXIT,	/* u8 signalled, u32 code or signal */
+	AW_EXIT,	/* u8 signalled, u32 code or signal, u32 tasks alive then */
 	AW_FAIL,	/* u8 enum aw_fail, str text: ends the exchange */
 	AW_OK,		/* ends the exchange (or opens a write) */
 	AW_ENTRY,	/* see aw_entry */

@@ -144,6 +144,7 @@ struct proc {
 	char stop[96];		/* why we ended it */
 	bool signalled;
 	int code;
+	uint32_t tasks; /* of the box when it ended */
 	int64_t ended_ms, oom0, pids0;
 	char error[128];	/* of the end event */
 	pthread_cond_t cond;
@@ -265,7 +266,7 @@ void proc_follow(struct box *b, struct proc *p, struct sub *sub);
 void proc_leave(struct box *b, struct proc *p, struct sub *sub);
 /*
  * Wait for records or the end. Swaps what is there into *got (reset by the caller);
- * *ended when nothing will follow. AZ_ETIMEOUT at the deadline, gone() on death.
+ * *ended when nothing will follow. got NULL: look only, take nothing. AZ_ETIMEOUT at the deadline, gone() on death.
  */
 enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub,
     int64_t deadline_ms, struct az_buf *got, bool *ended, struct az_err *err);

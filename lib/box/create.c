@@ -1,6 +1,7 @@
 /* POST /sandboxes: what may be asked for, idempotency, capacity. */
 #include "control.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <azlon/crypto.h>
 
@@ -221,28 +222,31 @@ idem_end(struct az_box_server *s, struct idem *mine, const struct box *b)
 
 /* ---- create ---- */
 
-static enum az_code
-book(struct az_rq *rq, struct az_box_server *s, struct az_err *err)
+static bool
+book(struct az_box_server *s)
 {
-	enum az_code rc = AZ_OK;
 	int n;
 
 	pthread_mutex_lock(&s->mu);
 	n = s->starting;
 	for (const struct box *b = s->boxes; b; b = b->next)
 		n++;
-	if (n >= s->max)
-		rc = AZ_EQUOTA;
-	else
+	if (n < s->max)
 		s->starting++;
 	pthread_mutex_unlock(&s->mu);
-	if (rc) {
-		/* only the end of another one helps: no Retry-After */
-		az_rs_header(rq, "Should-Retry", AZ_S("false"));
-		az_fail(err, rc, "box.create", "you have reached the maximum number of "
-		    "concurrent E2B sandboxes (%d)", s->max);
-	}
-	return rc;
+	return n < s->max;
+}
+
+/* Only the end of another one helps: no Retry-After, and the SDKs shall not try. */
+static enum az_code
+full(struct az_rq *rq, const struct az_box_server *s, struct az_err *err)
+{
+	char text[128];
+
+	snprintf(text, sizeof text, "you have reached the maximum number of concurrent "
+	    "E2B sandboxes (%d)", s->max);
+	az_rs_header(rq, "Should-Retry", AZ_S("false"));
+	return rs_error(rq, 429, text, err);
 }
 
 static enum az_code
@@ -295,7 +299,11 @@ create_route(struct az_rq *rq, struct az_box_server *s, int64_t dflt_s,
 	    (rc = idem_begin(s, az_rq_header(rq, "Idempotency-Key"), text, &b, &mine,
 	    err)))
 		return rc;
-	if (!b && !(rc = book(rq, s, err))) {
+	if (!b && !book(s)) {
+		idem_end(s, mine, NULL);
+		return full(rq, s, err);
+	}
+	if (!b) {
 		rc = create(s, text, dflt_s, &b, err);
 		pthread_mutex_lock(&s->mu);
 		s->starting--;

@@ -108,25 +108,35 @@ complaint(int fd, char *out, size_t size)
 			*p = ' ';
 }
 
+/* Readable pidfd within ms: that process is dead. */
+static bool
+dead_within(int fd, int ms)
+{
+	struct pollfd pf = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&pf, 1, ms) == 1;
+}
+
 static void
 reap(struct box *b)
 {
-	int st;
+	int st, fd = b->pid > 0 ? (int)syscall(SYS_pidfd_open, b->pid, 0) : -1;
 
-	if (b->init_fd >= 0)
+	/* when PID 1 dies everybody in its namespace does; bwrap then buries it, so
+	   that no corpse is left to the host's init, and ends by itself */
+	if (b->init_fd >= 0) {
 		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
+		dead_within(b->init_fd, 5000);
+	}
 	if (b->pid > 0) {
-		kill(b->pid, SIGKILL);
+		if (b->init_fd < 0 || !dead_within(fd, 1000))
+			kill(b->pid, SIGKILL);
 		while (waitpid(b->pid, &st, 0) < 0 && errno == EINTR)
 			;
 		b->pid = -1;
 	}
-	/* readable when PID 1 and with it everybody in its namespace is dead */
-	if (b->init_fd >= 0) {
-		struct pollfd pf = { .fd = b->init_fd, .events = POLLIN };
-
-		poll(&pf, 1, 5000);
-	}
+	if (fd >= 0)
+		close(fd);
 	cg_remove(&b->srv->cg, b->id);
 }
 

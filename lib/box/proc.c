@@ -183,17 +183,21 @@ add_environment(struct box *b, const struct az_json *envs, struct az_buf *out,
 	return rc;
 }
 
+static uint32_t
+task_limit(const struct box *b)
+{
+	return (uint32_t)(b->srv->pids > 16 ? b->srv->pids - 4 : b->srv->pids);
+}
+
 static enum az_code
 start_payload(struct box *b, const struct proc_start *s, struct az_buf *out,
     struct az_err *err)
 {
 	unsigned char head[5];
 	size_t n = az_json_len(s->args);
-	/* counted per user namespace since Linux 5.14; with a pids group that one
-	   counts, and says so */
 	/* a few below the cgroup's limit (the kernel counts them in the box's own user
 	   namespace), so that a box full of forks can still be told to end them */
-	uint32_t nproc = (uint32_t)(b->srv->pids > 16 ? b->srv->pids - 4 : b->srv->pids);
+	uint32_t nproc = task_limit(b);
 	enum az_code rc;
 
 	head[0] = (unsigned char)((s->has_stdin ? AW_FLAG_STDIN : 0) |
@@ -375,14 +379,20 @@ proc_follow(struct box *b, struct proc *p, struct sub *sub)
 void
 proc_leave(struct box *b, struct proc *p, struct sub *sub)
 {
+	struct az_str rest, bytes;
+	int stream;
+
 	for (struct sub **pp = &p->subs; *pp; pp = &(*pp)->next)
 		if (*pp == sub) {
 			*pp = sub->next;
 			break;
 		}
-	/* the last follower's unread rest is kept for the next one */
-	if (!p->subs && !p->failed && sub->q.n <= PROC_RING)
-		az_buf_adds(&p->ring, az_buf_str(&sub->q));
+	/* the last follower's unread rest is kept for the next one, its end at least */
+	rest = az_buf_str(&sub->q);
+	while (rest.n > PROC_RING && record_next(&rest, &stream, &bytes))
+		;
+	if (!p->subs && !p->failed && rest.n <= PROC_RING)
+		az_buf_adds(&p->ring, rest);
 	az_buf_release(&sub->q);
 	grant(b, p);
 }
@@ -401,15 +411,15 @@ proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms,
 			rc = az_fail(err, AZ_ETIMEOUT, "box.wait", "nothing yet");
 			break;
 		}
-	if (!rc && sub->q.n) {
+	if (!rc && sub->q.n && got) {
 		t = *got;
 		*got = sub->q;
 		sub->q = t;
 		sub->q.max = got->max;
 		grant(b, p);
-	} else if (!rc && p->ended) {
+	} else if (!rc && p->ended && !sub->q.n) {
 		*ended = true;
-	} else if (!rc) {
+	} else if (!rc && !sub->q.n) {
 		rc = gone(err, "box.wait");
 	}
 	pthread_mutex_unlock(&b->mu);
@@ -501,7 +511,8 @@ explain(struct box *b, struct proc *p)
 		snprintf(p->error, sizeof p->error,
 		    "killed: out of memory (limit %lld MiB)",
 		    (long long)(b->memory >> 20));
-	else if (bad && cg_pids_hits(&b->srv->cg, b->id) > p->pids0)
+	else if (bad && (p->tasks >= task_limit(b) ||
+	    cg_pids_hits(&b->srv->cg, b->id) > p->pids0))
 		snprintf(p->error, sizeof p->error, "stopped: process limit (%d)",
 		    b->srv->pids);
 	else if (p->signalled && p->code == SIGXFSZ)
@@ -541,6 +552,7 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 		*ok = p->started && !p->ended;
 		p->signalled = aw_u8(r);
 		p->code = (int)(aw_u32(r) & 0xff);
+		p->tasks = aw_u32(r);
 		p->ended = true;
 		p->ended_ms = az_boot_ms();
 		explain(b, p);

@@ -7,7 +7,7 @@
 #include <azlon/crypto.h>
 
 #define KEEPALIVE_S 90
-#define LOOK_MS 5000		/* how often a silent stream asks for its client */
+#define LOOK_MS 1000		/* how often a silent stream asks for its client */
 #define KILL_MS 10000
 
 /* ---- events ---- */
@@ -146,7 +146,14 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 		if (f->deadline >= 0 && f->deadline < until)
 			until = f->deadline;
 		az_buf_reset(&got);
-		rc = proc_wait(b, f->p, &f->sub, until, &got, &ended, &e);
+		/* what a client that left would not get is left for the next one */
+		rc = proc_wait(b, f->p, &f->sub, until, NULL, &ended, &e);
+		if ((!rc || rc == AZ_ETIMEOUT) && !az_rq_connected(rq)) {
+			rc = az_fail(err, AZ_ECANCELLED, "box.stream", "the client left");
+			goto out;
+		}
+		if (!rc && !ended)
+			rc = proc_wait(b, f->p, &f->sub, until, &got, &ended, &e);
 		if (rc && rc != AZ_ETIMEOUT) {
 			rc = stream_end(rq, &e, err);
 			goto out;
@@ -160,7 +167,7 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 		now = az_boot_ms();
 		if (ended || rc)
 			break;
-		if (az_web_stopping(rq) || !az_rq_connected(rq)) {
+		if (az_web_stopping(rq)) {
 			az_fail(&e, AZ_EUNAVAIL, "box.stream", "the server stops");
 			rc = stream_end(rq, &e, err);
 			goto out;

@@ -93,6 +93,7 @@ static void
 build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *j)
 {
 	char num[32], etc[600];
+	int64_t tmp;
 
 	ARGS(b, "--unshare-user", "--uid", "1000", "--gid", "1000", "--unshare-pid",
 	    "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
@@ -107,7 +108,10 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 	ARGS(b, "--proc", "/proc");
 	proc_masks(b);
 	ARGS(b, "--dev", "/dev");
-	snprintf(num, sizeof num, "%zu", (size_t)AZ_LIM_BOX_TMP_BYTES);
+	/* counted as memory: both together never more than a quarter of it */
+	tmp = j->memory / 8 < (int64_t)AZ_LIM_BOX_TMP_BYTES ? j->memory / 8 :
+	    (int64_t)AZ_LIM_BOX_TMP_BYTES;
+	snprintf(num, sizeof num, "%lld", (long long)tmp);
 	ARGS(b, "--size", num, "--perms", "1777", "--tmpfs", "/tmp");
 	ARGS(b, "--size", num, "--perms", "1777", "--tmpfs", "/dev/shm");
 	ARGS(b, "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp",

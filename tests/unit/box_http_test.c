@@ -303,6 +303,26 @@ stream_errors_come_in_the_end_frame(void **state)
 	kill_it();
 }
 
+/* Until the server noticed that the client is gone; its handler looks every second. */
+static void
+wait_for_nobody(void)
+{
+	int64_t deadline = az_boot_ms() + 20000;
+	bool nobody = false;
+
+	while (!nobody && az_boot_ms() < deadline) {
+		struct box *b = box_find(fix.s, az_str_c(id));
+
+		unary("/process.Process/List", "{}");
+		assert_non_null(b);
+		pthread_mutex_lock(&b->mu);
+		nobody = b->procs && b->procs->started && !b->procs->subs;
+		pthread_mutex_unlock(&b->mu);
+		box_unref(b);
+	}
+	assert_true(nobody);
+}
+
 static void
 output_waits_for_a_late_follower(void **state)
 {
@@ -332,11 +352,8 @@ output_waits_for_a_late_follower(void **state)
 	close(fd);
 	fcgi_peer_release(&early);
 	az_buf_release(&b);
-	for (int k = 0; k < 1000; k++) {
-		unary("/process.Process/List", "{}");
-		if (strstr(a.body, "\"tag\":\"t1\""))
-			break;
-	}
+	wait_for_nobody();
+	unary("/process.Process/List", "{}");
 	assert_non_null(strstr(a.body, "\"tag\":\"t1\""));
 	unary("/process.Process/SendInput",
 	    "{\"process\":{\"tag\":\"t1\"},\"input\":{\"stdin\":\"aGkK\"}}");

@@ -643,11 +643,11 @@ much_output_streams(void **state)
 }
 
 static void
-kill_all_kills_each_until_none_is_left(void **state)
+kill_all_kills_each_and_sweeps_up_until_none_is_left(void **state)
 {
 	struct fix f = {0};
-	struct route routes[] = {
-	    {"POST /process.Process/List", {{0}}, 2, 0}, {SIGNAL, {{0}}, 2, 0}};
+	struct route routes[] = {{"POST /process.Process/List", {{0}}, 2, 0},
+	    {SIGNAL, {{0}}, 2, 0}, {START, {{0}}, 1, 0}};
 
 	(void)state;
 	routes[0].step[0] = answer(&f, 200, "",
@@ -656,9 +656,12 @@ kill_all_kills_each_until_none_is_left(void **state)
 	routes[0].step[1] = answer(&f, 200, "", "{}"); /* an empty list is left out */
 	routes[1].step[0] = answer(&f, 404, "", "{\"code\":\"not_found\",\"message\":\"x\"}");
 	routes[1].step[1] = answer(&f, 200, "", "{}");
-	fix_start(&f, routes, 2);
+	routes[2].step[0] = SCRIPT(&f, false, START_EVENT, END_OK, "!{}");
+	fix_start(&f, routes, 3);
 	assert_int_equal(az_sandbox_kill_all(f.sb, &f.ref, &f.err), AZ_OK);
 	assert_int_equal(asked(&f, SIGNAL), 2);
+	/* children whose parent has ended are in no list */
+	assert_true(sent(&f, nth(&f, START, 0), "kill -9 -1"));
 	assert_true(sent(&f, nth(&f, SIGNAL, 1), "\"pid\":9"));
 	fix_stop(&f);
 }
@@ -698,7 +701,7 @@ main(void)
 	    cmocka_unit_test(a_full_reader_stops_the_command),
 	    cmocka_unit_test(input_is_sent_once_and_closed),
 	    cmocka_unit_test(much_output_streams),
-	    cmocka_unit_test(kill_all_kills_each_until_none_is_left),
+	    cmocka_unit_test(kill_all_kills_each_and_sweeps_up_until_none_is_left),
 	    cmocka_unit_test(kill_all_of_the_gone),
 	};
 

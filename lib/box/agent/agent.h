@@ -56,6 +56,8 @@ void proc_ready(void);
 int proc_timeout_ms(void);
 /* Signal pid, its group, its session and all descendants. */
 void tree_signal(int pid, int sig);
+/* Tasks of the box, threads counted. */
+uint32_t tree_count(void);
 
 /* ---- files.c, entry.c ---- */
 void file_read(uint32_t id, struct aw_rd *r);

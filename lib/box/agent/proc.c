@@ -161,7 +161,11 @@ child(const struct start *s, const int fd[3])
 {
 	sigset_t none;
 	struct rlimit lim;
+	int adj = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
+	/* when memory ends, the programs go first, not the agent or bwrap's monitor */
+	if (adj >= 0 && write(adj, "500", 3) < 0)
+		adj = -1;
 	setsid();
 	for (int i = 0; i < 3; i++)
 		if (dup2(fd[i], i) < 0)
@@ -419,7 +423,7 @@ proc_reap(void)
 static void
 finish(struct proc *p)
 {
-	unsigned char b[5];
+	unsigned char b[9];
 
 	if (p->out[0] >= 0 || p->out[1] >= 0) {
 		if (now_ms() < p->drain_until || !may_read(p))
@@ -432,6 +436,8 @@ finish(struct proc *p)
 	b[0] = WIFSIGNALED(p->status);
 	aw_store(b + 1, (uint32_t)(b[0] ? WTERMSIG(p->status) :
 	    WEXITSTATUS(p->status)), 4);
+	/* a box full of forks is why the next one failed */
+	aw_store(b + 5, p->status ? tree_count() : 0, 4);
 	out_frame(p->id, AW_EXIT, b, sizeof b);
 	p->done = true;
 	shut(&p->in);

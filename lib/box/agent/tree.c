@@ -11,7 +11,7 @@
 #define MAX_SEEN 4096
 
 struct one {
-	int pid, parent, group, session;
+	int pid, parent, group, session, threads;
 	bool in;
 };
 
@@ -35,8 +35,10 @@ read_stat(const char *name, struct one *o)
 	p = strrchr(b, ')');
 	o->pid = (int)strtol(name, NULL, 10);
 	o->in = false;
-	return p && sscanf(p + 1, " %*c %d %d %d", &o->parent, &o->group,
-	    &o->session) == 3;
+	/* state, then 15 fields on: the number of threads */
+	return p && sscanf(p + 1, " %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+	    "%*s %*s %*s %*s %d", &o->parent, &o->group, &o->session,
+	    &o->threads) == 4;
 }
 
 static size_t
@@ -84,4 +86,16 @@ tree_signal(int pid, int sig)
 		if (sig == SIGKILL)
 			proc_reap();
 	}
+}
+
+uint32_t
+tree_count(void)
+{
+	static struct one v[MAX_SEEN];
+	size_t n = scan(v);
+	uint32_t sum = 1;	/* the agent */
+
+	for (size_t i = 0; i < n; i++)
+		sum += v[i].threads > 0 ? (uint32_t)v[i].threads : 0;
+	return sum;
 }
