@@ -328,9 +328,13 @@ cl_report(struct cl *cl, const struct az_json *run, const struct az_json *files)
 	if (az_json_gets(m, "name").n) {
 		row("model");
 		cl_put(stdout, az_json_gets(m, "name"), 100);
-		printf(" (");
-		cl_put(stdout, az_json_gets(m, "provenance"), 20);
-		printf(")\n");
+		if (az_str_eqc(az_json_gets(m, "provenance"), "recording")) {
+			printf(" (REPLAY of recorded replies; code execution is live)\n");
+		} else {
+			printf(" (");
+			cl_put(stdout, az_json_gets(m, "provenance"), 20);
+			printf(")\n");
+		}
 	}
 	if (u) {
 		row("usage");

@@ -6,7 +6,8 @@
 #include <azlon/path.h>
 
 static const char *program = "azlon";
-static enum az_level lowest = AZ_INFO;
+/* silent until a program opens the log: a library does not print by itself */
+static enum az_level lowest = (enum az_level)(AZ_ERROR + 1);
 static bool to_syslog;
 static _Thread_local char ctx_req[64], ctx_run[128];
 
