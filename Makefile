@@ -78,8 +78,9 @@ $(AR_LIB): $(LIB_OBJ)
 lib/libazlon.so: $(SO)
 	@ln -sfn ../$(SO) $@
 
-# the client's own files
+# the client's own files, and what the servers share
 $(O)/bin/azlon: $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/client/*.c))
+$(filter-out $(O)/bin/azlon,$(PROCS)): $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/common/*.c))
 
 $(O)/bin/%: $(O)/fcgi/%.o $(SO)
 	@mkdir -p $(@D)
@@ -99,23 +100,36 @@ UNIT_SRC := $(foreach s,$(wildcard tests/unit/*_test.c tests/contract/*_contract
 UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstring $(T),$(s)),$(s)),$(s)))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
-TEST_LIB_SRC := $(wildcard tests/lib/*.c)
+TEST_LIB  := $(O)/tests/libtests.a
+# optimized tests take three times as long to compile and say the same
+TEST_FLAGS = $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -O0) \
+    $(CFLAGS) $(PKG_CFLAGS) -Ilib -Itests/lib -DAZ_SRC='"$(CURDIR)"'
+# torture_* tests take every allocation of ours in hand (tests/lib/torture.c)
+TORTURE   := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
-$(O)/tests/%: tests/%.c $(TEST_LIB_SRC) $(AR_LIB) $(O)/flags
+$(O)/tests/%.o: tests/%.c $(O)/flags
 	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(TEST_FLAGS) -MMD -MP -c $< -o $@
+
+$(TEST_LIB): $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(O)/tests/%: $(O)/tests/%.o $(TEST_LIB) $(AR_LIB)
 	@echo "  LD  $@"
-	@$(CC) $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(CFLAGS) $(PKG_CFLAGS) -Ilib -Itests/lib -DAZ_SRC='"$(CURDIR)"' \
-	    -MMD -MP -MF $@.d $(LINK) $(LDFLAGS) -o $@ $< $(TEST_LIB_SRC) $(AR_LIB) $(PKG_LIBS) -lcmocka
+	@$(CC) $(OPT) $(if $(findstring /torture_,$@),$(TORTURE)) $(LINK) $(LDFLAGS) -o $@ $< $(TEST_LIB) $(AR_LIB) $(PKG_LIBS) -lcmocka
 
-$(O)/tests/bench/%: tests/bench/%.c $(AR_LIB) $(O)/flags
-	@mkdir -p $(@D)
-	@$(CC) -O2 -g -std=c11 -D_GNU_SOURCE -Ilib/include -o $@ $< $(AR_LIB) $(PKG_LIBS)
-
-$(O)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c $(AR_LIB) $(O)/flags
-	@mkdir -p $(@D)
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/driver.o $(AR_LIB)
 	@echo "  LD  $@"
-	@$(CC) $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(CFLAGS) $(PKG_CFLAGS) -Ilib -DAZ_SRC='"$(CURDIR)"' \
-	    -MMD -MP -MF $@.d $(LINK) $(LDFLAGS) -o $@ $< tests/fuzz/driver.c $(AR_LIB) $(PKG_LIBS)
+	@$(CC) $(OPT) $(LINK) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/driver.o $(AR_LIB) $(PKG_LIBS)
+
+$(O)/tests/bench/%: tests/bench/%.c tests/lib/toy_flow.c $(AR_LIB) $(O)/flags
+	@mkdir -p $(@D)
+	@$(CC) -O2 -g -std=c11 -D_GNU_SOURCE -Ilib/include -Ilib -Itests/lib -o $@ $< tests/lib/toy_flow.c $(AR_LIB) $(PKG_LIBS)
+$(O)/tests/bench/%.so: tests/bench/preload/%.c $(O)/flags
+	@mkdir -p $(@D)
+	@$(CC) -O2 -std=c11 -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
 .PHONY: unit
 unit: $(UNIT_BIN) $(FUZZ_BIN) $(AGENT) ## unit and contract tests, fuzz corpora replayed (SANITIZE=address,undefined; T=part of a name)
@@ -204,7 +218,7 @@ record: build ## make tests/recordings/*.jsonl again from the scripts, through t
 .PHONY: bench
 bench: build ## figures of this machine, as a table with the command that made each
 	@fcgi/spawn/setup.sh test
-	@$(MAKE) --no-print-directory -s $(VENV)/.stamp $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+	@$(MAKE) --no-print-directory -s $(VENV)/.stamp $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c)) $(O)/tests/bench/sync_count.so
 	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python tests/bench/bench.py
 
 .PHONY: fuzz torture

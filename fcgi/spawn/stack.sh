@@ -21,9 +21,10 @@ die() { printf 'azlon: %s\n' "$*" >&2; exit 1; }
 
 # ---- who runs what -------------------------------------------------------
 if [ "$me" = 0 ]; then
-	u_app=azlon u_box=azlon-sandbox u_web=azlon-web
+	u_app=azlon u_box=azlon-sandbox u_web=azlon-web mode=0755 sock_mode=0660
 else
-	u_app=$(id -un) u_box=$u_app u_web=$u_app
+	# one user is all of them; its group may have other members
+	u_app=$(id -un) u_box=$u_app u_web=$u_app mode=0700 sock_mode=0600
 fi
 as() { # user command…
 	local u=$1; shift
@@ -73,34 +74,69 @@ locate() {
 	if [ ! -d "$AZLON_VAR/run" ] && [ -d "$name/var/run" ]; then AZLON_VAR=$name/var; fi
 }
 
+# What would end in an error nobody understands.
+sane() {
+	local p s
+	s="$AZLON_VAR$share"
+	case $s in *[[:cntrl:]\"\'\`\\\$\|\&\;\{\}\#\*\?\<\>]*)
+		die "$AZLON_VAR, $share: paths may not hold control characters, quotes or any of \\ \$ | & ; { } # * ? < >" ;;
+	esac
+	# the address of a unix socket has 107 bytes, the longest name is run_workflow-wait.sock
+	s=$(printf '%s' "$AZLON_VAR" | wc -c)
+	[ "$s" -le 80 ] || die "AZLON_VAR is $s bytes long; names of unix sockets leave room for 80: $AZLON_VAR"
+	for p in AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT; do
+		case ${!p} in ''|*[!0-9]*|??????*) die "$p: '${!p}' is no port" ;; esac
+	done
+}
+# Another program there would answer for us, or nginx would fail after all else started.
+ports() {
+	local p
+	for p in AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT; do
+		if (exec 3<>"/dev/tcp/127.0.0.1/${!p}") 2>/dev/null; then
+			die "port ${!p} is taken by another program; set $p to a free one"
+		fi
+	done
+}
+
 # ---- state -----------------------------------------------------------------
+# As root: what a process owns it may replace by a link, so root writes only into
+# directories that are root's, and lets the owner write into the others.
 dir() { # mode owner group path
 	[ -d "$4" ] || mkdir -p "$4"
 	if [ "$me" = 0 ]; then chown "$2:$3" "$4"; fi
 	chmod "$1" "$4"
 }
-secret() { # path owner text
-	[ -s "$1" ] || (umask 077; printf '%s' "$3" >"$1")
-	[ "$me" != 0 ] || chown "$2:" "$1"
+secret() { # path owner text: made once, with only its owner able to read it
+	# shellcheck disable=SC2016
+	printf '%s' "$3" | as "$2" sh -c 'umask 077; [ -s "$1" ] || cat >"$1"' secret "$1"
 }
 hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
 state() {
-	local g_web; g_web=$(id -gn $u_web)
+	local g_me g_web key; g_me=$(id -gn) g_web=$(id -gn $u_web)
 	[ "$me" = 0 ] && chown root:root "$AZLON_VAR"
-	dir 0755 "$u_app" "$g_web" "$AZLON_VAR/run"
+	dir $mode "$(id -un)" "$g_me" "$AZLON_VAR/run"
+	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/log"
 	dir 0750 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/journal"
 	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
 	dir 0700 "$u_box" "$(id -gn $u_box)" "$AZLON_VAR/box"
-	dir 0700 "$u_web" "$g_web" "$AZLON_VAR/nginx"
-	dir 0750 "$u_web" "$g_web" "$AZLON_VAR/tls"
-	dir 1777 "$(id -un)" "$(id -gn)" "$AZLON_VAR/log"
-	local key; key=e2b_$(hex 20)
-	secret "$AZLON_VAR/secret/e2b.key" $u_app "$key"
-	secret "$AZLON_VAR/box/e2b.key" $u_box "$(cat "$AZLON_VAR/secret/e2b.key")"
+	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/nginx"
+	dir 0700 "$u_web" "$g_web" "$AZLON_VAR/nginx/tmp"
+	dir 0755 "$(id -un)" "$g_me" "$AZLON_VAR/tls"
+	secret "$AZLON_VAR/secret/e2b.key" $u_app "e2b_$(hex 20)"
 	secret "$AZLON_VAR/secret/replay.key" $u_app "rk_$(hex 20)"
-	tls
+	key=$(as $u_app cat "$AZLON_VAR/secret/e2b.key")
+	if [ "$key" != "$(as $u_box cat "$AZLON_VAR/box/e2b.key" 2>/dev/null)" ]; then
+		as $u_box rm -f "$AZLON_VAR/box/e2b.key"
+		secret "$AZLON_VAR/box/e2b.key" $u_box "$key"
+	fi
+	for f in error access; do
+		: >>"$AZLON_VAR/log/nginx-$f.log"
+		[ "$me" != 0 ] || chown $u_web: "$AZLON_VAR/log/nginx-$f.log"
+		chmod 0640 "$AZLON_VAR/log/nginx-$f.log"
+	done
+	tls "$g_web"
 }
 tls() { # a test CA and a server certificate for localhost
 	local d=$AZLON_VAR/tls
@@ -116,9 +152,10 @@ tls() { # a test CA and a server certificate for localhost
 		printf 'subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1\nextendedKeyUsage=serverAuth\n' >ext
 		openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 397 -extfile ext -out server.pem
 		rm -f server.csr ext
+		chmod 0644 ca.pem server.pem
+		[ "$me" != 0 ] || chgrp "$1" server.key
+		[ "$me" != 0 ] || chmod 0640 server.key
 	) >"$AZLON_VAR/log/openssl.log" 2>&1 || die "could not make the test CA, see $AZLON_VAR/log/openssl.log"
-	chmod 0644 "$d/ca.pem"
-	[ "$me" != 0 ] || chown -R "$u_web:" "$d"
 }
 
 # cgroups for the sandboxes, where we may make them; prints the list to hand over
@@ -130,7 +167,8 @@ cgroups() {
 		mkdir -p "$d" 2>/dev/null || return 0
 		echo "+memory +pids +cpu" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || :
 		echo "+memory +pids +cpu" >"$d/cgroup.subtree_control" 2>/dev/null || :
-		chown azlon-sandbox: "$d" "$d/cgroup.procs" "$d/cgroup.subtree_control" 2>/dev/null || :
+		mkdir -p "$d/server" 2>/dev/null || :
+		chown azlon-sandbox: "$d" "$d/cgroup.procs" "$d/cgroup.subtree_control" "$d/server" "$d/server/cgroup.procs" 2>/dev/null || :
 		printf '%s' "$d"
 		return 0
 	fi
@@ -150,13 +188,13 @@ conf_nginx() {
 	done
 	local wait=${AZLON_SYNC_WAIT_S:-3600}
 	for f in "$share"/nginx/*.conf; do
+		rm -f "$AZLON_VAR/nginx/$(basename "$f")"
 		sed -e "s|@VAR@|$AZLON_VAR|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
 		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
 		    -e "s|@RATE@|${AZLON_RATE:-50}|; s|@BURST@|${AZLON_BURST:-100}|; s|@CONNS@|${AZLON_CONNS:-100}|; s|@STREAMS@|${AZLON_STREAMS:-100}|" \
 		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
 		    "$f" >"$AZLON_VAR/nginx/$(basename "$f")"
 	done
-	[ "$me" != 0 ] || chown -R $u_web: "$AZLON_VAR/nginx"
 }
 
 # ---- processes ---------------------------------------------------------------
@@ -171,8 +209,16 @@ stat_start() { # start time of a pid, so that a recycled pid is not ours
 	set -- $s
 	[ "$1" != Z ] && printf '%s' "${20}"
 }
+rebooted() { # start times count from the boot: what an earlier one left says nothing
+	local now; now=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || return 0
+	[ "$(cat "$AZLON_VAR/run/boot" 2>/dev/null || printf '%s' "$now")" = "$now" ] ||
+	    rm -f "$AZLON_VAR"/run/*.pid "$AZLON_VAR"/run/*.start
+	printf '%s' "$now" >"$AZLON_VAR/run/boot"
+}
 launch() { # name command…: in the background, own session, output to its log
 	local n=$1; shift
+	: >>"$AZLON_VAR/log/$n.log"
+	chmod 0640 "$AZLON_VAR/log/$n.log"
 	setsid "$@" </dev/null >>"$AZLON_VAR/log/$n.log" 2>&1 9>&- &
 	echo $! >"$AZLON_VAR/run/$n.pid"
 	stat_start $! >"$AZLON_VAR/run/$n.start" || :
@@ -184,7 +230,13 @@ fcgi() { # name user program args…
 	rm -f "$sock"
 	local own=()
 	[ "$me" = 0 ] && own=(-u "$u" -g "$(id -gn "$u")" -U "$u" -G "$(id -gn $u_web)")
-	launch "$n" spawn-fcgi -n -s "$sock" -M 0660 -b 1024 "${own[@]}" -- "$@"
+	local in=()
+	# cgroup v2: who moves a process must own both places and what is above them
+	if [ "$n" = sandbox ] && [ -d "${AZLON_CGROUP:-}/server" ]; then
+		# shellcheck disable=SC2016
+		in=(sh -c 'echo $$ >"$0/server/cgroup.procs"; exec "$@"' "$AZLON_CGROUP")
+	fi
+	launch "$n" "${in[@]}" spawn-fcgi -n -s "$sock" -M $sock_mode -b 1024 "${own[@]}" -- "$@"
 }
 
 fingerprint() { # of what decides how processes behave
@@ -196,23 +248,34 @@ start() {
 	[ -x "$bin/worker" ] || die "not built yet: run make first"
 	users
 	relocate
-	mkdir -p "$AZLON_VAR/run"
+	sane
+	mkdir -p "$AZLON_VAR/run" || die "cannot make $AZLON_VAR/run"
+	mine
 	exec 9>"$AZLON_VAR/run/.lock"
 	flock -w 60 9 || die "another start or stop is under way"
+	rebooted
 	local now; now=$(fingerprint)
 	if [ -e "$AZLON_VAR/run/fingerprint" ] && [ "$(cat "$AZLON_VAR/run/fingerprint")" != "$now" ]; then
 		stop_all
 	fi
+	local n new=new
+	for n in $parts; do ! alive "$n" || new=; done
+	alive nginx || ports
 	state
-	"$bin/worker" --check-config || exit 1
+	as $u_app "$bin/worker" --check-config || exit 1
 	conf_nginx
 	local cg; cg=$(cgroups)
 	[ -z "$cg" ] || export AZLON_CGROUP=$cg
 
 	# the sandbox process gets its own key and nobody else's
 	if ! alive sandbox; then (
-		unset OPENAI_API_KEY ANTHROPIC_API_KEY MINIO_ROOT_PASSWORD MINIO_ROOT_USER RESTACK_ENGINE_API_KEY
-		unset E2B_API_KEY OPENAI_BASE_URL MINIO_ENDPOINT RESTACK_ENGINE_ADDRESS
+		for v in $(compgen -e); do
+			case $v in
+			AZLON_ENGINE|AZLON_STORE|AZLON_LLM|AZLON_IDENTITY) unset "$v" ;;
+			PATH|LANG|LC_*|TZ|TMPDIR|AZLON_*) ;;
+			*) unset "$v" ;;
+			esac
+		done
 		export AZLON_SANDBOX=local E2B_API_KEY_FILE=$AZLON_VAR/box/e2b.key
 		fcgi sandbox $u_box "$bin/sandbox"
 	); fi
@@ -232,7 +295,6 @@ start() {
 		as $u_web nginx -t -q -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" ||
 		    die "nginx refuses its configuration"
 		if [ "$me" = 0 ]; then
-			chown $u_web: "$AZLON_VAR"/log/nginx-*.log 2>/dev/null || :
 			launch nginx setpriv --reuid $u_web --regid $u_web --clear-groups --inh-caps=-all \
 			    nginx -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" -g "daemon off;"
 		else
@@ -240,7 +302,7 @@ start() {
 		fi
 	fi
 	printf '%s' "$now" >"$AZLON_VAR/run/fingerprint"
-	ready
+	ready "$new"
 }
 
 ready() { # until every part answers, 30 s at most
@@ -248,13 +310,23 @@ ready() { # until every part answers, 30 s at most
 	for i in $(seq 150); do
 		body=$(curl -s -m 2 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
 		case $body in *'"status":"ok"'*) return 0 ;; esac
-		for n in $parts; do alive "$n" || { say "azlon: $n ended at once:" >&2; tail -n 5 "$AZLON_VAR/log/$n.log" >&2; exit 1; }; done
+		for n in $parts; do alive "$n" || {
+			say "azlon: $n ended at once:" >&2
+			tail -n 5 "$AZLON_VAR/log/$n.log" >&2
+			[ "$1" != new ] || stop_all
+			exit 1
+		}; done
 		sleep 0.2
 	done
 	die "not ready after 30 s: ${body:-no answer}; logs are in $AZLON_VAR/log"
 }
 
 parts="nginx run_workflow run_workflow-wait files files-archive sandbox replay worker"
+
+mine() { # a stack of another user cannot be stopped by us, nor mended
+	[ "$me" = 0 ] || [ ! -d "$AZLON_VAR/run" ] || [ -O "$AZLON_VAR/run" ] ||
+	    die "$AZLON_VAR belongs to $(stat -c %U "$AZLON_VAR/run"); use another AZLON_VAR, or that user"
+}
 
 stop_all() {
 	local n p i
@@ -289,7 +361,7 @@ status() {
 	done
 	say
 	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
-	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
+	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(as $u_app cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
 	say "state, logs    $AZLON_VAR"
 	return $all
 }
@@ -299,8 +371,10 @@ start) start ;;
 stop)
 	locate
 	[ -d "$AZLON_VAR/run" ] || exit 0
+	mine
 	exec 9>"$AZLON_VAR/run/.lock"
 	flock -w 60 9 || die "another start or stop is under way"
+	rebooted
 	stop_all
 	;;
 status) locate; status ;;

@@ -78,7 +78,7 @@ compare_body(
 	return az_err_reason(err, "idempotency_mismatch");
 }
 
-/* The id to start, and whether yesterday's use of the key already made the run. */
+/* The id to start, and whether an earlier use of the key already made the run. */
 static enum az_code
 choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_str *id,
     bool *existed, struct az_run_info *info, struct az_err *err)
@@ -107,6 +107,10 @@ choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct 
 	if (rc == AZ_ENOTFOUND) {
 		az_buf_reset(&b);
 		rc = idem_wid(api, uid, key, now, &b, err);
+		if (rc == AZ_OK)
+			rc = az_engine_describe(api->engine, az_buf_str(&b), a, info, err);
+		*existed = rc == AZ_OK;
+		rc = rc == AZ_ENOTFOUND ? AZ_OK : rc;
 	}
 	rc = api_engine_rc(rc, err);
 out:
@@ -178,6 +182,24 @@ hand_over(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct 
 	return rc;
 }
 
+/* What a run needs that is to start now; a replayed one may have outlived it. */
+static enum az_code
+check_world(struct az_rq *rq, struct create *c, const struct az_api *api, struct az_str uid,
+    bool *refused, struct az_err *err)
+{
+	enum az_code rc = create_check_inputs(c, api, uid, err);
+
+	if (rc != AZ_OK)
+		return rc;
+	if (c->n_items == 0)
+		return choose_model(c, api, err);
+	az_fail(err, AZ_EUNPROC, "api.create",
+	    "The request is not acceptable: %zu of its members %s wrong.", c->n_items,
+	    c->n_items == 1 ? "is" : "are");
+	*refused = true;
+	return az_rs_problem(rq, 0, err, c->items, c->n_items);
+}
+
 static enum az_code
 start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_str uid,
     struct az_str body, struct az_err *err)
@@ -185,21 +207,25 @@ start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_st
 	struct prefer p = prefer_of(rq);
 	struct az_arena *a = az_rq_arena(rq);
 	struct az_run_info info;
-	bool existed = false, async = c->async || p.async;
+	bool existed = false, refused = false, async = c->async || p.async;
 	struct az_str id = {NULL, 0};
 	struct az_buf input;
 	char sha[65], memo[128];
 	enum az_code rc;
 
 	az_buf_init(&input, AZ_LIM_PAYLOAD_BYTES);
-	create_input(c, uid, &input);
 	az_sha256_hex(body, sha);
 	snprintf(memo, sizeof memo, "{\"mode\":\"%s\",\"body_sha256\":\"%s\"}",
 	    async ? "async" : "sync", sha);
-	if ((rc = az_buf_check(&input, "api.create", err)) != AZ_OK ||
-	    (rc = choose_id(rq, api, uid, &id, &existed, &info, err)) != AZ_OK)
+	if ((rc = choose_id(rq, api, uid, &id, &existed, &info, err)) != AZ_OK)
 		goto out;
 	if (!existed) {
+		rc = check_world(rq, c, api, uid, &refused, err);
+		if (rc != AZ_OK || refused)
+			goto out;
+		create_input(c, uid, &input);
+		if ((rc = az_buf_check(&input, "api.create", err)) != AZ_OK)
+			goto out;
 		struct az_start s = {.workflow_id = id,
 		    .type = az_flow_coding.name,
 		    .uid = uid,
@@ -248,18 +274,7 @@ run_create(struct az_rq *rq, void *app, struct az_err *err)
 		return az_fail(err, AZ_EPERM, "api.create", "user_id is not the caller's");
 	az_buf_init(&c.warnings, AZ_KIB(32));
 	create_check(&c, json);
-	if ((rc = create_check_inputs(&c, api, who.uid, err)) != AZ_OK)
-		goto out;
-	if (c.n_items) {
-		az_fail(err, AZ_EUNPROC, "api.create",
-		    "The request is not acceptable: %zu of its members %s wrong.", c.n_items,
-		    c.n_items == 1 ? "is" : "are");
-		rc = az_rs_problem(rq, 0, err, c.items, c.n_items);
-		goto out;
-	}
-	if ((rc = choose_model(&c, api, err)) == AZ_OK)
-		rc = start(rq, api, &c, who.uid, body, err);
-out:
+	rc = start(rq, api, &c, who.uid, body, err);
 	az_buf_release(&c.warnings);
 	return rc;
 }

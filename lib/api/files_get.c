@@ -7,6 +7,25 @@
 #include "files.h"
 
 static enum az_code
+describe(struct az_rq *rq, const struct az_file *f, struct az_err *err)
+{
+	const char *mime = az_path_mime(f->path);
+	struct az_buf disposition;
+	enum az_code rc;
+
+	az_buf_init(&disposition, 8192);
+	files_disposition(&disposition, az_path_base(f->path),
+	    files_active(mime) || az_str_eqc(az_rq_query(rq, "download"), "1"));
+	rc = az_buf_check(&disposition, "files.get", err);
+	if (!rc) {
+		az_rs_header(rq, "Content-Type", az_str_c(mime));
+		az_rs_header(rq, "Content-Disposition", az_buf_str(&disposition));
+	}
+	az_buf_release(&disposition);
+	return rc;
+}
+
+static enum az_code
 stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b, struct az_str key,
     const struct az_file *f, struct az_str etag, struct az_err *err)
 {
@@ -27,7 +46,9 @@ stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b, st
 		(void)az_fail(err, AZ_ERANGE, "files.get", "no such bytes");
 		return az_rs_problem(rq, 416, err, NULL, 0);
 	}
-	rc = az_store_get_open(api->store, b, key, from, &o, &g, err);
+	rc = describe(rq, f, err);
+	if (!rc)
+		rc = az_store_get_open(api->store, b, key, from, &o, &g, err);
 	if (!rc && o.bytes != f->size)
 		rc = az_fail(
 		    err, AZ_EIO, "files.get", "the object has not the size of its manifest");
@@ -41,6 +62,9 @@ stream(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b, st
 	az_rs_status(rq, part == FILES_PART ? 206 : 200);
 	az_rs_header(rq, "ETag", etag);
 	az_rs_header(rq, "Accept-Ranges", AZ_S("bytes"));
+	/* what nginx adds where it moves the bytes itself */
+	az_rs_header(rq, "Content-Security-Policy", AZ_S("sandbox; default-src 'none'"));
+	az_rs_header(rq, "Cross-Origin-Resource-Policy", AZ_S("same-origin"));
 	az_rs_headerf(rq, "Content-Length", "%lld", (long long)n);
 	if (part == FILES_PART)
 		az_rs_headerf(rq, "Content-Range", "bytes %lld-%lld/%lld", (long long)from,
@@ -68,36 +92,29 @@ files_serve(struct az_rq *rq, const struct az_api *api, const struct az_bucket *
     struct az_str key, const struct az_file *f, struct az_err *err)
 {
 	struct az_str none_match = az_rq_header(rq, "If-None-Match");
-	const char *mime = az_path_mime(f->path);
-	struct az_buf disposition, accel;
+	struct az_str match = az_rq_header(rq, "If-Match");
+	struct az_buf accel;
 	char etag[80];
 	enum az_code rc;
 
 	snprintf(etag, sizeof etag, "\"%s\"", f->sha256);
+	if (match.p && !files_etag_match(match, az_str_c(etag)))
+		return az_fail(err, AZ_EPRECOND, "files.get", "the file is another one");
 	az_rs_header(rq, "Cache-Control", AZ_S("private, no-store"));
 	if (none_match.p && files_etag_match(none_match, az_str_c(etag))) {
 		az_rs_status(rq, 304);
 		az_rs_header(rq, "ETag", az_str_c(etag));
 		return AZ_OK;
 	}
-	az_buf_init(&disposition, 8192);
 	az_buf_init(&accel, 8192);
-	files_disposition(&disposition, az_path_base(f->path),
-	    files_active(mime) || az_str_eqc(az_rq_query(rq, "download"), "1"));
-	rc = az_buf_check(&disposition, "files.get", err);
-	if (rc)
-		goto out;
-	az_rs_header(rq, "Content-Type", az_str_c(mime));
-	az_rs_header(rq, "Content-Disposition", az_buf_str(&disposition));
-	rc = az_store_accel(api->store, b, key, &accel, err);
-	if (rc == AZ_OK) {
+	/* nginx would weigh If-Match against a tag of its own and refuse ours */
+	rc = match.p ? AZ_EUNSUPPORTED : az_store_accel(api->store, b, key, &accel, err);
+	if (rc == AZ_OK && (rc = describe(rq, f, err)) == AZ_OK) {
 		az_rs_header(rq, "X-Azlon-ETag", az_str_c(etag));
 		az_rs_header(rq, "X-Accel-Redirect", az_buf_str(&accel));
 	} else if (rc == AZ_EUNSUPPORTED) {
 		rc = stream(rq, api, b, key, f, az_str_c(etag), err);
 	}
-out:
-	az_buf_release(&disposition);
 	az_buf_release(&accel);
 	return rc;
 }

@@ -2,9 +2,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <azlon/multipart.h>
 #include <azlon/path.h>
 #include "files.h"
-#include "multipart.h"
 
 static const char op[] = "files.inputs";
 
@@ -94,17 +94,28 @@ spool_expand(struct post *p, struct az_err *err)
 	return rc;
 }
 
-static enum az_code
-on_part(void *arg, const struct multipart_part *part, struct az_err *err)
+/* Old browsers send the path of the file on their machine. */
+static struct az_str
+tail(struct az_str path)
 {
+	for (size_t i = path.n; i > 0; i--)
+		if (path.p[i - 1] == '/' || path.p[i - 1] == '\\')
+			return az_str_sub(path, i, path.n);
+	return path;
+}
+
+static enum az_code
+on_part(void *arg, const struct az_multipart_part *part, struct az_err *err)
+{
+	struct az_str name = tail(part->filename);
 	struct post *p = arg;
 
 	/* a file input that was left empty comes as a nameless, empty file */
-	p->in_file = part->filename.p && part->filename.n;
+	p->in_file = name.n > 0;
 	if (!p->in_file)
 		return AZ_OK;
-	p->spooling = p->expand && archive_name(part->filename);
-	return p->spooling ? spool_open(p, err) : upload_begin(p->u, part->filename, 0644, err);
+	p->spooling = p->expand && archive_name(name);
+	return p->spooling ? spool_open(p, err) : upload_begin(p->u, name, 0644, err);
 }
 
 static enum az_code
@@ -149,7 +160,7 @@ pump(struct az_rq *rq, enum az_code (*to)(void *arg, struct az_str bytes, struct
 static enum az_code
 to_parser(void *arg, struct az_str bytes, struct az_err *err)
 {
-	return multipart_feed(arg, bytes, err);
+	return az_multipart_feed(arg, bytes, err);
 }
 
 static enum az_code
@@ -167,15 +178,15 @@ to_upload(void *arg, struct az_str bytes, struct az_err *err)
 static enum az_code
 read_form(struct post *p, struct az_str type, struct az_err *err)
 {
-	struct multipart_sink sink = {on_part, on_data, on_part_end, p};
-	struct multipart m;
-	enum az_code rc = multipart_init(&m, type, &sink, err);
+	struct az_multipart_sink sink = {on_part, on_data, on_part_end, p};
+	struct az_multipart m;
+	enum az_code rc = az_multipart_init(&m, type, &sink, err);
 
 	if (!rc)
 		rc = pump(p->rq, to_parser, &m, err);
 	if (!rc)
-		rc = multipart_finish(&m, err);
-	multipart_release(&m);
+		rc = az_multipart_finish(&m, err);
+	az_multipart_release(&m);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 
 #define SLICE_MS 1000
 #define PING_MS 15000
+#define BUSY_RETRY_MS 5000
 #define STREAM_BYTES AZ_MIB(64) /* the history of one stream's run */
 #define PAGE_MAX 1000
 #define PAGE_DEFAULT 500
@@ -217,6 +218,11 @@ stream(struct stream *s, struct az_err *err)
 	if (r.over && s->after >= r.last_event) {
 		az_rs_status(s->rq, 204);
 		return AZ_OK;
+	}
+	if (az_web_crowded(s->rq)) {
+		az_fail(err, AZ_EUNAVAIL, "api.events", "Too many streams are open. Try again.");
+		err->retry_after_ms = BUSY_RETRY_MS;
+		return az_err_reason(err, "busy");
 	}
 	if (!(s->keep = az_arena_new(STREAM_BYTES)))
 		return az_fail(err, AZ_ENOMEM, "api.events", "out of memory");

@@ -121,16 +121,19 @@ enum az_code
 run_handed_over(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct az_str id = az_rq_param(rq, "id"), uid;
+	struct az_str id = az_rq_param(rq, "id"), uid = {NULL, 0};
 	struct api_run r;
-	int64_t deadline;
+	int64_t deadline = 0;
 	enum az_code rc;
 
 	if ((rc = handed_owner(rq, api, id, &uid, err)) != AZ_OK ||
 	    (rc = api_wait_deadline(rq, api, &deadline, err)) != AZ_OK)
 		return rc;
 	az_log_context(az_rq_id(rq), id);
-	if (deadline == 0)
+	/* the run is accepted already: where nobody more can wait, 202 says so at once */
+	if (az_web_crowded(rq))
+		deadline = az_boot_ms();
+	else if (deadline == 0)
 		deadline = az_boot_ms() + api->sync_wait_ms;
 	rc = wait_end(rq, api, uid, id, deadline, &r, err);
 	if (rc == AZ_ECANCELLED) {
@@ -155,15 +158,17 @@ result(struct az_rq *rq, const struct az_api *api, bool waits, struct az_err *er
 {
 	struct az_caller who;
 	struct az_str id;
-	struct api_run r;
+	struct api_run r = {0};
 	int64_t deadline = 0;
 	enum az_code rc;
 
 	if ((rc = api_caller_run(rq, api, &who, &id, err)) != AZ_OK ||
 	    (waits && (rc = api_wait_deadline(rq, api, &deadline, err)) != AZ_OK))
 		return rc;
-	rc = deadline ? wait_end(rq, api, who.uid, id, deadline, &r, err)
-		      : api_run_load(api, az_rq_arena(rq), who.uid, id, &r, err);
+	/* without a thread to spare, what is so now */
+	rc = deadline && !az_web_crowded(rq)
+		 ? wait_end(rq, api, who.uid, id, deadline, &r, err)
+		 : api_run_load(api, az_rq_arena(rq), who.uid, id, &r, err);
 	if (rc != AZ_OK)
 		return rc;
 	if (r.over)
@@ -215,7 +220,7 @@ status(struct az_rq *rq, const struct az_api *api, bool waits, struct az_err *er
 	    (rc = api_run_load(api, az_rq_arena(rq), who.uid, id, &r, err)) != AZ_OK)
 		return rc;
 	/* who knows an older state gets the present one at once */
-	if (deadline && !r.over && (!inm.p || matches(inm, r.etag)) &&
+	if (deadline && !az_web_crowded(rq) && !r.over && (!inm.p || matches(inm, r.etag)) &&
 	    (rc = api_run_wait(rq, api, who.uid, deadline, &r, err)) != AZ_OK)
 		return rc;
 	az_rs_header(rq, "ETag", az_str_c(r.etag));

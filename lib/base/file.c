@@ -102,8 +102,8 @@ az_remove_tree(int root, const char *path)
 	char parent[4096];
 	int dir = root, fd, rc = -1;
 
-	if (p.n >= sizeof parent) {
-		errno = ENAMETOOLONG;
+	if (!path || p.n >= sizeof parent) {
+		errno = path ? ENAMETOOLONG : EINVAL;
 		return -1;
 	}
 	if (cut >= 0) {

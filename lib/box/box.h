@@ -142,6 +142,7 @@ struct proc {
 	uint64_t total[4];
 	bool cut;
 	char stop[96];		/* why we ended it */
+	int64_t stop_at, timeout_ms;	/* boot; its client left, its timeout stays; 0: none */
 	bool signalled;
 	int code;
 	uint32_t tasks; /* of the box when it ended */
@@ -273,6 +274,10 @@ enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub,
 bool record_next(struct az_str *rest, int *stream, struct az_str *bytes);
 /* Kill the tree and say why in the end event. */
 void proc_stop(struct box *b, struct proc *p, const char *why);
+void proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms);
+/* As proc_time_out(), when at (az_boot_ms() time) has come, give or take a second. */
+void proc_stop_later(struct box *b, struct proc *p, int64_t at, int64_t timeout_ms);
+void procs_overdue(struct box *b, int64_t now);
 enum az_code proc_input(struct box *b, struct proc *p, struct az_str bytes,
     struct az_err *err);
 void proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok);

@@ -29,7 +29,7 @@ agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err
 	if (k < AF_INVAL || k > AF_IO)
 		k = AF_IO;
 	c = az_fail(err, map[k].code, op, "%.*s", AZ_FMT(az_str_sub(text, 0, 230)));
-	if (map[k].reason[0])
+	if (map[k].reason && map[k].reason[0])
 		az_err_reason(err, map[k].reason);
 	return c;
 }
@@ -121,15 +121,18 @@ call_pending(struct box *b, struct call *c)
 void
 call_close(struct box *b, struct call *c, bool abort_it)
 {
+	enum az_code rc = AZ_OK;
+
 	pthread_mutex_lock(&b->mu);
 	for (struct call **pp = &b->calls; *pp; pp = &(*pp)->next)
 		if (*pp == c) {
 			*pp = c->next;
 			break;
 		}
-	if (abort_it && link_send(b, c->id, AW_ABORT, (struct az_str){ 0 },
-	    (struct az_str){ 0 }, false, NULL))
-		abort_it = false;	/* dead: nothing to give up */
+	if (abort_it)
+		rc = link_send(b, c->id, AW_ABORT, (struct az_str){0}, (struct az_str){0}, false,
+		    NULL);
+	(void)rc; /* a dead link has nothing to give up */
 	pthread_mutex_unlock(&b->mu);
 	az_buf_release(&c->in);
 	az_buf_release(&c->cur);

@@ -254,10 +254,10 @@ create(struct az_box_server *s, struct az_str text, int64_t dflt_s, struct box *
     struct az_err *err)
 {
 	struct az_json *req = NULL;
-	const struct az_json *allow, *net;
+	const struct az_json *allow = NULL, *net;
 	struct box *b = NULL;
-	int64_t timeout_s;
-	bool internet;
+	int64_t timeout_s = dflt_s;
+	bool internet = true;
 	enum az_code rc = az_json_parse(text, &az_json_request_limits, &req, err);
 
 	if (rc)

@@ -74,7 +74,7 @@ envd_files_get(struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct az_buf payload;
 	struct aw_frame f;
-	struct entry e;
+	struct entry e = {0};
 	struct call c;
 	struct box *b;
 	uint64_t size;
@@ -180,7 +180,7 @@ up_end(void *arg, struct az_err *err)
 {
 	struct upload *u = arg;
 	struct aw_frame f;
-	struct entry e;
+	struct entry e = {0};
 	enum az_code rc;
 
 	pthread_mutex_lock(&u->b->mu);

@@ -511,7 +511,7 @@ explain(struct box *b, struct proc *p)
 		snprintf(p->error, sizeof p->error,
 		    "killed: out of memory (limit %lld MiB)",
 		    (long long)(b->memory >> 20));
-	else if (bad && (p->tasks >= task_limit(b) ||
+	else if (bad && (p->tasks + 2 >= task_limit(b) ||
 	    cg_pids_hits(&b->srv->cg, b->id) > p->pids0))
 		snprintf(p->error, sizeof p->error, "stopped: process limit (%d)",
 		    b->srv->pids);
@@ -591,6 +591,49 @@ proc_stop(struct box *b, struct proc *p, const char *why)
 	if (!p->ended && !link_send_u32(b, p->id, AW_SIGNAL, SIGKILL))
 		p->killed = true;
 	pthread_mutex_unlock(&b->mu);
+}
+
+void
+proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms)
+{
+	char why[64];
+
+	snprintf(why, sizeof why, "timed out after %g s", (double)timeout_ms / 1000);
+	proc_stop(b, p, why);
+}
+
+void
+proc_stop_later(struct box *b, struct proc *p, int64_t at, int64_t timeout_ms)
+{
+	pthread_mutex_lock(&b->mu);
+	p->stop_at = at;
+	p->timeout_ms = timeout_ms;
+	pthread_mutex_unlock(&b->mu);
+}
+
+void
+procs_overdue(struct box *b, int64_t now)
+{
+	struct proc *p;
+
+	do {
+		int64_t timeout_ms = 0;
+
+		pthread_mutex_lock(&b->mu);
+		for (p = b->procs; p; p = p->next)
+			if (!p->ended && p->stop_at && p->stop_at <= now)
+				break;
+		if (p) {
+			p->refs++;
+			p->stop_at = 0;
+			timeout_ms = p->timeout_ms;
+		}
+		pthread_mutex_unlock(&b->mu);
+		if (p) {
+			proc_time_out(b, p, timeout_ms);
+			proc_unref(b, p);
+		}
+	} while (p);
 }
 
 enum az_code

@@ -179,9 +179,7 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 				rc = stream_end(rq, &e, err);
 				goto out;
 			}
-			snprintf(text, sizeof text, "timed out after %g s",
-			    (double)f->timeout_ms / 1000);
-			proc_stop(b, f->p, text);
+			proc_time_out(b, f->p, f->timeout_ms);
 			killing = true;
 			f->deadline = now + KILL_MS;
 		} else if (now >= ping) {
@@ -194,6 +192,9 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 	if (!rc)
 		rc = stream_end(rq, NULL, err);
 out:
+	/* a timeout holds even when nobody waits for it any more */
+	if (!ended && f->kills && !killing && f->deadline >= 0)
+		proc_stop_later(b, f->p, f->deadline, f->timeout_ms);
 	az_buf_release(&got);
 	return rc;
 }
@@ -223,7 +224,9 @@ select_proc(struct box *b, const struct az_json *sel, bool ended_too,
 	if (!az_json_i64(jp, 1, UINT32_MAX, &pid) &&
 	    !az_str_to_i64(az_json_str(jp), 1, UINT32_MAX, &pid) && !tag.n)
 		return az_fail(err, AZ_EINVAL, "box.process", "no process selected");
-	*out = proc_find(b, (uint32_t)pid, pid ? (struct az_str){ 0 } : tag, ended_too);
+	if (pid) /* it decides, whatever the tag */
+		tag = (struct az_str){NULL, 0};
+	*out = proc_find(b, (uint32_t)pid, tag, ended_too);
 	if (*out)
 		return AZ_OK;
 	if (pid)
@@ -275,8 +278,8 @@ process_start(struct az_rq *rq, void *app, struct az_err *err)
 	if ((rc = envd_box(rq, app, &b, &stop, err)) || stop ||
 	    (rc = connect_stream(rq, &stop, err)) || stop)
 		return rc;
-	if ((rc = connect_message(rq, &msg, &e)) ||
-	    (rc = connect_timeout(rq, &f.timeout_ms, &e)) || (rc = check_user(rq, &e)))
+	if (connect_message(rq, &msg, &e) || connect_timeout(rq, &f.timeout_ms, &e) ||
+	    check_user(rq, &e))
 		return stream_end(rq, &e, err);
 	pr = az_json_get(msg, "process");
 	ps.cmd = az_json_gets(pr, "cmd");

@@ -70,7 +70,7 @@ add_rules(scmp_filter_ctx c)
 		for (int k = 0; k < 2; k++)
 			rc |= seccomp_rule_add(c, SCMP_ACT_ERRNO(EAFNOSUPPORT),
 			    k ? SCMP_SYS(socketpair) : SCMP_SYS(socket), 1,
-			    SCMP_A0(f < 11 ? SCMP_CMP_EQ : SCMP_CMP_GE, f));
+			    SCMP_A0(f < 11 ? SCMP_CMP_EQ : SCMP_CMP_GE, f, 0));
 	}
 	return rc;
 }

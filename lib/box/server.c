@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DISK_EVERY_MS 1000
+#define LOOK_EVERY_MS 1000
 
 /* ---- the reaper: deadlines and disks ---- */
 
@@ -36,7 +36,7 @@ runs_something(struct box *b)
 	pthread_mutex_lock(&b->mu);
 	for (struct proc *p = b->procs; p; p = p->next)
 		yes |= p->started && (!p->ended ||
-		    az_boot_ms() - p->ended_ms < 2 * DISK_EVERY_MS);
+		    az_boot_ms() - p->ended_ms < 2 * LOOK_EVERY_MS);
 	pthread_mutex_unlock(&b->mu);
 	return yes;
 }
@@ -62,8 +62,9 @@ check_disk(struct az_box_server *s, struct box *b)
 	pthread_mutex_unlock(&b->mu);
 }
 
+/* Once a second: programs whose client left before their timeout, and disks. */
 static void
-check_disks(struct az_box_server *s)
+look_after(struct az_box_server *s)
 {
 	struct box *v[64];
 	size_t n = 0;
@@ -75,7 +76,8 @@ check_disks(struct az_box_server *s)
 	}
 	pthread_mutex_unlock(&s->mu);
 	for (size_t i = 0; i < n; i++) {
-		if (v[i]->home[0])
+		procs_overdue(v[i], az_boot_ms());
+		if (v[i]->home[0] && !s->tmpfs_home)
 			check_disk(s, v[i]);
 		box_unref(v[i]);
 	}
@@ -85,7 +87,7 @@ static void *
 reaper_main(void *arg)
 {
 	struct az_box_server *s = arg;
-	int64_t disk_at = 0;
+	int64_t look_at = 0;
 
 	prctl(PR_SET_NAME, "box-reaper");
 	pthread_mutex_lock(&s->mu);
@@ -100,16 +102,16 @@ reaper_main(void *arg)
 			pthread_mutex_lock(&s->mu);
 			continue;
 		}
-		if (s->boxes && !s->tmpfs_home) {
-			if (now >= disk_at) {
+		if (s->boxes) {
+			if (now >= look_at) {
 				pthread_mutex_unlock(&s->mu);
-				check_disks(s);
-				disk_at = az_boot_ms() + DISK_EVERY_MS;
+				look_after(s);
+				look_at = az_boot_ms() + LOOK_EVERY_MS;
 				pthread_mutex_lock(&s->mu);
 				continue;
 			}
-			if (disk_at < next)
-				next = disk_at;
+			if (look_at < next)
+				next = look_at;
 		}
 		cond_wait_until(&s->changed, &s->mu, next == INT64_MAX ? -1 : next);
 	}

@@ -139,7 +139,7 @@ limit(int what, int64_t v)
 {
 	struct rlimit l = { (rlim_t)v, (rlim_t)v };
 
-	setrlimit(what, &l);
+	setrlimit((__rlimit_resource_t)what, &l);
 }
 
 /* After fork in a threaded process: system calls only. */
@@ -216,7 +216,6 @@ launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 	build_args(&b, s, j);
 	if ((rc = az_buf_check(&b, "box.spawn", err)))
 		goto out;
-	rc = AZ_EIO;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0 ||
 	    pipe2(info, O_CLOEXEC) < 0 || pipe2(ep, O_CLOEXEC) < 0)
 		goto fail;

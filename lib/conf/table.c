@@ -66,6 +66,8 @@ const struct conf_row conf_table[] = {
 	"directory of reply scripts: requests without a recording are answered from them "
 	"and recorded there (make record)",
 	NULL},
+    {"AZLON_REPLAY_FAULTS", BOOL, AT(replay_faults), "false", 0, 0,
+	"the replay process honours X-Azlon-Fault; for tests", NULL},
     {"AZLON_CGROUP", STRING, AT(cgroup), NULL, 0, 0,
 	"cgroup directories that local sandboxes may use, comma-separated", NULL},
     {"AZLON_BWRAP", STRING, AT(bwrap), "/usr/bin/bwrap", 0, 0, "bubblewrap", NULL},

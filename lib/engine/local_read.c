@@ -32,7 +32,8 @@ reader_take(struct local *e, struct reader **out, struct az_err *err)
 		r = calloc(1, sizeof *r);
 		if (!r) {
 			reader_give(e, NULL, true);
-			return az_fail(err, AZ_ENOMEM, "engine.read", "out of memory");
+			az_fail(err, AZ_ENOMEM, "engine.read", "out of memory");
+			return AZ_ENOMEM;
 		}
 		rc = schema_reader(e->path, true, &r->c, err);
 		if (rc) {

@@ -118,7 +118,7 @@ e2b_rpc_fail(struct az_str code, struct az_str message, const char *op, struct a
 	    {"failed_precondition", "", AZ_EINVAL},
 	    {"out_of_range", "", AZ_EINVAL},
 	    {"unauthenticated", "", AZ_EAUTH},
-	    {"permission_denied", "", AZ_EAUTH},
+	    {"permission_denied", "", AZ_EPERM},
 	    {"already_exists", "exists", AZ_ECONFLICT},
 	    {"aborted", E2B_AWAY, AZ_EUNAVAIL},
 	    {"canceled", E2B_AWAY, AZ_EUNAVAIL},
@@ -163,9 +163,11 @@ e2b_envd_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 			return rc;
 		}
 	}
+	/* what the user in the sandbox may not do, whatever status says so */
+	if (r->status == 403 || has(msg, "ermission denied"))
+		return failed(r, AZ_EPERM, "", op, msg, err);
 	switch (r->status) {
 	case 401:
-	case 403:
 		return failed(r, AZ_EAUTH, "", op, msg, err);
 	case 404:
 		return failed(r, AZ_ENOTFOUND, "not_found", op, msg, err);

@@ -21,6 +21,7 @@
 
 #define THREADS_DEFAULT 64
 #define THREADS_MAX 512 /* libfcgi closes connections through select() */
+#define CROWDED_PART 8  /* of the threads, an eighth is kept from who would wait */
 #define DRAIN_MS 10000
 #define ABORT_MS 2000 /* after the drain: for handlers whose client was cut */
 #define ARENA_BYTES AZ_MIB(8)
@@ -66,6 +67,14 @@ bool
 az_web_stopping(const struct az_rq *rq)
 {
 	return atomic_load(&rq->srv->stopping);
+}
+
+bool
+az_web_crowded(const struct az_rq *rq)
+{
+	const struct web_server *s = rq->srv;
+
+	return atomic_load(&s->serving) > s->max_threads - s->max_threads / CROWDED_PART;
 }
 
 /* s->mu held. */
@@ -185,7 +194,9 @@ serve(struct web_thread *t, struct az_arena *arena)
 	rq->method = rq->path = rq->id = AZ_S("");
 	az_buf_init(&rq->head, WEB_HEAD_BYTES);
 	web_answer_reset(rq);
+	atomic_fetch_add(&t->s->serving, 1);
 	web_serve(rq);
+	atomic_fetch_sub(&t->s->serving, 1);
 	az_buf_release(&rq->head);
 	az_arena_reset(arena);
 

@@ -28,6 +28,7 @@ struct web_server {
 	const struct az_web *w;
 	int max_threads, stop_fd; /* eventfd, readable once a stop was asked */
 	atomic_bool stopping;
+	atomic_int serving;      /* requests under way */
 	atomic_bool failed;      /* the listening socket is unusable */
 	pthread_mutex_t mu;      /* all that follows */
 	pthread_cond_t gone;     /* a thread ended */

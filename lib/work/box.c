@@ -59,11 +59,11 @@ work_box_network(struct work_job *j, const struct work_box *b, bool building, st
 
 /* The same attempt of the same step asks for the same sandbox. */
 static void
-create_key(const struct work_job *j, char out[65])
+create_key(const struct work_job *j, const char *nth, char out[65])
 {
 	char text[300];
-	int n = snprintf(text, sizeof(text), "%.*s/%lld/%d", AZ_FMT(j->ctx->workflow_id),
-	    (long long)j->ctx->ref, j->ctx->attempt);
+	int n = snprintf(text, sizeof(text), "%.*s/%lld/%d%s", AZ_FMT(j->ctx->workflow_id),
+	    (long long)j->ctx->ref, j->ctx->attempt, nth);
 
 	az_sha256_hex(az_str_n(text, n < 0                    ? 0
 				     : n >= (int)sizeof(text) ? sizeof(text) - 1
@@ -72,7 +72,8 @@ create_key(const struct work_job *j, char out[65])
 }
 
 static enum az_code
-create(struct work_job *j, struct work_box *b, const char *wid, struct az_err *err)
+create(
+    struct work_job *j, struct work_box *b, const char *wid, const char *nth, struct az_err *err)
 {
 	const char *meta[] = {META_RUN, wid, NULL};
 	char key[65];
@@ -82,7 +83,7 @@ create(struct work_job *j, struct work_box *b, const char *wid, struct az_err *e
 	    .internet = running_net(b),
 	    .allow = b->allow};
 
-	create_key(j, key);
+	create_key(j, nth, key);
 	b->made = true;
 	return job_sandbox_rc(az_sandbox_create(j->w->sandbox, &c, j->a, &b->ref, err), err);
 }
@@ -110,7 +111,29 @@ work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
 		if (rc != AZ_ENOTFOUND)
 			return job_sandbox_rc(rc, err);
 	}
-	return create(j, b, wid, err);
+	return create(j, b, wid, "", err);
+}
+
+bool
+work_box_spoiled(const struct work_box *b, enum az_code rc)
+{
+	return !b->renewed && (rc == AZ_EINVAL || rc == AZ_EPERM || rc == AZ_ECONFLICT ||
+				  rc == AZ_ENOTFOUND || rc == AZ_ETOOBIG);
+}
+
+enum az_code
+work_box_renew(struct work_job *j, struct work_box *b, struct az_err *err)
+{
+	const char *wid = az_arena_cstr(j->a, job_wid(j));
+	enum az_code rc;
+
+	if (!wid)
+		return job_nomem(err);
+	rc = job_sandbox_rc(az_sandbox_kill(j->w->sandbox, b->ref.id, err), err);
+	if (rc == AZ_OK)
+		rc = create(j, b, wid, "/again", err);
+	b->renewed = true;
+	return rc;
 }
 
 enum az_code
@@ -180,7 +203,7 @@ work_box_read(struct work_job *j, const struct work_box *b, const char *path, si
 	if (rc == AZ_OK) {
 		rc = job_text(j, &text, out, err);
 	} else if ((rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0) ||
-		   rc == AZ_ETOOBIG || rc == AZ_EINVAL) {
+		   rc == AZ_ETOOBIG || rc == AZ_EINVAL || rc == AZ_EPERM) {
 		rc = AZ_OK;
 	} else {
 		rc = job_sandbox_rc(rc, &e);

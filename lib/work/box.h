@@ -12,13 +12,19 @@ enum work_net { NET_INSTALL = 1, NET_DENY, NET_ALLOW };
 
 struct work_box {
 	struct az_box_ref ref;
-	bool made; /* by this call */
+	bool made;    /* by this call */
+	bool renewed; /* by work_box_renew(): once is enough */
 	enum work_net net;
 	const char *const *allow; /* domains, or NULL */
 };
 
 /* Failures are those of the port, retryable where another try can help. */
 AZ_MUST_CHECK enum az_code work_box_open(
+    struct work_job *j, struct work_box *b, struct az_err *err);
+/* Did a call fail because of what programs left in this sandbox? Then another can help. */
+bool work_box_spoiled(const struct work_box *b, enum az_code rc);
+/* Kill it and make another. */
+AZ_MUST_CHECK enum az_code work_box_renew(
     struct work_job *j, struct work_box *b, struct az_err *err);
 /* Is the route to the internet as building (or not) wants it? */
 AZ_MUST_CHECK enum az_code work_box_network(

@@ -147,6 +147,12 @@ execute(struct work_job *j, const struct work_box *x, struct work_build *b, stru
 }
 
 enum az_code
+build_forget(struct work_job *j, const struct work_box *x, struct az_err *err)
+{
+	return work_box_write(j, x, MARKER, AZ_S("none"), err);
+}
+
+enum az_code
 build_exec(struct work_job *j, const struct work_box *x, int n, const struct az_manifest *m,
     struct work_build *b, struct work_sink *log, struct az_err *err)
 {
@@ -155,7 +161,7 @@ build_exec(struct work_job *j, const struct work_box *x, int n, const struct az_
 
 	if (!mark.p)
 		return job_nomem(err);
-	rc = work_box_write(j, x, MARKER, AZ_S("none"), err);
+	rc = build_forget(j, x, err);
 	if (rc == AZ_OK)
 		rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
 	if (rc == AZ_OK)

@@ -29,6 +29,9 @@ AZ_MUST_CHECK enum az_code build_parse(
  */
 AZ_MUST_CHECK enum az_code build_exec(struct work_job *j, const struct work_box *x, int n,
     const struct az_manifest *m, struct work_build *b, struct work_sink *log, struct az_err *err);
+/* From now on it holds nothing that could be relied on. */
+AZ_MUST_CHECK enum az_code build_forget(
+    struct work_job *j, const struct work_box *x, struct az_err *err);
 /* Does the sandbox hold iteration n, built? */
 AZ_MUST_CHECK enum az_code build_held(
     struct work_job *j, const struct work_box *x, int n, bool *held, struct az_err *err);

@@ -85,6 +85,7 @@ test_like(struct az_str path)
 	struct az_str stem = az_str_sub(base, 0, base.n - ext.n);
 
 	return az_str_starts(base, AZ_S("test_")) || az_str_ends(stem, AZ_S("_test")) ||
+	       az_str_starts(base, AZ_S("expected")) || az_str_starts(base, AZ_S("golden")) ||
 	       az_str_ends(stem, AZ_S(".test")) || az_str_ends(stem, AZ_S(".spec")) ||
 	       az_str_eqc(base, "conftest.py") || az_str_starts(path, AZ_S("test/")) ||
 	       az_str_starts(path, AZ_S("tests/")) || az_str_find(path, AZ_S("/tests/"), 0) >= 0;
@@ -112,6 +113,22 @@ named_script(const struct work_job *j, struct az_str path)
 	return false;
 }
 
+/* Python believes a compiled module that claims to need no check of its source. */
+static enum az_code
+drop_compiled(struct work_job *j, const struct work_box *x, struct az_str path, struct az_err *err)
+{
+	ptrdiff_t slash = az_str_rchr(path, '/');
+	struct az_str dir = az_str_sub(path, 0, (size_t)(slash + 1));
+	const char *at =
+	    az_arena_printf(j->a, AZ_PLAN_APP "/%.*s__pycache__", AZ_FMT(dir));
+
+	if (!az_str_eqc(az_path_ext(path), ".py"))
+		return AZ_OK;
+	if (!at)
+		return job_nomem(err);
+	return job_sandbox_rc(az_sandbox_remove(j->w->sandbox, &x->ref, at, err), err);
+}
+
 enum az_code
 checks_restore(struct work_job *j, struct checks *c, const struct work_box *x, struct az_err *err)
 {
@@ -134,6 +151,8 @@ checks_restore(struct work_job *j, struct checks *c, const struct work_box *x, s
 		if (!n || strcmp(n->sha256, f->sha256) != 0)
 			c->restored++;
 		rc = work_tree_upload_file(j, x, f, err);
+		if (rc == AZ_OK)
+			rc = drop_compiled(j, x, f->path, err);
 	}
 	return rc;
 }

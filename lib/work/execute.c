@@ -101,7 +101,7 @@ run_program(struct work_job *j, const struct work_box *x, const struct work_buil
 	struct az_sb_cmd c = {.argv = b->r.argv,
 	    .env = b->r.env,
 	    .cwd = b->r.cwd,
-	    .tag = "program",
+	    .tag = job_tag(j, "program"),
 	    .stdin_bytes = stdin_of(j),
 	    .timeout_s = timeout_s,
 	    .output = program_output,
@@ -110,7 +110,7 @@ run_program(struct work_job *j, const struct work_box *x, const struct work_buil
 	enum az_code rc;
 
 	rc = az_sandbox_run(j->w->sandbox, &x->ref, &c, &out->r, err);
-	if (rc == AZ_EINVAL) {
+	if (rc == AZ_EINVAL || rc == AZ_EPERM) {
 		out->kind = "run_failed";
 		out->text = job_clip(j, err ? az_str_c(err->text) : AZ_S("refused"), 300);
 		out->r = (struct az_sb_result){.end = AZ_END_EXITED, .exit_code = 126};
@@ -239,6 +239,12 @@ in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m, st
 		timeout_s = limit_s < 1 ? 1 : (int)limit_s;
 	if (rc == AZ_OK)
 		rc = build_exec(j, &x, n, m, b, &s->build, err);
+	/* earlier programs may have left what is in the way of this one */
+	if (work_box_spoiled(&x, rc)) {
+		rc = work_box_renew(j, &x, err);
+		if (rc == AZ_OK)
+			rc = build_exec(j, &x, n, m, b, &s->build, err);
+	}
 	if (rc != AZ_OK || !b->ok)
 		return rc;
 	out->has_program = b->r.argv != NULL;

@@ -301,6 +301,13 @@ job_clip(struct work_job *j, struct az_str s, size_t max)
 	return out;
 }
 
+const char *
+job_tag(struct work_job *j, const char *what)
+{
+	return az_arena_printf(
+	    j->a, "%s-%lld-%d-%u", what, (long long)j->ctx->ref, j->ctx->attempt, j->tags++);
+}
+
 bool
 job_has_conditions(const struct work_job *j)
 {

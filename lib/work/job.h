@@ -26,6 +26,7 @@ struct work_job {
 	void (*refresh)(struct work_job *j, void *arg); /* brings tail up to date, or NULL */
 	void *refresh_arg;
 	int64_t tokens;
+	unsigned tags;   /* given out by job_tag() */
 	int64_t beat_ms; /* boot clock of the last one */
 };
 
@@ -73,6 +74,10 @@ AZ_MUST_CHECK enum az_code job_save_manifest(
     struct work_job *j, int n, const char *name, const struct az_manifest *m, struct az_err *err);
 /* Digest of paths, modes and contents; not of times. */
 void job_tree_hash(const struct az_manifest *m, char out[65]);
+
+/* What a command is found by when its stream was cut: no two of a run have the same, or
+   one could be taken for the other. NULL without memory: then it has a random one. */
+const char *job_tag(struct work_job *j, const char *what);
 
 /* Give a store failure its reason; returns rc. */
 enum az_code job_store_rc(enum az_code rc, struct az_err *err);

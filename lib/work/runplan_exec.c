@@ -341,6 +341,23 @@ needs_root(const char *const *argv)
 	return false;
 }
 
+/* Did the sandbox refuse what the Dockerfile asks for? No directory where it wants to
+   work, no right to write there, a full disk: the Dockerfile's fault. */
+static bool
+refused(struct exec *e, enum az_code rc)
+{
+	return rc == AZ_EINVAL || rc == AZ_EPERM ||
+	       (rc == AZ_ENOTFOUND && e->err && strcmp(e->err->reason, "sandbox_gone") != 0);
+}
+
+static enum az_code
+tell_refusal(struct exec *e)
+{
+	char *why = az_arena_printf(e->a, "refused: %.200s", e->err ? e->err->text : "");
+
+	return why ? fail(e, NULL, why) : nomem(e);
+}
+
 static enum az_code
 do_run(struct exec *e, const struct az_plan_step *s)
 {
@@ -362,7 +379,7 @@ do_run(struct exec *e, const struct az_plan_step *s)
 	if (!(env = environment(e, s->env, true)) || !(argv = lookup(e, s->argv)))
 		return nomem(e);
 	if ((rc = run(e, argv, env, s->cwd, &r)) != AZ_OK)
-		return rc;
+		return refused(e, rc) ? tell_refusal(e) : rc;
 	if (r.end == AZ_END_EXITED && r.exit_code == 0)
 		return AZ_OK;
 	if (needs_root(s->argv))
@@ -414,7 +431,7 @@ do_copy(struct exec *e, const struct az_plan_step *s)
 		rc = az_sandbox_upload(e->x->sandbox, e->x->box, s->dest, (int64_t)s->body.n,
 		    body_read, &body, e->err);
 		if (rc != AZ_OK || !s->mode)
-			return rc;
+			return refused(e, rc) ? tell_refusal(e) : rc;
 	}
 	while (s->src && s->src[n])
 		n++;
@@ -450,7 +467,7 @@ do_copy(struct exec *e, const struct az_plan_step *s)
 		rc = why ? fail(e, &r, why) : nomem(e);
 	}
 	az_buf_release(&b);
-	return rc;
+	return refused(e, rc) ? tell_refusal(e) : rc;
 }
 
 enum az_code
@@ -481,7 +498,7 @@ az_plan_exec(const struct az_plan *p, const struct az_plan_exec *x, struct az_ar
 			break;
 		case AZ_PLAN_WORKDIR:
 			rc = az_sandbox_mkdir(x->sandbox, x->box, s->cwd, err);
-			if (rc == AZ_EINVAL) /* a file is in the way */
+			if (refused(&e, rc)) /* a file is in the way, or it is not ours */
 				rc = fail(&e, NULL, "cannot make this directory");
 			break;
 		}

@@ -200,6 +200,10 @@ work_tree_list(
 		if (job_cancelled(j))
 			return az_fail(err, AZ_ECANCELLED, OP, "cancelled");
 		rc = az_sandbox_list(j->w->sandbox, &b->ref, dirs[d], 1, j->a, &es, &n, &e);
+		if (rc == AZ_ETOOBIG) {
+			out->cut = true;
+			continue;
+		}
 		/* removed meanwhile, or made unreadable by the program */
 		if (rc == AZ_EINVAL || rc == AZ_EPERM ||
 		    (rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0))

@@ -45,6 +45,26 @@ rebuild(struct work_job *j, const struct work_box *x, const struct az_manifest *
 	return rc;
 }
 
+/* It built before: the world outside has changed, not the code. */
+static enum az_code
+unbuildable(struct az_err *err)
+{
+	az_fail(err, AZ_EUNAVAIL, OP, "the attempt can no longer be built");
+	return az_err_reason(err, "sandbox_unavailable");
+}
+
+/* The program has had its turn. */
+static enum az_code
+prepare(struct work_job *j, struct verdict *v, const struct work_box *x, struct az_err *err)
+{
+	enum az_code rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
+
+	/* checks that are cut short leave traces: whoever repeats them builds anew */
+	if (rc == AZ_OK)
+		rc = build_forget(j, x, err);
+	return rc == AZ_OK ? checks_restore(j, &v->checks, x, err) : rc;
+}
+
 /* Everything that needs the sandbox. */
 static enum az_code
 execute(struct work_job *j, struct verdict *v, const struct az_json *run,
@@ -64,15 +84,20 @@ execute(struct work_job *j, struct verdict *v, const struct az_json *run,
 		rc = build_held(j, &x, j->iteration, &held, err);
 	if (rc == AZ_OK && !held)
 		rc = rebuild(j, &x, m, &built, err);
-	if (rc == AZ_OK && !built) {
-		/* it built before: the world outside has changed, not the code */
-		az_fail(err, AZ_EUNAVAIL, OP, "the attempt can no longer be built");
-		rc = az_err_reason(err, "sandbox_unavailable");
+	if (rc == AZ_OK && !built)
+		rc = unbuildable(err);
+	if (rc == AZ_OK)
+		rc = prepare(j, v, &x, err);
+	/* what the program left is in the way: its tree again, in another sandbox */
+	if (work_box_spoiled(&x, rc)) {
+		rc = work_box_renew(j, &x, err);
+		if (rc == AZ_OK)
+			rc = rebuild(j, &x, m, &built, err);
+		if (rc == AZ_OK && !built)
+			rc = unbuildable(err);
+		if (rc == AZ_OK)
+			rc = prepare(j, v, &x, err);
 	}
-	if (rc == AZ_OK)
-		rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x.ref, err), err);
-	if (rc == AZ_OK)
-		rc = checks_restore(j, &v->checks, &x, err);
 	if (rc == AZ_OK)
 		rc = checks_run(j, &v->checks, &x, &p, err);
 	v->sandbox_ms = az_boot_ms() - since;

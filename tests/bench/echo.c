@@ -1,21 +1,21 @@
 /* A bare libfcgi process on fd 0, the yardstick of our own: threads in accept, a fixed
-   answer of 600 bytes. echo THREADS */
+   answer. echo THREADS BYTES */
 #include <fcgiapp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+static int bytes = 600;
+static char body[65536];
 static pthread_mutex_t accept_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *
 serve(void *arg)
 {
 	FCGX_Request rq;
-	char body[601];
 
 	(void)arg;
-	memset(body, 'x', 600);
-	body[600] = '\0';
 	FCGX_InitRequest(&rq, 0, 0);
 	for (;;) {
 		int rc;
@@ -27,8 +27,9 @@ serve(void *arg)
 			return NULL;
 		FCGX_FPrintF(rq.out,
 		    "Content-Type: application/json\r\n"
-		    "Content-Length: 600\r\n\r\n%s",
-		    body);
+		    "Content-Length: %d\r\n\r\n",
+		    bytes);
+		FCGX_PutStr(body, bytes, rq.out);
 		FCGX_Finish_r(&rq);
 	}
 }
@@ -39,7 +40,13 @@ main(int argc, char **argv)
 	int n = argc > 1 ? atoi(argv[1]) : 8;
 	pthread_t t;
 
+	if (argc > 2)
+		bytes = atoi(argv[2]);
+	if (bytes < 0 || bytes > (int)sizeof body)
+		return 2;
+	memset(body, 'x', sizeof body);
 	FCGX_Init();
+	signal(SIGTERM, SIG_DFL); /* libfcgi's handler waits for a next request */
 	for (int i = 1; i < n; i++)
 		pthread_create(&t, NULL, serve, NULL);
 	serve(NULL);

@@ -24,7 +24,7 @@ enum { MAX_CONN = 512, BUF = 65536 };
 
 struct conn {
 	int fd;
-	bool busy;
+	bool busy, last; /* last: the server said it closes after this answer */
 	size_t sent, got, body_at;
 	long long left; /* body bytes still to come, -1 unknown yet */
 	bool chunked;
@@ -71,6 +71,7 @@ send_request(struct conn *c, double due)
 	ssize_t k;
 
 	c->busy = true;
+	c->last = false;
 	c->got = 0;
 	c->left = -1;
 	c->chunked = false;
@@ -98,6 +99,10 @@ finish(struct conn *c, bool ok)
 	if (n_lat < cap_lat)
 		lat[n_lat++] = (now() - c->due) * 1000;
 	c->busy = false;
+	if (c->last) {
+		close(c->fd);
+		dial(c);
+	}
 }
 
 static void
@@ -127,6 +132,7 @@ readable(struct conn *c)
 	if (!end)
 		return;
 	bool ok = c->buf[9] == '2' || c->buf[9] == '3';
+	c->last = (h = strcasestr(c->buf, "\r\nConnection: close")) && h < end;
 	if ((h = strcasestr(c->buf, "\r\nContent-Length:")) && h < end) {
 		c->left = atoll(h + 17) - (long long)(c->buf + c->got - end - 4);
 		if (c->left <= 0)

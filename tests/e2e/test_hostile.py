@@ -41,6 +41,7 @@ def scripted(request):
 
     for name, code in PROGRAMS.items():
         script(name, [reply(code), reply(FINE), JUDGE])
+    script("never", [reply("while True:\n    pass\n")] * 3)
     script("prose", ["I would rather talk about it."] * 4)
     script("escape", ["Plan.\n\n### FILE: ../../x\n~~~~~\nevil\n~~~~~\n### END\n"] * 4)
     script("cut", ["Plan.\n\n### FILE: main.py\n~~~~~\nprint(1"] * 6)
@@ -78,3 +79,14 @@ def test_bad_model_output_is_repaired_a_bounded_number_of_times(scripted, name):
     run = s.finish(s.start_run({"model": f"recording/{name}", "user_prompt": "Print fine.", "test_conditions": "fine"}))
     assert (run["status"], run["reason"]) == ("failed", "bad_model_output"), run
     assert set(s.var.parent.parent.glob("x")) == before
+
+
+def test_a_program_that_never_ends_is_stopped_and_the_budget_holds(scripted):
+    s = scripted
+    wid = s.start_run({"model": "recording/never", "user_prompt": "Print fine.", "test_conditions": "fine",
+                       "limits": {"sandbox_s": 4, "iterations": 3}})
+    run = s.finish(wid, within=60)
+    assert (run["status"], run["reason"]) == ("failed", "budget_exhausted"), run
+    program = next(c for c in run["checks"] if c["id"] == "program")
+    assert program["status"] == "fail" and "still running after" in program["message"], run["checks"]
+    assert run["usage"]["sandbox_s"] <= 20

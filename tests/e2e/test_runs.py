@@ -137,18 +137,18 @@ def test_idempotency_key(stack):
 
 
 def test_list_is_own_runs_newest_first_and_paged(stack):
-    ids = [stack.start_run(example("human-eval-010"), user="lister") for _ in range(3)]
+    ids = [stack.start_run(example("human-eval-010"), user="run-lister") for _ in range(3)]
     for i in ids:
-        stack.finish(i, user="lister")
-    page = stack.get("/run_workflow?limit=2", user="lister").json()
+        stack.finish(i, user="run-lister")
+    page = stack.get("/run_workflow?limit=2", user="run-lister").json()
     assert [r["workflow_id"] for r in page["runs"]] == ids[:0:-1]
-    rest = stack.get(f"/run_workflow?limit=2&cursor={page['next_cursor']}", user="lister").json()
+    rest = stack.get(f"/run_workflow?limit=2&cursor={page['next_cursor']}", user="run-lister").json()
     assert [r["workflow_id"] for r in rest["runs"]] == ids[:1]
     assert not rest["next_cursor"]
     assert stack.get("/run_workflow", user="nobody").json()["runs"] == []
-    done = stack.get("/run_workflow?status=succeeded", user="lister").json()["runs"]
+    done = stack.get("/run_workflow?status=succeeded", user="run-lister").json()["runs"]
     assert len(done) == 3
-    assert stack.get("/run_workflow?status=running", user="lister").json()["runs"] == []
+    assert stack.get("/run_workflow?status=running", user="run-lister").json()["runs"] == []
 
 
 def test_cancel_stops_a_running_program(stack):

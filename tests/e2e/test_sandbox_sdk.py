@@ -61,6 +61,18 @@ def test_sandbox_command_timeout_kills_the_tree(e2b, box):
     until(lambda: "sleep 30" not in box.commands.run("ps ax -o args || true").stdout)
 
 
+def test_sandbox_timeout_holds_when_the_client_leaves_first(stack, e2b, box):
+    frame = b'{"process":{"cmd":"/bin/sleep","args":["303"]}}'
+    with pytest.raises(requests.RequestException):
+        requests.post(f"http://127.0.0.1:{stack.local_port}/process.Process/Start",
+                      data=b"\0" + len(frame).to_bytes(4, "big") + frame, timeout=(5, 0.5),
+                      headers={"Content-Type": "application/connect+json", "Connect-Timeout-Ms": "2000",
+                               "E2b-Sandbox-Id": box.sandbox_id, "E2b-Sandbox-Port": "49983",
+                               "X-Access-Token": box._envd_access_token}).content
+    assert "sleep 303" in box.commands.run("ps ax -o args").stdout
+    until(lambda: "sleep 303" not in box.commands.run("ps ax -o args").stdout)
+
+
 def test_sandbox_files_round_trip(e2b, box):
     body = bytes(range(256)) * 5000
     box.files.write("deep/er/data.bin", body)

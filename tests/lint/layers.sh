@@ -7,7 +7,7 @@ cd "${LINT_ROOT:-$(dirname "$0")/../..}" || exit 2
 declare -A owner=(
 	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [log]=base [path]=base
 	[limits]=base [history]=base
-	[json]=json [crypto]=crypto [http]=http [conf]=conf [web]=web [auth]=auth
+	[json]=json [crypto]=crypto [http]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay
 	[engine]=engine [store]=store [keys]=store [manifest]=store [llm]=llm
 	[sandbox]=sandbox

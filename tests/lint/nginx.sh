@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-mkdir -p "$tmp"/{nginx,run,log,store,tls}
+mkdir -p "$tmp"/{nginx/tmp,run,log,store,tls}
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
     -keyout "$tmp/tls/server.key" -out "$tmp/tls/server.pem" 2>/dev/null
 for f in nginx/*.conf; do

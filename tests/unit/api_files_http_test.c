@@ -564,12 +564,12 @@ test_removal_of_everything(void **state)
 
 #define FORM "multipart/form-data; boundary=XX"
 
-static const char form[] =
-    "--XX\r\nContent-Disposition: form-data; name=\"user_id\"\r\n\r\nbob\r\n"
-    "--XX\r\nContent-Disposition: form-data; name=\"files\"; filename=\"x.csv\"\r\n\r\n1,2\r\n"
-    "--XX\r\nContent-Disposition: form-data; name=\"files\"; "
-    "filename=\"caf\xc3\xa9.txt\"\r\n\r\n\r\n"
-    "--XX--\r\n";
+static const char form[] = "--XX\r\nContent-Disposition: form-data; name=\"user_id\"\r\n\r\nbob\r\n"
+			   "--XX\r\nContent-Disposition: form-data; name=\"files\"; "
+			   "filename=\"C:\\d/x.csv\"\r\n\r\n1,2\r\n"
+			   "--XX\r\nContent-Disposition: form-data; name=\"files\"; "
+			   "filename=\"caf\xc3\xa9.txt\"\r\n\r\n\r\n"
+			   "--XX--\r\n";
 
 static size_t
 objects(struct fixture *f)

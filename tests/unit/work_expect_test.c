@@ -4,6 +4,10 @@
  */
 #include "work_rig.h"
 
+/* 512 letters in no simple order */
+#define AB8 "abbabaab" "baababba" "babbaaba" "aabbabba"
+#define AB AB8 AB8 "b" AB8 AB8 "a" AB8 AB8 "ab" AB8 AB8 AB8 "b" AB8 AB8 "aa" AB8 AB8 AB8
+
 struct row {
 	const char *check;   /* members of the check after its id */
 	const char *program; /* in the fake sandbox's language */
@@ -50,6 +54,8 @@ static const struct row rows[] = {
 	false, "does not match"},
     {"\"run\":\"python3 main.py\",\"expect\":{\"stdout_matches\":\"([\"}", "out 12\n", false,
 	"no valid expression"},
+    {"\"run\":\"python3 main.py\",\"expect\":{\"stdout_matches\":\"(a|b)*a(a|b){200}c\"}",
+	"out " AB AB AB AB "\n", false, "too long"},
     /* stderr_empty */
     {"\"run\":\"python3 main.py\",\"expect\":{\"stderr_empty\":true}", "out x\n", true, NULL},
     {"\"run\":\"python3 main.py\",\"expect\":{\"stderr_empty\":true}", "err w\n", false,
@@ -323,10 +329,12 @@ look_at_env(
 	const char *path = NULL;
 	bool own = false;
 
-	if (c->tag && strcmp(c->tag, "check") == 0) {
+	if (c->tag && strncmp(c->tag, "check-", 6) == 0) {
 		for (const char *const *e = c->env; e && *e; e++) {
 			assert_true(strncmp(*e, "LD_PRELOAD=", 11) != 0);
 			assert_true(strncmp(*e, "BASH_ENV=", 9) != 0);
+			assert_true(strncmp(*e, "PYTEST_ADDOPTS=", 15) != 0);
+			assert_true(strncmp(*e, "MAKEFLAGS=", 10) != 0);
 			if (strncmp(*e, "PATH=", 5) == 0)
 				path = *e + 5;
 			own = own || strcmp(*e, "GREETING=hi") == 0;
@@ -347,6 +355,7 @@ checks_get_a_plain_environment(void **state)
 		    "### FILE: Dockerfile\n~~~~~\nFROM python:3\nWORKDIR /app\nENV "
 		    "PATH=/app/evil:$PATH\n"
 		    "ENV LD_PRELOAD=/app/x.so\nENV BASH_ENV=/app/rc\nENV GREETING=hi\nCOPY . .\n"
+		    "ENV PYTEST_ADDOPTS=--collect-only MAKEFLAGS=-n\n"
 		    "CMD [\"python3\",\"main.py\"]\n~~~~~\n### END\n"};
 	int seen = 0;
 	struct rig r;

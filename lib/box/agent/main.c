@@ -347,10 +347,11 @@ main(int argc, char **argv)
 				;
 			proc_reap();
 		}
+		/* first, for what it says may be all that the others wait for */
+		if (fired(is) & (POLLIN | POLLHUP | POLLERR))
+			in_ready();
 		proc_ready();
 		proxy_ready();
 		file_ready();
-		if (fired(is) & (POLLIN | POLLHUP | POLLERR))
-			in_ready();
 	}
 }

@@ -18,7 +18,7 @@
 
 struct proc {
 	bool used, exited, done, pty;
-	uint32_t id, credit;
+	uint32_t id, credit, tasks;
 	int pid, status;
 	int in, out[2];		/* out[0] is the master of a PTY; in is a dup of it */
 	int wi, ri[2];		/* places in the poll set */
@@ -164,8 +164,8 @@ child(const struct start *s, const int fd[3])
 	int adj = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	/* when memory ends, the programs go first, not the agent or bwrap's monitor */
-	if (adj >= 0 && write(adj, "500", 3) < 0)
-		adj = -1;
+	if (adj >= 0)
+		(void)!write(adj, "500", 3); /* without it all works, a little less well */
 	setsid();
 	for (int i = 0; i < 3; i++)
 		if (dup2(fd[i], i) < 0)
@@ -261,6 +261,7 @@ proc_start(uint32_t id, struct aw_rd *r)
 		goto end;
 	}
 	*p = (struct proc){ .used = true, .id = id, .pty = s.flags & AW_FLAG_PTY };
+	p->wi = p->ri[0] = p->ri[1] = -1;
 	if (!launch(p, &s)) {
 		int e = errno;
 
@@ -416,6 +417,8 @@ proc_reap(void)
 				continue;
 			p->exited = true;
 			p->status = st;
+			/* a box full of forks is why the next one failed */
+			p->tasks = st ? tree_count() : 0;
 			p->drain_until = now_ms() + DRAIN_MS;
 		}
 }
@@ -436,8 +439,7 @@ finish(struct proc *p)
 	b[0] = WIFSIGNALED(p->status);
 	aw_store(b + 1, (uint32_t)(b[0] ? WTERMSIG(p->status) :
 	    WEXITSTATUS(p->status)), 4);
-	/* a box full of forks is why the next one failed */
-	aw_store(b + 5, p->status ? tree_count() : 0, 4);
+	aw_store(b + 5, p->tasks, 4);
 	out_frame(p->id, AW_EXIT, b, sizeof b);
 	p->done = true;
 	shut(&p->in);

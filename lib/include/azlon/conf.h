@@ -18,6 +18,7 @@ struct az_conf {
 	const char *secret_file;
 	const char *recordings; /* AZLON_RECORDINGS: directory of *.jsonl */
 	const char *record;     /* AZLON_RECORD: scripts to record from, or NULL */
+	bool replay_faults;     /* AZLON_REPLAY_FAULTS: obey X-Azlon-Fault */
 	const char *agent;      /* AZLON_AGENT: path of sandbox-agent */
 	const char *cgroup;     /* AZLON_CGROUP: where boxes may make cgroups, or NULL */
 	const char *bwrap;      /* AZLON_BWRAP */

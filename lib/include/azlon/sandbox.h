@@ -61,7 +61,8 @@ struct az_sandbox_ops {
 	/* Failures everywhere: AZ_EUNAVAIL reason "sandbox_unavailable" (service away or
 	   busy; retryable) or "sandbox_cap" (as many live as the plan allows: helps only
 	   when one ends), AZ_ENOTFOUND reason "sandbox_gone" (this one no longer lives) or
-	   "not_found" (the file), AZ_EAUTH, AZ_EINVAL (refused, permanent; reason
+	   "not_found" (the file), AZ_EPERM (the user in the sandbox may not), AZ_EAUTH,
+	   AZ_EINVAL (refused, permanent; reason
 	   "no_template", "disk_full" where known), AZ_EUPSTREAM, AZ_ETIMEOUT,
 	   AZ_ECANCELLED. */
 	enum az_code (*create)(struct az_sandbox *s, const struct az_sb_create *c,

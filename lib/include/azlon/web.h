@@ -47,6 +47,9 @@ struct az_web {
 AZ_API AZ_MUST_CHECK enum az_code az_web_run(const struct az_web *w, struct az_err *err);
 /* True once a stop was asked for: long handlers end soon. */
 AZ_API bool az_web_stopping(const struct az_rq *rq);
+/* True when most of the pool's threads are taken: a handler that would hold its thread
+   tells the client to come back instead, so that there is always one left to do so. */
+AZ_API bool az_web_crowded(const struct az_rq *rq);
 
 /* ---- reading ---- */
 AZ_API struct az_arena *az_rq_arena(struct az_rq *rq);

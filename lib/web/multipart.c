@@ -1,4 +1,5 @@
-#include "multipart.h"
+/* Forms. CR occurs in a delimiter only at its start, which makes one pass enough. */
+#include <azlon/multipart.h>
 
 static const char op[] = "multipart";
 
@@ -63,17 +64,18 @@ boundary_ok(struct az_str b)
 }
 
 enum az_code
-multipart_init(struct multipart *m, struct az_str content_type, const struct multipart_sink *sink,
-    struct az_err *err)
+az_multipart_init(struct az_multipart *m, struct az_str content_type,
+    const struct az_multipart_sink *sink, struct az_err *err)
 {
 	struct az_str rest = content_type, type, name;
+	enum az_code rc = AZ_OK;
 	struct az_buf value;
 	bool found = false;
 
 	memset(m, 0, sizeof *m);
 	m->sink = *sink;
-	m->state = MULTIPART_PREAMBLE;
-	az_buf_init(&m->head, MULTIPART_HEADER_BYTES);
+	m->state = AZ_MULTIPART_PREAMBLE;
+	az_buf_init(&m->head, AZ_MULTIPART_HEADER_BYTES);
 	if (!az_str_cut(&rest, ';', &type) ||
 	    !az_str_ieq(az_str_trim(type), AZ_S("multipart/form-data")))
 		return az_fail(err, AZ_ETYPE, op, "not multipart/form-data");
@@ -87,12 +89,16 @@ multipart_init(struct multipart *m, struct az_str content_type, const struct mul
 		/* the first one may stand at the very start, without its line end */
 		m->matched = 2;
 	}
+	if (value.fail == AZ_ENOMEM)
+		rc = az_buf_check(&value, op, err);
+	else if (!m->delim_n)
+		rc = malformed(err, "no usable boundary");
 	az_buf_release(&value);
-	return m->delim_n ? AZ_OK : malformed(err, "no usable boundary");
+	return rc;
 }
 
 void
-multipart_release(struct multipart *m)
+az_multipart_release(struct az_multipart *m)
 {
 	az_buf_release(&m->head);
 }
@@ -120,28 +126,19 @@ unescape(struct az_buf *b)
 	az_buf_cut(b, to);
 }
 
-static struct az_str
-tail(struct az_str path)
-{
-	for (size_t i = path.n; i > 0; i--)
-		if (path.p[i - 1] == '/' || path.p[i - 1] == '\\')
-			return az_str_sub(path, i, path.n);
-	return path;
-}
-
 /* The headers of a part are complete: tell the sink. */
 static enum az_code
-begin_part(struct multipart *m, struct az_err *err)
+begin_part(struct az_multipart *m, struct az_err *err)
 {
-	struct multipart_part p = {.name = {NULL, 0}};
+	struct az_multipart_part p = {.name = {NULL, 0}};
 	struct az_str rest = az_buf_str(&m->head), line, name, key;
 	struct az_buf value, field, file;
 	bool form_data = false;
 	enum az_code rc = AZ_OK;
 
-	az_buf_init(&value, MULTIPART_HEADER_BYTES);
-	az_buf_init(&field, MULTIPART_HEADER_BYTES);
-	az_buf_init(&file, MULTIPART_HEADER_BYTES);
+	az_buf_init(&value, AZ_MULTIPART_HEADER_BYTES);
+	az_buf_init(&field, AZ_MULTIPART_HEADER_BYTES);
+	az_buf_init(&file, AZ_MULTIPART_HEADER_BYTES);
 	while (az_str_line(&rest, &line)) {
 		ptrdiff_t colon = az_str_chr(line, ':');
 
@@ -162,6 +159,8 @@ begin_part(struct multipart *m, struct az_err *err)
 		while (parameter(&line, &key, &value)) {
 			bool is_name = az_str_ieq(key, AZ_S("name"));
 
+			if ((rc = az_buf_check(&value, op, err)))
+				goto out;
 			/* "filename*" is not valid in a form and not looked at */
 			if (!is_name && !az_str_ieq(key, AZ_S("filename")))
 				continue;
@@ -171,13 +170,15 @@ begin_part(struct multipart *m, struct az_err *err)
 			*(is_name ? &p.name : &p.filename) = AZ_S("");
 		}
 	}
+	if ((rc = az_buf_check(&field, op, err)) || (rc = az_buf_check(&file, op, err)))
+		goto out;
 	if (!form_data || !p.name.p) {
 		rc = malformed(err, "a part without a name");
 		goto out;
 	}
 	p.name = az_buf_str(&field);
 	if (p.filename.p) {
-		p.filename = tail(az_buf_str(&file));
+		p.filename = az_buf_str(&file);
 		if (!p.filename.p)
 			p.filename = AZ_S("");
 	}
@@ -192,14 +193,14 @@ out:
 }
 
 static enum az_code
-emit(struct multipart *m, struct az_str bytes, struct az_err *err)
+emit(struct az_multipart *m, struct az_str bytes, struct az_err *err)
 {
-	if (m->state != MULTIPART_DATA || bytes.n == 0)
+	if (m->state != AZ_MULTIPART_DATA || bytes.n == 0)
 		return AZ_OK;
-	if (m->field && (m->field_bytes += (int64_t)bytes.n) > MULTIPART_FIELD_BYTES)
+	if (m->field && (m->field_bytes += (int64_t)bytes.n) > AZ_MULTIPART_FIELD_BYTES)
 		return az_fail(err, AZ_ETOOBIG, op,
 		    "a text field of the form is larger than %lld bytes",
-		    (long long)MULTIPART_FIELD_BYTES);
+		    (long long)AZ_MULTIPART_FIELD_BYTES);
 	return m->sink.data(m->sink.arg, bytes, err);
 }
 
@@ -208,7 +209,7 @@ emit(struct multipart *m, struct az_str bytes, struct az_err *err)
  * after a mismatch nothing but a fresh CR can begin another match.
  */
 static enum az_code
-data(struct multipart *m, struct az_str *in, struct az_err *err)
+data(struct az_multipart *m, struct az_str *in, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 
@@ -232,9 +233,9 @@ data(struct multipart *m, struct az_str *in, struct az_err *err)
 			if (++m->matched < m->delim_n)
 				continue;
 			m->matched = 0;
-			if (m->state == MULTIPART_DATA)
+			if (m->state == AZ_MULTIPART_DATA)
 				rc = m->sink.end(m->sink.arg, err);
-			m->state = MULTIPART_AFTER;
+			m->state = AZ_MULTIPART_AFTER;
 			return rc;
 		}
 		rc = emit(m, az_str_n(m->delim, m->matched), err);
@@ -244,43 +245,46 @@ data(struct multipart *m, struct az_str *in, struct az_err *err)
 }
 
 static enum az_code
-header_byte(struct multipart *m, char c, struct az_err *err)
+header_byte(struct az_multipart *m, char c, struct az_err *err)
 {
 	size_t n;
 
 	az_buf_addch(&m->head, c);
+	if (m->head.fail == AZ_ENOMEM)
+		return az_buf_check(&m->head, op, err);
 	if (m->head.fail)
 		return az_fail(err, AZ_ETOOBIG, op,
-		    "the headers of a part are longer than %zu bytes", MULTIPART_HEADER_BYTES);
+		    "the headers of a part are longer than %zu bytes", AZ_MULTIPART_HEADER_BYTES);
 	n = m->head.n;
 	if (c == '\0' || (c == '\n' && (n < 2 || m->head.p[n - 2] != '\r')) ||
 	    (n >= 2 && m->head.p[n - 2] == '\r' && c != '\n'))
 		return malformed(err, "a bare line end or NUL in a header");
 	if (c != '\n' || (n != 2 && (n < 4 || m->head.p[n - 4] != '\r')))
 		return AZ_OK;
-	m->state = MULTIPART_DATA;
+	m->state = AZ_MULTIPART_DATA;
 	/* an empty part: its boundary follows at once */
 	m->matched = 0;
 	return begin_part(m, err);
 }
 
 static enum az_code
-after_byte(struct multipart *m, char c, struct az_err *err)
+after_byte(struct az_multipart *m, char c, struct az_err *err)
 {
 	bool blank = c == ' ' || c == '\t';
 
-	if (m->state == MULTIPART_AFTER && c == '-') {
-		m->state = MULTIPART_DASH;
-	} else if (m->state == MULTIPART_DASH && c == '-') {
-		m->state = MULTIPART_DONE;
-	} else if (m->state == MULTIPART_LF && c == '\n') {
-		if (++m->parts > MULTIPART_PARTS)
+	if (m->state == AZ_MULTIPART_AFTER && c == '-') {
+		m->state = AZ_MULTIPART_DASH;
+	} else if (m->state == AZ_MULTIPART_DASH && c == '-') {
+		m->state = AZ_MULTIPART_DONE;
+	} else if (m->state == AZ_MULTIPART_LF && c == '\n') {
+		if (++m->parts > AZ_MULTIPART_PARTS)
 			return az_fail(err, AZ_ETOOBIG, op, "the form has more than %d parts",
-			    MULTIPART_PARTS);
+			    AZ_MULTIPART_PARTS);
 		az_buf_reset(&m->head);
-		m->state = MULTIPART_HEADERS;
-	} else if (m->state != MULTIPART_DASH && m->state != MULTIPART_LF && (blank || c == '\r')) {
-		m->state = blank ? MULTIPART_BLANK : MULTIPART_LF;
+		m->state = AZ_MULTIPART_HEADERS;
+	} else if (m->state != AZ_MULTIPART_DASH && m->state != AZ_MULTIPART_LF &&
+		   (blank || c == '\r')) {
+		m->state = blank ? AZ_MULTIPART_BLANK : AZ_MULTIPART_LF;
 	} else {
 		return malformed(err, "something stands behind a boundary");
 	}
@@ -288,25 +292,26 @@ after_byte(struct multipart *m, char c, struct az_err *err)
 }
 
 enum az_code
-multipart_feed(struct multipart *m, struct az_str bytes, struct az_err *err)
+az_multipart_feed(struct az_multipart *m, struct az_str bytes, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 
-	while (!rc && bytes.n && m->state != MULTIPART_DONE) {
-		if (m->state == MULTIPART_PREAMBLE || m->state == MULTIPART_DATA) {
+	while (!rc && bytes.n && m->state != AZ_MULTIPART_DONE) {
+		if (m->state == AZ_MULTIPART_PREAMBLE || m->state == AZ_MULTIPART_DATA) {
 			rc = data(m, &bytes, err);
 			continue;
 		}
-		rc = m->state == MULTIPART_HEADERS ? header_byte(m, bytes.p[0], err)
-						   : after_byte(m, bytes.p[0], err);
+		rc = m->state == AZ_MULTIPART_HEADERS ? header_byte(m, bytes.p[0], err)
+						      : after_byte(m, bytes.p[0], err);
 		bytes = az_str_sub(bytes, 1, bytes.n);
 	}
 	return rc;
 }
 
 enum az_code
-multipart_finish(struct multipart *m, struct az_err *err)
+az_multipart_finish(struct az_multipart *m, struct az_err *err)
 {
-	return m->state == MULTIPART_DONE ? AZ_OK
-					  : malformed(err, "it ends before its closing boundary");
+	return m->state == AZ_MULTIPART_DONE
+		   ? AZ_OK
+		   : malformed(err, "it ends before its closing boundary");
 }

@@ -1,0 +1,88 @@
+#include <stdio.h>
+#include <string.h>
+#include "ports.h"
+
+enum { PATH_BYTES = 4096 };
+
+static enum az_code
+below(const struct az_conf *c, const char *name, char out[PATH_BYTES], struct az_err *err)
+{
+	if (snprintf(out, PATH_BYTES, "%s/%s", c->var, name) < PATH_BYTES)
+		return AZ_OK;
+	return az_fail(err, AZ_EINVAL, "ports.open", "AZLON_VAR is too long");
+}
+
+enum az_code
+ports_engine(const struct az_conf *c, struct az_engine **out, struct az_err *err)
+{
+	char dir[PATH_BYTES];
+	enum az_code rc = below(c, "journal", dir, err);
+
+	return rc ? rc : az_engine_local_open(&(struct az_engine_local_opts){.dir = dir}, out, err);
+}
+
+enum az_code
+ports_store(const struct az_conf *c, struct az_store **out, struct az_err *err)
+{
+	char dir[PATH_BYTES];
+	enum az_code rc = below(c, "store", dir, err);
+
+	return rc ? rc : az_store_dir_open(dir, out, err);
+}
+
+enum az_code
+ports_sandbox(const struct az_conf *c, struct az_http *http, const char *key,
+    struct az_sandbox **out, struct az_err *err)
+{
+	return az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){.http = http,
+				       .api_url = c->e2b_api_url,
+				       .sandbox_url = c->e2b_sandbox_url,
+				       .domain = c->e2b_domain,
+				       .key = key,
+				       .template_id = c->e2b_template_id},
+	    out, err);
+}
+
+static bool
+on_loopback(const char *url)
+{
+	static const char *const hosts[] = {"http://127.", "http://localhost", "http://[::1]"};
+
+	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+		if (!strncmp(url, hosts[i], strlen(hosts[i])))
+			return true;
+	return false;
+}
+
+enum az_code
+ports_llm(const struct az_conf *c, struct az_http *http, struct az_llm **out, struct az_err *err)
+{
+	struct az_llm *replay = NULL, *real = NULL;
+	char url[64];
+	enum az_code rc;
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%lld/v1", (long long)c->local_port);
+	rc = az_llm_openai_open(
+	    &(struct az_llm_openai_opts){
+		.http = http,
+		.base_url = url,
+		.key = c->replay_key,
+		.provenance = "recording",
+		.idle_ms = (int)c->llm_idle_ms,
+		.total_ms = (int)c->llm_total_ms},
+	    &replay, err);
+	if (!rc && !strcmp(c->llm, "openai"))
+		rc = az_llm_openai_open(
+		    &(struct az_llm_openai_opts){.http = http,
+			.base_url = c->openai_base_url,
+			.key = c->openai_api_key,
+			.provenance = on_loopback(c->openai_base_url) ? "local" : "hosted",
+			.idle_ms = (int)c->llm_idle_ms,
+			.total_ms = (int)c->llm_total_ms},
+		    &real, err);
+	if (rc) {
+		az_llm_close(replay);
+		return rc;
+	}
+	return az_llm_router_open(replay, real, out, err);
+}

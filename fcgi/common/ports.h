@@ -1,0 +1,24 @@
+/* The adapters that the configuration names, opened. Each *out is the caller's to
+   close; on failure it stays as it was. */
+#ifndef AZLON_FCGI_PORTS_H
+#define AZLON_FCGI_PORTS_H
+
+#include <azlon/conf.h>
+#include <azlon/engine.h>
+#include <azlon/http.h>
+#include <azlon/llm.h>
+#include <azlon/sandbox.h>
+#include <azlon/store.h>
+
+AZ_MUST_CHECK enum az_code ports_engine(
+    const struct az_conf *c, struct az_engine **out, struct az_err *err);
+AZ_MUST_CHECK enum az_code ports_store(
+    const struct az_conf *c, struct az_store **out, struct az_err *err);
+/* key: what sandboxes are asked with. */
+AZ_MUST_CHECK enum az_code ports_sandbox(const struct az_conf *c, struct az_http *http,
+    const char *key, struct az_sandbox **out, struct az_err *err);
+/* Recordings always go to the replay process, the rest to the model that was chosen. */
+AZ_MUST_CHECK enum az_code ports_llm(
+    const struct az_conf *c, struct az_http *http, struct az_llm **out, struct az_err *err);
+
+#endif

@@ -1,0 +1,47 @@
+"""The model's server misbehaves: retried, never counted as an iteration, never shown as wrong code."""
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from conftest import RECORDINGS, Stack, example
+
+NAME = "human-eval-065"
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    d = pathlib.Path(tempfile.mkdtemp(prefix="azlon-faults-"))
+    good = (RECORDINGS / f"{NAME}.jsonl").read_text()
+    for fault in ("429", "500", "stall", "cut", "split", "error200"):
+        line = {"v": 1, "fault": fault, "times": 2}
+        if fault == "429":
+            line["retry_after_s"] = 1
+        (d / f"fault-{fault}.jsonl").write_text(json.dumps(line) + "\n" + good)
+    (d / "fault-long.jsonl").write_text(json.dumps({"v": 1, "fault": "long", "times": 50}) + "\n" + good)
+    d.chmod(0o755)
+    for f in d.iterdir():
+        f.chmod(0o644)
+    s = Stack(AZLON_RECORDINGS=str(d), AZLON_LLM_IDLE_MS="1500")
+    s.start()
+    yield s
+    s.close()
+    shutil.rmtree(d, ignore_errors=True)
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "stall", "cut", "split", "error200"])
+def test_a_fault_is_waited_out(faulty, fault):
+    s = faulty
+    run = s.finish(s.start_run({**example(NAME), "model": f"recording/fault-{fault}"}))
+    assert run["status"] == "succeeded", run
+    assert run["progress"]["iteration"] == 2, "a failure of the model's server is no iteration"
+    if fault != "split":
+        assert run["usage"]["llm_calls"] > 3, run["usage"]
+
+
+def test_an_overlong_reply_is_cut_off(faulty):
+    run = faulty.finish(faulty.start_run({**example(NAME), "model": "recording/fault-long"}))
+    assert (run["status"], run["reason"]) == ("failed", "bad_model_output"), run

@@ -1,0 +1,369 @@
+"""The start script: twice, side by side, after a crash, as root and not, in odd places."""
+import contextlib
+import grp
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from conftest import BIN, ROOT, Stack, example
+
+PARTS = ("nginx", "run_workflow", "run_workflow-wait", "files", "files-archive", "sandbox", "replay", "worker")
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can look at this")
+
+
+@pytest.fixture
+def place():
+    """Stacks that are not started yet."""
+    made = []
+
+    def make(**extra):
+        s = Stack(**extra)
+        made.append(s)
+        return s
+
+    yield make
+    for s in made:
+        s.close()
+
+
+def pids(stack):
+    return {p: stack.pid(p) for p in PARTS}
+
+
+def refused(stack, words):
+    r = stack.control("start", check=False)
+    assert r.returncode != 0
+    assert words in r.stderr, r.stderr
+    assert len(r.stderr.splitlines()) <= 8, r.stderr
+    return r
+
+
+# ---- start, stop, repair ----
+
+def test_start_and_stop_twice(place):
+    s = place().start()
+    first = pids(s)
+    s.start()
+    assert pids(s) == first
+    assert s.control("status").stdout.count("running") == len(PARTS)
+    s.stop()
+    for p in first.values():
+        assert not pathlib.Path(f"/proc/{p}").exists()
+    assert s.control("stop").returncode == 0
+    assert s.control("status", check=False).stdout.count("stopped") == len(PARTS)
+    assert not [f.name for f in (s.var / "run").iterdir() if f.suffix in (".sock", ".pid")]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_killed_part_is_launched_again_and_the_others_stay(own_part, part):
+    s = own_part
+    before = pids(s)
+    s.kill_and_wait(part)
+    assert s.control("status", check=False).returncode == 1
+    s.start()
+    after = pids(s)
+    assert after[part] != before[part]
+    assert {k: v for k, v in after.items() if k != part} == {k: v for k, v in before.items() if k != part}
+    assert s.get("/run_workflow/health/ready").json()["status"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def own_part():
+    s = Stack()
+    try:
+        yield s.start()
+    finally:
+        s.close()
+
+
+def test_a_changed_environment_restarts_and_reaches_the_processes(place):
+    s = place().start()
+    before = pids(s)
+    s.env["AZLON_SYNC_WAIT_S"] = "7"
+    s.start()
+    after = pids(s)
+    assert not set(before.values()) & set(after.values())
+    for part in ("run_workflow", "worker"):
+        assert b"AZLON_SYNC_WAIT_S=7" in pathlib.Path(f"/proc/{after[part]}/environ").read_bytes().split(b"\0")
+
+
+def test_the_sandbox_process_gets_no_keys(place):
+    s = place(OPENAI_API_KEY="sk-canary", OPENAI_BASE_URL="http://127.0.0.1:1/v1", AZLON_MODEL="m", SOME_TOKEN="canary-2", GITHUB_TOKEN="canary-3").start()
+    env = pathlib.Path(f"/proc/{s.pid('sandbox')}/environ").read_bytes()
+    assert b"canary" not in env and b"127.0.0.1:1" not in env, env
+    assert b"sk-canary" in pathlib.Path(f"/proc/{s.pid('worker')}/environ").read_bytes()
+
+
+def test_files_of_an_earlier_boot_do_not_matter(place):
+    """A pid file may name a process that is now somebody else's."""
+    s = place().start()
+    s.stop()
+    run = s.var / "run"
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        ticks = pathlib.Path(f"/proc/{other.pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        for p in PARTS:
+            (run / f"{p}.pid").write_text(str(other.pid))
+            (run / f"{p}.start").write_text(ticks)
+            (run / f"{p}.sock").write_text("")
+        (run / "boot").write_text("00000000-0000-0000-0000-000000000000")
+        s.start()
+        assert other.poll() is None and other.pid not in pids(s).values()
+        # and after a crash, with the pid taken by another since
+        s.kill_and_wait("files")
+        (run / "files.pid").write_text(str(other.pid))
+        s.start()
+        s.stop()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_two_stacks_side_by_side(place):
+    a, b = place().start(), place().start()
+    assert not set(pids(a).values()) & set(pids(b).values())
+    wid = a.start_run(example("human-eval-010"))
+    assert a.finish(wid)["status"] == "succeeded"
+    assert b.get(f"/run_workflow/{wid}").status_code == 404
+    assert (a.var / "secret/e2b.key").read_bytes() != (b.var / "secret/e2b.key").read_bytes()
+    a.stop()
+    assert b.get("/run_workflow/health/ready").json()["status"] == "ok"
+
+
+def test_a_lost_key_is_made_anew_on_both_sides(place):
+    s = place().start()
+    s.stop()
+    (s.var / "secret/e2b.key").unlink()
+    s.start()
+    assert (s.var / "secret/e2b.key").read_text() == (s.var / "box/e2b.key").read_text()
+    assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+
+
+# ---- clear refusals ----
+
+@pytest.mark.parametrize("name", ["AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT"])
+def test_a_port_in_use_is_named_and_nothing_is_left_running(place, name):
+    s = place()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        s.env[name] = str(taken.getsockname()[1])
+        r = refused(s, name)
+        assert str(taken.getsockname()[1]) in r.stderr
+    assert not list((s.var / "run").glob("*.pid"))
+
+
+def test_another_stack_on_the_port_is_no_success(place):
+    a, b = place().start(), place()
+    b.env["AZLON_PORT"] = a.env["AZLON_PORT"]
+    refused(b, "AZLON_PORT")
+
+
+@pytest.mark.parametrize("value", ["", "x", "0x10", "70000", "-1", "80 81"])
+def test_what_is_no_port_is_named(place, value):
+    s = place()
+    s.env["AZLON_LOCAL_PORT"] = value or " "
+    refused(s, "AZLON_LOCAL_PORT")
+
+
+def test_paths_too_long_for_sockets_are_named(place):
+    s = place()
+    s.env["AZLON_VAR"] = str(s.dir / ("v" * 100))
+    r = refused(s, "AZLON_VAR")
+    assert "80" in r.stderr
+    s.env["AZLON_VAR"] = str(s.dir) + "/" + "v" * (79 - len(str(s.dir)))
+    s.var = pathlib.Path(s.env["AZLON_VAR"])
+    s.start()
+    assert s.get("/run_workflow").status_code == 200
+
+
+def test_paths_with_blanks(place):
+    s = place()
+    s.var = s.dir / "my state é"
+    s.env["AZLON_VAR"] = str(s.var)
+    s.start()
+    assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("name", ["a;b", "a$PATH", "a'b", 'a"b', "a\nb", "a|b", "a{b", "a&b"])
+def test_paths_that_would_be_nginx_code_are_refused(place, name):
+    s = place()
+    s.env["AZLON_VAR"] = str(s.dir / name)
+    refused(s, "paths may not hold")
+
+
+def test_a_process_that_cannot_start_is_named(place):
+    s = place()
+    broken = s.dir / "bin"
+    shutil.copytree(BIN, broken / "bin")
+    shutil.copytree(BIN.parent / "lib", broken / "lib", symlinks=True)
+    shutil.copytree(BIN.parent / "libexec", broken / "libexec")
+    (broken / "bin" / "replay").unlink()
+    (broken / "bin" / "replay").write_text("#!/bin/sh\necho 'replay: broken on purpose' >&2\nexit 1\n")
+    (broken / "bin" / "replay").chmod(0o755)
+    s.env["AZLON_BIN"] = str(broken / "bin")
+    r = refused(s, "replay ended at once")
+    assert "broken on purpose" in r.stderr
+    assert not list((s.var / "run").glob("*.pid"))
+
+
+# ---- who may read, write, connect ----
+
+def owner(path):
+    st = path.lstat()
+    return pwd.getpwuid(st.st_uid).pw_name, grp.getgrgid(st.st_gid).gr_name, stat.S_IMODE(st.st_mode)
+
+
+def can(user, *command):
+    return subprocess.run(["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups", "--", *command],
+                          capture_output=True).returncode == 0
+
+
+CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+@as_root
+def test_started_as_root_nothing_runs_as_root_and_nobody_reads_more_than_needed(place):
+    s = place().start()
+    wid = s.start_run(example("human-eval-010"))
+    s.finish(wid)
+    for part in PARTS:
+        status = pathlib.Path(f"/proc/{s.pid(part)}/status").read_text()
+        uid = int(status.split("Uid:")[1].split()[0])
+        want = {"nginx": "azlon-web", "sandbox": "azlon-sandbox"}.get(part, "azlon")
+        assert pwd.getpwuid(uid).pw_name == want, part
+        for caps in ("CapPrm", "CapEff", "CapAmb", "CapInh"):
+            assert int(status.split(f"{caps}:")[1].split()[0], 16) == 0, (part, caps)
+    for sock in (s.var / "run").glob("*.sock"):
+        user, group, mode = owner(sock)
+        assert (group, mode) == ("azlon-web", 0o660) and user == ("azlon-sandbox" if sock.name == "sandbox.sock" else "azlon")
+        assert can("azlon-web", "python3", "-c", CONNECT, str(sock))
+        for user in ("nobody", *({"azlon", "azlon-sandbox"} - {user})):
+            assert not can(user, "python3", "-c", CONNECT, str(sock)), (user, sock)
+    for f in (s.var / "secret").iterdir():
+        assert owner(f) == ("azlon", "azlon", 0o600), f
+    assert owner(s.var / "box/e2b.key") == ("azlon-sandbox", "azlon-sandbox", 0o600)
+    secret = [*(s.var / "secret").iterdir(), *(s.var / "journal").glob("*"), *(p for p in (s.var / "store").rglob("*") if p.is_file()),
+              *(s.var / "log").iterdir(), s.var / "tls/ca.key", s.var / "tls/server.key", s.var / "box/e2b.key"]
+    assert len(secret) > 10
+    for f in secret:
+        for user in ("nobody", "azlon-sandbox"):
+            if f == s.var / "box/e2b.key" and user == "azlon-sandbox":
+                continue
+            assert not can(user, "test", "-r", str(f)), (user, f)
+        assert f.is_dir() or f.is_socket() or not stat.S_IMODE(f.lstat().st_mode) & 0o007, f
+    # nginx reads the bytes of the store, and neither the journal nor a secret
+    for f in secret:
+        if "/secret/" in str(f) or "/journal/" in str(f) or "/box/" in str(f) or f.name == "ca.key":
+            assert not can("azlon-web", "test", "-r", str(f)), f
+    # and writes where only it writes
+    for d in [s.var, *(p for p in s.var.rglob("*") if p.is_dir())]:
+        assert not can("nobody", "test", "-w", str(d)), d
+        if can("azlon-web", "test", "-w", str(d)):
+            assert (s.var / "nginx" / "tmp") in (d, *d.parents), d
+
+
+@as_root
+def test_root_follows_no_link_that_a_process_planted(place):
+    """A sandbox that broke out is azlon-sandbox: the next start must not give it files of root."""
+    s = place().start()
+    s.stop()
+    victim = s.dir / "victim"
+    victim.write_text("root's own")
+    victim.chmod(0o600)
+    plants = {"azlon-sandbox": [s.var / "box/e2b.key"], "azlon": [s.var / "secret/e2b.key", s.var / "secret/replay.key", s.var / "run/fingerprint"],
+              "azlon-web": [s.var / "nginx/nginx.conf", s.var / "tls/server.key", s.var / "log/worker.log", s.var / "run/worker.pid"]}
+    for user, paths in plants.items():
+        for p in paths:
+            can(user, "sh", "-c", f"rm -f '{p}'; ln -s '{victim}' '{p}'")
+    s.control("start", check=False)
+    assert victim.read_text() == "root's own" and owner(victim) == ("root", "root", 0o600)
+
+
+@as_root
+def test_a_tree_that_system_users_cannot_enter_is_copied_to_where_they_can():
+    s = Stack()
+    name = subprocess.run(["cksum"], input=str(s.dir / "clone").encode(), capture_output=True).stdout.split()[0].decode()
+    away = pathlib.Path("/var/lib/azlon") / name
+    assert not away.exists()
+    try:
+        s.dir.chmod(0o700)
+        clone = s.dir / "clone"
+        for d in ("fcgi", "nginx", "tests/recordings"):
+            shutil.copytree(ROOT / d, clone / d)
+        out = clone / "build/release"
+        shutil.copytree(BIN.parent, out, symlinks=True, ignore=lambda d, names: [n for n in names if n.endswith((".o", ".d", ".a"))])
+        s.env = {k: v for k, v in s.env.items() if k not in ("AZLON_BIN", "AZLON_VAR")}
+
+        def control(cmd):
+            return subprocess.run([str(clone / "fcgi/spawn/stack.sh"), cmd], env=s.env, check=True, capture_output=True, text=True, timeout=120)
+
+        control("start")
+        s.var = away / "var"
+        assert control("var").stdout.strip() == str(s.var)
+        assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+        assert control("status").stdout.count("running") == len(PARTS)
+        control("stop")
+        assert not list((s.var / "run").glob("*.pid"))
+    finally:
+        with contextlib.suppress(Exception):
+            control("stop")
+        shutil.rmtree(away, ignore_errors=True)
+        shutil.rmtree(s.dir, ignore_errors=True)
+
+
+@as_root
+def test_started_as_an_ordinary_user():
+    user = f"azlontest{os.getpid()}"
+    subprocess.run(["useradd", "-m", user], check=True)
+    s = None
+    try:
+        home = pathlib.Path(pwd.getpwnam(user).pw_dir)
+        s = Stack(HOME=str(home))
+        shutil.chown(s.dir, user, user)
+        shutil.rmtree(s.var)
+
+        def control(cmd, check=True):
+            return subprocess.run(["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--", str(ROOT / "fcgi/spawn/stack.sh"), cmd],
+                                  env=s.env, check=check, capture_output=True, text=True, timeout=120)
+
+        s.control = control
+        s.start()
+        assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+        for part in PARTS:
+            assert pathlib.Path(f"/proc/{s.pid(part)}").stat().st_uid == pwd.getpwnam(user).pw_uid
+        for p in s.var.rglob("*"):
+            if p.is_symlink() or "/box/" in str(p):
+                continue
+            for other in ("nobody", "azlon"):
+                if p.is_socket():
+                    assert not can(other, "python3", "-c", CONNECT, str(p)), (other, p)
+                elif p.is_file() and p.parent.name != "tls":
+                    assert not can(other, "test", "-r", str(p)), (other, p)
+        assert owner(s.var / "tls/server.key")[2] == 0o600
+        # somebody else's stack is left alone
+        r = subprocess.run(["setpriv", "--reuid", "nobody", "--regid", str(pwd.getpwnam("nobody").pw_gid), "--clear-groups", "--",
+                            str(ROOT / "fcgi/spawn/stack.sh"), "stop"], env=s.env, capture_output=True, text=True, timeout=30)
+        assert r.returncode != 0 and user in r.stderr
+        assert s.get("/run_workflow/health/ready").json()["status"] == "ok"
+        s.stop()
+    finally:
+        if s:
+            s.close()
+        subprocess.run(["userdel", "-r", "-f", user], capture_output=True)
+
+
+def test_tempfiles_are_where_they_belong(own_part):
+    """Nothing outside AZLON_VAR is left by a run."""
+    before = set(os.listdir(tempfile.gettempdir()))
+    own_part.finish(own_part.start_run(example("human-eval-010")))
+    mine = {n for n in set(os.listdir(tempfile.gettempdir())) - before if n.startswith(("azlon-box", "nginx", "spawn"))}
+    assert not mine
