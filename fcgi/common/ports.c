@@ -62,14 +62,12 @@ ports_llm(const struct az_conf *c, struct az_http *http, struct az_llm **out, st
 	enum az_code rc;
 
 	snprintf(url, sizeof url, "http://127.0.0.1:%lld/v1", (long long)c->local_port);
-	rc = az_llm_openai_open(
-	    &(struct az_llm_openai_opts){
-		.http = http,
-		.base_url = url,
-		.key = c->replay_key,
-		.provenance = "recording",
-		.idle_ms = (int)c->llm_idle_ms,
-		.total_ms = (int)c->llm_total_ms},
+	rc = az_llm_openai_open(&(struct az_llm_openai_opts){.http = http,
+				    .base_url = url,
+				    .key = c->replay_key,
+				    .provenance = "recording",
+				    .idle_ms = (int)c->llm_idle_ms,
+				    .total_ms = (int)c->llm_total_ms},
 	    &replay, err);
 	if (!rc && !strcmp(c->llm, "openai"))
 		rc = az_llm_openai_open(

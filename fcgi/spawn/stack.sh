@@ -141,6 +141,8 @@ state() {
 tls() { # a test CA and a server certificate for localhost
 	local d=$AZLON_VAR/tls
 	[ -s "$d/server.pem" ] && openssl x509 -checkend 86400 -noout -in "$d/server.pem" >/dev/null && return 0
+	: >"$AZLON_VAR/log/openssl.log"
+	chmod 0640 "$AZLON_VAR/log/openssl.log"
 	(
 		umask 077
 		cd "$d"
@@ -155,7 +157,7 @@ tls() { # a test CA and a server certificate for localhost
 		chmod 0644 ca.pem server.pem
 		[ "$me" != 0 ] || chgrp "$1" server.key
 		[ "$me" != 0 ] || chmod 0640 server.key
-	) >"$AZLON_VAR/log/openssl.log" 2>&1 || die "could not make the test CA, see $AZLON_VAR/log/openssl.log"
+	) >>"$AZLON_VAR/log/openssl.log" 2>&1 || die "could not make the test CA, see $AZLON_VAR/log/openssl.log"
 }
 
 # cgroups for the sandboxes, where we may make them; prints the list to hand over
@@ -199,8 +201,10 @@ conf_nginx() {
 
 # ---- processes ---------------------------------------------------------------
 alive() { # name: is the process of that pid file ours and alive?
-	local p; p=$(cat "$AZLON_VAR/run/$1.pid" 2>/dev/null) || return 1
-	[ -n "$p" ] && [ "$(cat "$AZLON_VAR/run/$1.start" 2>/dev/null)" = "$(stat_start "$p")" ]
+	local p t; p=$(cat "$AZLON_VAR/run/$1.pid" 2>/dev/null) || return 1
+	t=$(cat "$AZLON_VAR/run/$1.start" 2>/dev/null) || return 1
+	# no start time: it had ended before we could look
+	[ -n "$p" ] && [ -n "$t" ] && [ "$t" = "$(stat_start "$p")" ]
 }
 stat_start() { # start time of a pid, so that a recycled pid is not ours
 	local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -208,6 +212,18 @@ stat_start() { # start time of a pid, so that a recycled pid is not ours
 	# shellcheck disable=SC2086
 	set -- $s
 	[ "$1" != Z ] && printf '%s' "${20}"
+}
+orphans() { # nginx's workers outlive a master that was killed, and keep its ports
+	local p q i; p=$(cat "$AZLON_VAR/run/nginx.pid" 2>/dev/null) || return 0
+	# with its leader gone, the session (launch made it) holds nobody else's processes
+	[ -n "$p" ] && ! stat_start "$p" >/dev/null || return 0
+	for i in $(seq 50); do
+		q=$(ps -o pid=,comm= -s "$p" 2>/dev/null | awk '$2 == "nginx" { print $1 }') || :
+		[ -n "$q" ] || return 0
+		# shellcheck disable=SC2086
+		if [ "$i" = 50 ]; then kill -KILL $q; else kill -TERM $q; fi 2>/dev/null || :
+		sleep 0.1
+	done
 }
 rebooted() { # start times count from the boot: what an earlier one left says nothing
 	local now; now=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || return 0
@@ -260,7 +276,7 @@ start() {
 	fi
 	local n new=new
 	for n in $parts; do ! alive "$n" || new=; done
-	alive nginx || ports
+	alive nginx || { orphans; ports; }
 	state
 	as $u_app "$bin/worker" --check-config || exit 1
 	conf_nginx
@@ -335,6 +351,7 @@ stop_all() {
 		p=$(cat "$AZLON_VAR/run/$n.pid")
 		if [ "$n" = nginx ]; then kill -QUIT "$p"; else kill -TERM "$p"; fi 2>/dev/null || :
 	done
+	alive nginx || orphans
 	for n in $parts; do
 		p=$(cat "$AZLON_VAR/run/$n.pid" 2>/dev/null) || continue
 		for i in $(seq 75); do

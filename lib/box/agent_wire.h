@@ -24,53 +24,61 @@
 #define AW_HEAD 9u
 #define AW_MAX (256u * 1024u)
 #define AW_NET 0x80000000u
-#define AW_CHUNK (32u * 1024u)		/* bulk bytes in one frame */
+#define AW_CHUNK (32u * 1024u) /* bulk bytes in one frame */
 #define AW_STDIN_WINDOW (256u * 1024u)
 #define AW_NET_WINDOW (256u * 1024u)
-#define AW_PROXY_PORT 3128		/* on the box's own loopback */
+#define AW_PROXY_PORT 3128 /* on the box's own loopback */
 
 enum aw_type {
 	/* server -> agent */
-	AW_START = 1,	/* u8 flags, u16 cols, u16 rows, u32 nproc, str cwd,
-			   u32 argc, str…, u32 envc, str… -> STARTED or FAIL,
-			   then OUT…, EXIT */
-	AW_STDIN,	/* bytes -> CREDIT as they are consumed */
+	AW_START = 1, /* u8 flags, u16 cols, u16 rows, u32 nproc, str cwd,
+			 u32 argc, str…, u32 envc, str… -> STARTED or FAIL,
+			 then OUT…, EXIT */
+	AW_STDIN,     /* bytes -> CREDIT as they are consumed */
 	AW_STDIN_END,
-	AW_SIGNAL,	/* u32 signal, to the whole tree */
-	AW_RESIZE,	/* u16 cols, u16 rows */
-	AW_GRANT,	/* u32 bytes more may be sent on this id */
-	AW_KILL_ALL,	/* -> OK */
-	AW_STAT,	/* str path -> ENTRY, OK */
-	AW_LIST,	/* str path, u32 depth -> ENTRY…, OK */
-	AW_MKDIR,	/* str path -> ENTRY, OK */
-	AW_MOVE,	/* str from, str to -> ENTRY, OK */
-	AW_REMOVE,	/* str path -> OK */
-	AW_READ,	/* str path -> ENTRY, DATA…, OK; wants GRANT */
-	AW_WRITE,	/* str path -> OK when open; then BYTES…, COMMIT -> ENTRY, OK */
-	AW_BYTES,	/* bytes of a write */
+	AW_SIGNAL,   /* u32 signal, to the whole tree */
+	AW_RESIZE,   /* u16 cols, u16 rows */
+	AW_GRANT,    /* u32 bytes more may be sent on this id */
+	AW_KILL_ALL, /* -> OK */
+	AW_STAT,     /* str path -> ENTRY, OK */
+	AW_LIST,     /* str path, u32 depth -> ENTRY…, OK */
+	AW_MKDIR,    /* str path -> ENTRY, OK */
+	AW_MOVE,     /* str from, str to -> ENTRY, OK */
+	AW_REMOVE,   /* str path -> OK */
+	AW_READ,     /* str path -> ENTRY, DATA…, OK; wants GRANT */
+	AW_WRITE,    /* str path -> OK when open; then BYTES…, COMMIT -> ENTRY, OK */
+	AW_BYTES,    /* bytes of a write */
 	AW_COMMIT,
-	AW_ABORT,	/* give up a read or a write; no answer */
-	AW_PROXY,	/* u8 on: listen on AW_PROXY_PORT -> OK */
-	AW_NET_OPENED,	/* u8 ok, str why */
-	AW_NET_BYTES,	/* to the program */
-	AW_NET_END,	/* no more bytes that way */
+	AW_ABORT,      /* give up a read or a write; no answer */
+	AW_PROXY,      /* u8 on: listen on AW_PROXY_PORT -> OK */
+	AW_NET_OPENED, /* u8 ok, str why */
+	AW_NET_BYTES,  /* to the program */
+	AW_NET_END,    /* no more bytes that way */
 	AW_NET_CLOSE,
 	/* agent -> server */
-	AW_HELLO = 64,	/* u32 version, u32 environment entries, u32 stray fds */
-	AW_STARTED,	/* u32 pid */
-	AW_OUT,		/* u8 stream (1, 2, 3 = pty), bytes */
-	AW_CREDIT,	/* u32 bytes of stdin or of the connection were consumed */
-	AW_EXIT,	/* u8 signalled, u32 code or signal, u32 tasks alive then */
-	AW_FAIL,	/* u8 enum aw_fail, str text: ends the exchange */
-	AW_OK,		/* ends the exchange (or opens a write) */
-	AW_ENTRY,	/* see aw_entry */
-	AW_DATA,	/* bytes of a file */
-	AW_NET_OPEN,	/* u16 port, str host */
+	AW_HELLO = 64, /* u32 version, u32 environment entries, u32 stray fds */
+	AW_STARTED,    /* u32 pid */
+	AW_OUT,        /* u8 stream (1, 2, 3 = pty), bytes */
+	AW_CREDIT,     /* u32 bytes of stdin or of the connection were consumed */
+	AW_EXIT,       /* u8 signalled, u32 code or signal, u32 tasks alive then */
+	AW_FAIL,       /* u8 enum aw_fail, str text: ends the exchange */
+	AW_OK,         /* ends the exchange (or opens a write) */
+	AW_ENTRY,      /* see aw_entry */
+	AW_DATA,       /* bytes of a file */
+	AW_NET_OPEN,   /* u16 port, str host */
 };
 
 enum aw_fail {
-	AF_INVAL = 1, AF_NOTFOUND, AF_EXISTS, AF_PERM, AF_SPACE, AF_NOTDIR,
-	AF_ISDIR, AF_LOOP, AF_LIMIT, AF_IO
+	AF_INVAL = 1,
+	AF_NOTFOUND,
+	AF_EXISTS,
+	AF_PERM,
+	AF_SPACE,
+	AF_NOTDIR,
+	AF_ISDIR,
+	AF_LOOP,
+	AF_LIMIT,
+	AF_IO
 };
 
 #define AW_FLAG_STDIN 1u
@@ -173,7 +181,7 @@ struct aw_frame {
 static inline int
 aw_next(const unsigned char *p, size_t n, struct aw_frame *f, size_t *used)
 {
-	struct aw_rd r = { p, n, false };
+	struct aw_rd r = {p, n, false};
 	uint32_t len;
 
 	if (n < 4)
@@ -185,7 +193,7 @@ aw_next(const unsigned char *p, size_t n, struct aw_frame *f, size_t *used)
 		return 0;
 	f->id = aw_u32(&r);
 	f->type = aw_u8(&r);
-	f->body = (struct aw_rd){ r.p, len, false };
+	f->body = (struct aw_rd){r.p, len, false};
 	*used = AW_HEAD + len;
 	return 1;
 }

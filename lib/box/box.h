@@ -20,12 +20,13 @@
 #define BOX_ID 21
 #define BOX_TOKEN 64
 #define BOX_HOME "/home/user"
-#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" \
-    "/opt/azlon/bin:" BOX_HOME "/.local/bin"
+#define BOX_PATH                                                                                   \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"                            \
+	"/opt/azlon/bin:" BOX_HOME "/.local/bin"
 #define BOX_ENVD "0.6.13"
-#define PROC_WINDOW (512u * 1024u)	/* output under way from the agent */
-#define PROC_RING (1024u * 1024u)	/* kept for a Connect when nobody listens */
-#define PROC_KEEP_MS 30000		/* the exit, for a late Connect */
+#define PROC_WINDOW (512u * 1024u) /* output under way from the agent */
+#define PROC_RING (1024u * 1024u)  /* kept for a Connect when nobody listens */
+#define PROC_KEEP_MS 30000         /* the exit, for a late Connect */
 #define PROC_MAX 256
 #define READ_WINDOW (512u * 1024u)
 #define ALLOW_MAX 64
@@ -36,7 +37,7 @@ enum cg_mode { CG_NONE, CG_V1, CG_V2 };
 enum { CG_MEMORY, CG_PIDS, CG_CPU, CG_FREEZER, CG_KINDS };
 struct cgroups {
 	enum cg_mode mode;
-	char *dir[CG_KINDS];	/* v2: all in [CG_MEMORY] */
+	char *dir[CG_KINDS]; /* v2: all in [CG_MEMORY] */
 };
 struct cg_limits {
 	int64_t memory;
@@ -46,11 +47,11 @@ struct cg_limits {
 enum az_code cg_open(struct cgroups *c, const char *list, struct az_err *err);
 void cg_release(struct cgroups *c);
 /* One group (per controller) for a box; procs[] are open cgroup.procs files or -1. */
-enum az_code cg_make(const struct cgroups *c, const char *name,
-    const struct cg_limits *lim, int procs[CG_KINDS], struct az_err *err);
-int64_t cg_oom_kills(const struct cgroups *c, const char *name);	/* 0 unknown */
+enum az_code cg_make(const struct cgroups *c, const char *name, const struct cg_limits *lim,
+    int procs[CG_KINDS], struct az_err *err);
+int64_t cg_oom_kills(const struct cgroups *c, const char *name); /* 0 unknown */
 int64_t cg_pids_hits(const struct cgroups *c, const char *name);
-int64_t cg_memory_used(const struct cgroups *c, const char *name);	/* -1 unknown */
+int64_t cg_memory_used(const struct cgroups *c, const char *name); /* -1 unknown */
 /* Kill what is left in it and remove it; waits up to a second. */
 void cg_remove(const struct cgroups *c, const char *name);
 const char *cg_mode_name(enum cg_mode m);
@@ -60,19 +61,18 @@ enum az_code filter_build(struct az_buf *bpf, struct az_err *err);
 
 /* ---- spawn.c ---- */
 struct spawn {
-	const char *home;		/* bound to BOX_HOME, or NULL: a tmpfs of its own */
+	const char *home; /* bound to BOX_HOME, or NULL: a tmpfs of its own */
 	int64_t home_bytes;
 	int procs[CG_KINDS];
-	bool rlimits;			/* no memory cgroup: RLIMIT_DATA */
+	bool rlimits; /* no memory cgroup: RLIMIT_DATA */
 	int64_t memory;
 	/* filled */
-	pid_t pid;			/* bwrap, our child */
-	int sock, info, err;		/* to the agent; bwrap's info and complaints */
+	pid_t pid;           /* bwrap, our child */
+	int sock, info, err; /* to the agent; bwrap's info and complaints */
 };
 struct spawner;
 /* One thread that forks: die-with-parent follows the thread. */
-enum az_code spawner_open(const struct az_box_server *s, struct spawner **out,
-    struct az_err *err);
+enum az_code spawner_open(const struct az_box_server *s, struct spawner **out, struct az_err *err);
 enum az_code spawner_run(struct spawner *sp, struct spawn *job, struct az_err *err);
 void spawner_close(struct spawner *sp);
 /* <dir>/etc, the /etc of every box. */
@@ -83,7 +83,7 @@ struct idem {
 	struct idem *next;
 	char *key;
 	unsigned char body[32];
-	char id[BOX_ID + 1];	/* "" while the first is under way */
+	char id[BOX_ID + 1]; /* "" while the first is under way */
 	int64_t until_ms;
 };
 
@@ -96,13 +96,13 @@ struct az_box_server {
 	struct cgroups cg;
 	struct az_buf bpf;
 	struct spawner *spawner;
-	bool (*vet)(const struct sockaddr *sa, int port);	/* tests put their own */
-	unsigned canaries;		/* bit per canary passed */
+	bool (*vet)(const struct sockaddr *sa, int port); /* tests put their own */
+	unsigned canaries;                                /* bit per canary passed */
 
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	struct box *boxes;
-	int live;		/* boxes not yet fully gone, listed or not */
+	int live; /* boxes not yet fully gone, listed or not */
 	int starting;
 	struct idem *idem;
 	bool stopping;
@@ -111,43 +111,43 @@ struct az_box_server {
 };
 
 /* ---- one box ---- */
-struct call {		/* a request to the agent and its answers */
+struct call { /* a request to the agent and its answers */
 	struct call *next;
 	uint32_t id;
 	pthread_cond_t cond;
-	struct az_buf in;	/* whole frames */
-	size_t at;		/* of in already handed out */
-	struct az_buf cur;	/* the one call_next() handed out */
+	struct az_buf in;  /* whole frames */
+	size_t at;         /* of in already handed out */
+	struct az_buf cur; /* the one call_next() handed out */
 	bool overflow;
 };
 
-struct sub {		/* somebody who follows a process */
+struct sub { /* somebody who follows a process */
 	struct sub *next;
-	struct az_buf q;	/* records: u8 stream, u32 length, bytes */
+	struct az_buf q; /* records: u8 stream, u32 length, bytes */
 };
 
 struct proc {
 	struct proc *next;
-	unsigned refs;		/* box list + handlers */
+	unsigned refs; /* box list + handlers */
 	uint32_t id, pid;
 	bool started, ended, failed, pty, has_stdin, killed;
 	enum aw_fail fail_kind;
 	char fail_text[240];
-	char *tag, *config;	/* config: JSON of List */
-	uint32_t stdin_room;	/* what the agent still takes */
-	pthread_mutex_t in_mu;	/* keeps one input whole */
+	char *tag, *config;    /* config: JSON of List */
+	uint32_t stdin_room;   /* what the agent still takes */
+	pthread_mutex_t in_mu; /* keeps one input whole */
 	struct sub *subs;
 	struct az_buf ring;
 	uint32_t ungranted;
 	uint64_t total[4];
 	bool cut;
-	char stop[96];		/* why we ended it */
-	int64_t stop_at, timeout_ms;	/* boot; its client left, its timeout stays; 0: none */
+	char stop[96];               /* why we ended it */
+	int64_t stop_at, timeout_ms; /* boot; its client left, its timeout stays; 0: none */
 	bool signalled;
 	int code;
 	uint32_t tasks; /* of the box when it ended */
 	int64_t ended_ms, oom0, pids0;
-	char error[128];	/* of the end event */
+	char error[128]; /* of the end event */
 	pthread_cond_t cond;
 };
 
@@ -163,24 +163,24 @@ struct box {
 	struct az_box_server *srv;
 	_Atomic unsigned refs;
 	char id[BOX_ID + 1], token[BOX_TOKEN + 1];
-	struct az_json *req;		/* the create body, owned */
-	const struct az_json *meta, *envs;	/* borrowed from req */
-	int64_t started_ms, end_ms;	/* wall; end_ms under srv->mu */
-	int64_t deadline_ms;		/* boot; under srv->mu */
+	struct az_json *req;               /* the create body, owned */
+	const struct az_json *meta, *envs; /* borrowed from req */
+	int64_t started_ms, end_ms;        /* wall; end_ms under srv->mu */
+	int64_t deadline_ms;               /* boot; under srv->mu */
 	int64_t memory;
 
-	char home[512];			/* host path, or "" */
+	char home[512]; /* host path, or "" */
 	pid_t pid;
-	int init_fd;			/* pidfd of PID 1 */
+	int init_fd; /* pidfd of PID 1 */
 	int sock, wake;
 	pthread_t io;
-	bool served;			/* io runs, and buries it */
+	bool served; /* io runs, and buries it */
 	unsigned hello_env, hello_fds;
 
 	pthread_mutex_t mu;
-	pthread_cond_t cond;		/* hello, room in out, death */
-	bool hello, dead, gone;		/* gone: no process is left */
-	char why[128];			/* of death */
+	pthread_cond_t cond;    /* hello, room in out, death */
+	bool hello, dead, gone; /* gone: no process is left */
+	char why[128];          /* of death */
 	struct az_buf out;
 	uint32_t next_id;
 	struct call *calls;
@@ -197,21 +197,21 @@ struct box {
 	uint64_t net_up, net_down, net_opened;
 };
 
-void cond_init(pthread_cond_t *c);	/* on the boot clock's pace: monotonic */
+void cond_init(pthread_cond_t *c); /* on the boot clock's pace: monotonic */
 /* False at the deadline (az_boot_ms() time; < 0 none). */
 bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
 
 /* ---- table.c: the boxes of a server ---- */
 /* Small stack, all signals blocked. */
 bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg, bool detached);
-struct box *box_find(struct az_box_server *s, struct az_str id);	/* referenced */
+struct box *box_find(struct az_box_server *s, struct az_str id); /* referenced */
 void box_unref(struct box *b);
 void box_touch(struct box *b, int64_t timeout_s, bool only_extend);
 
 /* ---- life.c ---- */
 /* Start one. req is consumed in any case. The result is referenced and listed. */
-enum az_code box_create_own(struct az_box_server *s, struct az_json *req,
-    int64_t timeout_s, int64_t memory, struct box **out, struct az_err *err);
+enum az_code box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
+    int64_t memory, struct box **out, struct az_err *err);
 /* Take it off the table and kill it; with wait, until nothing of it is left. */
 void box_destroy(struct box *b, const char *why, bool wait);
 enum az_code gone(struct az_err *err, const char *op);
@@ -229,17 +229,16 @@ void put_text(struct az_buf *b, struct az_str s);
 bool link_frame(struct box *b, struct aw_frame *f);
 
 /* ---- call.c ---- */
-enum az_code call_open(struct box *b, struct call *c, enum aw_type type,
-    struct az_str payload, struct az_err *err);
+enum az_code call_open(
+    struct box *b, struct call *c, enum aw_type type, struct az_str payload, struct az_err *err);
 /* Next answer. AW_FAIL becomes its error; AW_OK and others are handed out. */
-enum az_code call_next(struct box *b, struct call *c, int64_t deadline_ms,
-    struct aw_frame *f, struct az_err *err);
+enum az_code call_next(
+    struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f, struct az_err *err);
 /* Is an answer there already? */
 bool call_pending(struct box *b, struct call *c);
 /* AW_ABORT is sent when abort_it. */
 void call_close(struct box *b, struct call *c, bool abort_it);
-enum az_code agent_error(enum aw_fail kind, struct az_str text, const char *op,
-    struct az_err *err);
+enum az_code agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err *err);
 struct entry {
 	uint8_t kind;
 	bool link;
@@ -252,7 +251,7 @@ bool entry_parse(struct aw_rd r, struct entry *e);
 /* ---- proc.c ---- */
 struct proc_start {
 	struct az_str cmd, cwd, tag;
-	const struct az_json *args, *envs;	/* array, object; may be NULL */
+	const struct az_json *args, *envs; /* array, object; may be NULL */
 	bool has_stdin, pty;
 	uint16_t cols, rows;
 };
@@ -267,10 +266,11 @@ void proc_follow(struct box *b, struct proc *p, struct sub *sub);
 void proc_leave(struct box *b, struct proc *p, struct sub *sub);
 /*
  * Wait for records or the end. Swaps what is there into *got (reset by the caller);
- * *ended when nothing will follow. got NULL: look only, take nothing. AZ_ETIMEOUT at the deadline, gone() on death.
+ * *ended when nothing will follow. got NULL: look only, take nothing. AZ_ETIMEOUT at the deadline,
+ * gone() on death.
  */
-enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub,
-    int64_t deadline_ms, struct az_buf *got, bool *ended, struct az_err *err);
+enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms,
+    struct az_buf *got, bool *ended, struct az_err *err);
 bool record_next(struct az_str *rest, int *stream, struct az_str *bytes);
 /* Kill the tree and say why in the end event. */
 void proc_stop(struct box *b, struct proc *p, const char *why);
@@ -278,8 +278,7 @@ void proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms);
 /* As proc_time_out(), when at (az_boot_ms() time) has come, give or take a second. */
 void proc_stop_later(struct box *b, struct proc *p, int64_t at, int64_t timeout_ms);
 void procs_overdue(struct box *b, int64_t now);
-enum az_code proc_input(struct box *b, struct proc *p, struct az_str bytes,
-    struct az_err *err);
+enum az_code proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *err);
 void proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok);
 void procs_dead(struct box *b);
 void proc_free(struct proc *p);
@@ -291,8 +290,8 @@ size_t net_watch(struct box *b, struct pollfd *v, size_t room);
 void net_ready(struct box *b, const struct pollfd *v, size_t n);
 void net_close_all(struct box *b);
 /* Change the policy; allow is a JSON array of domains or NULL. With b->mu held. */
-enum az_code net_policy(struct box *b, bool internet, const struct az_json *allow,
-    struct az_err *err);
+enum az_code net_policy(
+    struct box *b, bool internet, const struct az_json *allow, struct az_err *err);
 bool net_on(const struct box *b);
 /* vet.c */
 bool vet_public(const struct sockaddr *sa, int port);
@@ -317,11 +316,10 @@ const char *connect_code(enum az_code c);
 /* Unary answer of a failure. */
 enum az_code connect_fail(struct az_rq *rq, const struct az_err *e);
 /* Check content type and encoding, read the body; *stop when it was answered already. */
-enum az_code connect_unary(struct az_rq *rq, const struct az_json **body, bool *stop,
-    struct az_err *err);
+enum az_code connect_unary(
+    struct az_rq *rq, const struct az_json **body, bool *stop, struct az_err *err);
 /* The one message of a server stream's request. */
-enum az_code connect_message(struct az_rq *rq, const struct az_json **msg,
-    struct az_err *err);
+enum az_code connect_message(struct az_rq *rq, const struct az_json **msg, struct az_err *err);
 enum az_code connect_stream(struct az_rq *rq, bool *stop, struct az_err *err);
 extern const struct az_json_limits connect_limits;
 enum az_code stream_send(struct az_rq *rq, struct az_str json, struct az_err *err);
@@ -331,23 +329,19 @@ enum az_code stream_end(struct az_rq *rq, const struct az_err *e, struct az_err 
 enum az_code connect_timeout(struct az_rq *rq, int64_t *ms, struct az_err *err);
 
 /* ---- handlers ---- */
-enum az_code check_host(struct az_rq *rq, const struct az_box_server *s,
-    struct az_err *err);
-enum az_code check_key(struct az_rq *rq, const struct az_box_server *s,
-    struct az_err *err);
+enum az_code check_host(struct az_rq *rq, const struct az_box_server *s, struct az_err *err);
+enum az_code check_key(struct az_rq *rq, const struct az_box_server *s, struct az_err *err);
 /* The box of an envd request, referenced until the arena ends; *stop: answered. */
-enum az_code envd_box(struct az_rq *rq, struct az_box_server *s, struct box **out,
-    bool *stop, struct az_err *err);
-enum az_code rs_error(struct az_rq *rq, int status, const char *message,
-    struct az_err *err);
+enum az_code envd_box(
+    struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err);
+enum az_code rs_error(struct az_rq *rq, int status, const char *message, struct az_err *err);
 
 typedef enum az_code box_handler(struct az_rq *rq, void *app, struct az_err *err);
-box_handler control_create_v1, control_create_v2, control_get, control_list,
-    control_delete, control_timeout, control_connect_v1, control_connect_v2,
-    control_refresh, control_network, control_none, health, health_azlon;
-box_handler process_start, process_connect, process_list, process_input,
-    process_stream_input, process_signal, process_close_stdin, process_update,
-    envd_none;
+box_handler control_create_v1, control_create_v2, control_get, control_list, control_delete,
+    control_timeout, control_connect_v1, control_connect_v2, control_refresh, control_network,
+    control_none, health, health_azlon;
+box_handler process_start, process_connect, process_list, process_input, process_stream_input,
+    process_signal, process_close_stdin, process_update, envd_none;
 box_handler fs_stat, fs_list, fs_mkdir, fs_move, fs_remove;
 box_handler envd_files_get, envd_files_post, envd_envs;
 
@@ -362,8 +356,7 @@ struct box_form_sink {
 };
 /* The boundary of a content type; false if there is none. */
 bool box_form_boundary(struct az_str content_type, struct az_str *out);
-struct box_form *box_form_new(struct az_str boundary,
-    const struct box_form_sink *sink);
+struct box_form *box_form_new(struct az_str boundary, const struct box_form_sink *sink);
 enum az_code box_form_feed(struct box_form *m, struct az_str s, struct az_err *err);
 enum az_code box_form_end(struct box_form *m, struct az_err *err);
 void box_form_free(struct box_form *m);

@@ -12,16 +12,16 @@ agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err
 		enum az_code code;
 		const char *reason;
 	} map[] = {
-		[AF_INVAL] = { AZ_EINVAL, "" },
-		[AF_NOTFOUND] = { AZ_ENOTFOUND, "" },
-		[AF_EXISTS] = { AZ_ECONFLICT, "" },
-		[AF_PERM] = { AZ_EPERM, "" },
-		[AF_SPACE] = { AZ_EIO, "no_space" },
-		[AF_NOTDIR] = { AZ_EINVAL, "" },
-		[AF_ISDIR] = { AZ_EINVAL, "is_dir" },
-		[AF_LOOP] = { AZ_EPRECOND, "" },
-		[AF_LIMIT] = { AZ_ETOOBIG, "limit" },
-		[AF_IO] = { AZ_EIO, "" },
+	    [AF_INVAL] = {AZ_EINVAL, ""},
+	    [AF_NOTFOUND] = {AZ_ENOTFOUND, ""},
+	    [AF_EXISTS] = {AZ_ECONFLICT, ""},
+	    [AF_PERM] = {AZ_EPERM, ""},
+	    [AF_SPACE] = {AZ_EIO, "no_space"},
+	    [AF_NOTDIR] = {AZ_EINVAL, ""},
+	    [AF_ISDIR] = {AZ_EINVAL, "is_dir"},
+	    [AF_LOOP] = {AZ_EPRECOND, ""},
+	    [AF_LIMIT] = {AZ_ETOOBIG, "limit"},
+	    [AF_IO] = {AZ_EIO, ""},
 	};
 	unsigned k = (unsigned)kind;
 	enum az_code c;
@@ -35,12 +35,12 @@ agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err
 }
 
 enum az_code
-call_open(struct box *b, struct call *c, enum aw_type type, struct az_str payload,
-    struct az_err *err)
+call_open(
+    struct box *b, struct call *c, enum aw_type type, struct az_str payload, struct az_err *err)
 {
 	enum az_code rc;
 
-	*c = (struct call){ 0 };
+	*c = (struct call){0};
 	az_buf_init(&c->in, CALL_MAX);
 	az_buf_init(&c->cur, AW_MAX + AW_HEAD);
 	cond_init(&c->cond);
@@ -50,7 +50,7 @@ call_open(struct box *b, struct call *c, enum aw_type type, struct az_str payloa
 		b->next_id = 1;
 	c->next = b->calls;
 	b->calls = c;
-	rc = link_send(b, c->id, type, payload, (struct az_str){ 0 }, true, err);
+	rc = link_send(b, c->id, type, payload, (struct az_str){0}, true, err);
 	pthread_mutex_unlock(&b->mu);
 	if (rc)
 		call_close(b, c, false);
@@ -58,8 +58,8 @@ call_open(struct box *b, struct call *c, enum aw_type type, struct az_str payloa
 }
 
 enum az_code
-call_next(struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f,
-    struct az_err *err)
+call_next(
+    struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	size_t used, n;
@@ -68,8 +68,8 @@ call_next(struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f
 	pthread_mutex_lock(&b->mu);
 	while (c->at == c->in.n && !c->overflow && !b->dead)
 		if (!cond_wait_until(&c->cond, &b->mu, deadline_ms)) {
-			rc = az_fail(err, AZ_ETIMEOUT, "box.call",
-			    "the sandbox did not answer in time");
+			rc = az_fail(
+			    err, AZ_ETIMEOUT, "box.call", "the sandbox did not answer in time");
 			goto out;
 		}
 	if (c->overflow) {
@@ -82,8 +82,7 @@ call_next(struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f
 	}
 	/* call_frame() put whole frames in; hand out a copy of the first */
 	az_buf_reset(&c->cur);
-	if (aw_next((const unsigned char *)c->in.p + c->at, c->in.n - c->at, f,
-	    &used) != 1) {
+	if (aw_next((const unsigned char *)c->in.p + c->at, c->in.n - c->at, f, &used) != 1) {
 		rc = az_fail(err, AZ_EINTERNAL, "box.call", "torn frame");
 		goto out;
 	}
@@ -130,8 +129,8 @@ call_close(struct box *b, struct call *c, bool abort_it)
 			break;
 		}
 	if (abort_it)
-		rc = link_send(b, c->id, AW_ABORT, (struct az_str){0}, (struct az_str){0}, false,
-		    NULL);
+		rc = link_send(
+		    b, c->id, AW_ABORT, (struct az_str){0}, (struct az_str){0}, false, NULL);
 	(void)rc; /* a dead link has nothing to give up */
 	pthread_mutex_unlock(&b->mu);
 	az_buf_release(&c->in);
@@ -144,7 +143,7 @@ entry_parse(struct aw_rd r, struct entry *e)
 {
 	const char *p;
 
-	*e = (struct entry){ 0 };
+	*e = (struct entry){0};
 	e->kind = aw_u8(&r);
 	e->link = aw_u8(&r);
 	e->mode = aw_u32(&r) & 07777;
@@ -157,5 +156,5 @@ entry_parse(struct aw_rd r, struct entry *e)
 	p = aw_text(&r, &e->target.n);
 	e->target.p = p;
 	return !r.bad && e->kind <= AK_DIR && e->path.n && e->path.p[0] == '/' &&
-	    e->size <= INT64_MAX && e->mtime_ns <= INT64_MAX;
+	       e->size <= INT64_MAX && e->mtime_ns <= INT64_MAX;
 }

@@ -13,13 +13,13 @@
 static int
 listener(int *port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t n = sizeof a;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof a) < 0 ||
-	    listen(fd, 4) < 0 || getsockname(fd, (struct sockaddr *)&a, &n) < 0) {
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&a, &n) < 0) {
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -32,9 +32,9 @@ static enum az_code
 run_one(struct box *b, const char *what, int64_t n, bool *passed, struct az_err *err)
 {
 	struct az_json *args = NULL;
-	struct proc_start ps = { .cmd = AZ_S("/opt/azlon/agent") };
+	struct proc_start ps = {.cmd = AZ_S("/opt/azlon/agent")};
 	struct proc *p = NULL;
-	struct sub sub = { 0 };
+	struct sub sub = {0};
 	struct az_buf got;
 	int64_t deadline = az_boot_ms() + CANARY_MS;
 	char json[128];
@@ -42,8 +42,7 @@ run_one(struct box *b, const char *what, int64_t n, bool *passed, struct az_err 
 	bool ended = false;
 
 	az_buf_init(&got, AZ_MIB(4));
-	snprintf(json, sizeof json, "[\"--canary\",\"%s\",\"%lld\"]", what,
-	    (long long)n);
+	snprintf(json, sizeof json, "[\"--canary\",\"%s\",\"%lld\"]", what, (long long)n);
 	if ((rc = az_json_parse(az_str_c(json), &az_json_own_limits, &args, err)))
 		goto out;
 	ps.args = args;
@@ -75,12 +74,12 @@ canaries_run(struct az_box_server *s, struct az_err *err)
 		int64_t n;
 		const char *say;
 	} tests[] = {
-		{ "env", 0, "sees an environment that is not its own" },
-		{ "fd", 0, "inherits descriptors" },
-		{ "net", port, "reaches a network" },
-		{ "write", 0, "writes outside its home" },
-		{ "pids", s->pids + 8, "starts processes without end" },
-		{ "mem", 4 * CANARY_MEMORY, "takes memory without end" },
+	    {"env", 0, "sees an environment that is not its own"},
+	    {"fd", 0, "inherits descriptors"},
+	    {"net", port, "reaches a network"},
+	    {"write", 0, "writes outside its home"},
+	    {"pids", s->pids + 8, "starts processes without end"},
+	    {"mem", 4 * CANARY_MEMORY, "takes memory without end"},
 	};
 	struct az_json *req = NULL;
 	struct box *b = NULL;
@@ -88,8 +87,7 @@ canaries_run(struct az_box_server *s, struct az_err *err)
 
 	if (fd < 0)
 		return az_fail_errno(err, AZ_EUNAVAIL, "box.canary", "cannot listen");
-	rc = az_json_parse(AZ_S("{\"templateID\":\"canary\"}"), &az_json_own_limits,
-	    &req, err);
+	rc = az_json_parse(AZ_S("{\"templateID\":\"canary\"}"), &az_json_own_limits, &req, err);
 	if (!rc)
 		rc = box_create_own(s, req, 60, CANARY_MEMORY, &b, err);
 	for (size_t i = 0; !rc && i < sizeof tests / sizeof *tests; i++) {

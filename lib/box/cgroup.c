@@ -25,8 +25,7 @@ put(const char *dir, const char *name, const char *file, int64_t v)
 	int fd, n = snprintf(b, sizeof b, "%lld", (long long)v);
 	bool ok;
 
-	if (!at(path, dir, name, file) ||
-	    (fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
+	if (!at(path, dir, name, file) || (fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
 		return false;
 	ok = write(fd, b, (size_t)n) == n;
 	close(fd);
@@ -93,11 +92,11 @@ enum az_code
 cg_open(struct cgroups *c, const char *list, struct az_err *err)
 {
 	/* files that tell which controller a v1 directory belongs to */
-	static const char *const mark[CG_KINDS] = { "memory.limit_in_bytes",
-		"pids.current", "cpu.cfs_quota_us", "freezer.state" };
+	static const char *const mark[CG_KINDS] = {
+	    "memory.limit_in_bytes", "pids.current", "cpu.cfs_quota_us", "freezer.state"};
 	struct az_str rest = az_str_c(list), part;
 
-	*c = (struct cgroups){ .mode = CG_NONE };
+	*c = (struct cgroups){.mode = CG_NONE};
 	while (list && az_str_cut(&rest, ',', &part)) {
 		char *dir;
 
@@ -135,7 +134,7 @@ cg_release(struct cgroups *c)
 {
 	for (int k = 0; k < CG_KINDS; k++)
 		free(c->dir[k]);
-	*c = (struct cgroups){ .mode = CG_NONE };
+	*c = (struct cgroups){.mode = CG_NONE};
 }
 
 const char *
@@ -156,17 +155,15 @@ limit(const struct cgroups *c, const char *name, const struct cg_limits *l)
 	/* bwrap's monitor and the agent count too */
 	if (c->mode == CG_V1) {
 		ok = put(m, name, "memory.limit_in_bytes", l->memory) &&
-		    put(c->dir[CG_PIDS], name, "pids.max", l->pids + 2);
+		     put(c->dir[CG_PIDS], name, "pids.max", l->pids + 2);
 		put(m, name, "memory.memsw.limit_in_bytes", l->memory);
 		if (c->dir[CG_CPU]) {
 			put(c->dir[CG_CPU], name, "cpu.cfs_period_us", 100000);
-			put(c->dir[CG_CPU], name, "cpu.cfs_quota_us",
-			    (int64_t)l->cpu_pct * 1000);
+			put(c->dir[CG_CPU], name, "cpu.cfs_quota_us", (int64_t)l->cpu_pct * 1000);
 		}
 		return ok;
 	}
-	ok = put(m, name, "memory.max", l->memory) &&
-	    put(m, name, "pids.max", l->pids + 2);
+	ok = put(m, name, "memory.max", l->memory) && put(m, name, "pids.max", l->pids + 2);
 	put(m, name, "memory.swap.max", 0);
 	snprintf(b, sizeof b, "%d 100000", l->cpu_pct * 1000);
 	{
@@ -179,8 +176,8 @@ limit(const struct cgroups *c, const char *name, const struct cg_limits *l)
 }
 
 enum az_code
-cg_make(const struct cgroups *c, const char *name, const struct cg_limits *lim,
-    int procs[CG_KINDS], struct az_err *err)
+cg_make(const struct cgroups *c, const char *name, const struct cg_limits *lim, int procs[CG_KINDS],
+    struct az_err *err)
 {
 	char path[600];
 	enum az_code rc = AZ_OK;
@@ -190,12 +187,11 @@ cg_make(const struct cgroups *c, const char *name, const struct cg_limits *lim,
 	for (int k = 0; k < CG_KINDS; k++) {
 		if (!c->dir[k])
 			continue;
-		if (!at(path, c->dir[k], name, "") ||
-		    (mkdir(path, 0700) < 0 && errno != EEXIST) ||
+		if (!at(path, c->dir[k], name, "") || (mkdir(path, 0700) < 0 && errno != EEXIST) ||
 		    !at(path, c->dir[k], name, "cgroup.procs") ||
 		    (procs[k] = open(path, O_WRONLY | O_CLOEXEC)) < 0) {
-			rc = az_fail_errno(err, AZ_EUNAVAIL, "box.cgroup",
-			    "cannot make a control group");
+			rc = az_fail_errno(
+			    err, AZ_EUNAVAIL, "box.cgroup", "cannot make a control group");
 			goto out;
 		}
 	}
@@ -223,8 +219,7 @@ field(const char *text, const char *key)
 
 	while (az_str_line(&rest, &line))
 		if (line.n > n + 1 && !memcmp(line.p, key, n) && line.p[n] == ' ' &&
-		    az_str_to_i64(az_str_trim(az_str_sub(line, n + 1, line.n)), 0,
-		    INT64_MAX, &v))
+		    az_str_to_i64(az_str_trim(az_str_sub(line, n + 1, line.n)), 0, INT64_MAX, &v))
 			return v;
 	return 0;
 }
@@ -236,8 +231,8 @@ cg_oom_kills(const struct cgroups *c, const char *name)
 
 	if (c->mode == CG_NONE)
 		return 0;
-	get(c->dir[CG_MEMORY], name, c->mode == CG_V2 ? "memory.events" :
-	    "memory.oom_control", b, sizeof b);
+	get(c->dir[CG_MEMORY], name, c->mode == CG_V2 ? "memory.events" : "memory.oom_control", b,
+	    sizeof b);
 	return field(b, "oom_kill");
 }
 
@@ -248,8 +243,7 @@ cg_pids_hits(const struct cgroups *c, const char *name)
 
 	if (c->mode == CG_NONE)
 		return 0;
-	get(c->dir[c->mode == CG_V2 ? CG_MEMORY : CG_PIDS], name, "pids.events", b,
-	    sizeof b);
+	get(c->dir[c->mode == CG_V2 ? CG_MEMORY : CG_PIDS], name, "pids.events", b, sizeof b);
 	return field(b, "max");
 }
 
@@ -261,8 +255,8 @@ cg_memory_used(const struct cgroups *c, const char *name)
 
 	if (c->mode == CG_NONE)
 		return -1;
-	get(c->dir[CG_MEMORY], name, c->mode == CG_V2 ? "memory.current" :
-	    "memory.usage_in_bytes", b, sizeof b);
+	get(c->dir[CG_MEMORY], name, c->mode == CG_V2 ? "memory.current" : "memory.usage_in_bytes",
+	    b, sizeof b);
 	return az_str_to_i64(az_str_trim(az_str_c(b)), 0, INT64_MAX, &v) ? v : -1;
 }
 

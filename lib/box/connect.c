@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-const struct az_json_limits connect_limits = { CONNECT_MAX, 32, 200000 };
+const struct az_json_limits connect_limits = {CONNECT_MAX, 32, 200000};
 
 /* ---- envelopes: u8 flags, u32 big-endian length, payload ---- */
 
@@ -34,9 +34,8 @@ envelope_next(struct az_str s, unsigned *flags, struct az_str *msg, size_t *used
 void
 envelope_add(struct az_buf *b, unsigned flags, struct az_str msg)
 {
-	unsigned char h[5] = { (unsigned char)flags, (unsigned char)(msg.n >> 24),
-		(unsigned char)(msg.n >> 16), (unsigned char)(msg.n >> 8),
-		(unsigned char)msg.n };
+	unsigned char h[5] = {(unsigned char)flags, (unsigned char)(msg.n >> 24),
+	    (unsigned char)(msg.n >> 16), (unsigned char)(msg.n >> 8), (unsigned char)msg.n};
 
 	az_buf_add(b, h, sizeof h);
 	az_buf_adds(b, msg);
@@ -48,27 +47,27 @@ static const struct {
 	const char *name;
 	int http;
 } codes[AZ_ECODES] = {
-	[AZ_OK] = { "unknown", 500 },
-	[AZ_EINVAL] = { "invalid_argument", 400 },
-	[AZ_EAUTH] = { "unauthenticated", 401 },
-	[AZ_EPERM] = { "permission_denied", 403 },
-	[AZ_ENOTFOUND] = { "not_found", 404 },
-	[AZ_EMETHOD] = { "unimplemented", 501 },
-	[AZ_ECONFLICT] = { "already_exists", 409 },
-	[AZ_EPRECOND] = { "failed_precondition", 400 },
-	[AZ_ETOOBIG] = { "resource_exhausted", 429 },
-	[AZ_ETYPE] = { "invalid_argument", 400 },
-	[AZ_ERANGE] = { "out_of_range", 400 },
-	[AZ_EUNPROC] = { "invalid_argument", 400 },
-	[AZ_EQUOTA] = { "resource_exhausted", 429 },
-	[AZ_ECANCELLED] = { "canceled", 499 },
-	[AZ_EIO] = { "internal", 500 },
-	[AZ_ENOMEM] = { "internal", 500 },
-	[AZ_EINTERNAL] = { "internal", 500 },
-	[AZ_EUNSUPPORTED] = { "unimplemented", 501 },
-	[AZ_EUPSTREAM] = { "internal", 500 },
-	[AZ_EUNAVAIL] = { "unavailable", 503 },
-	[AZ_ETIMEOUT] = { "deadline_exceeded", 504 },
+    [AZ_OK] = {"unknown", 500},
+    [AZ_EINVAL] = {"invalid_argument", 400},
+    [AZ_EAUTH] = {"unauthenticated", 401},
+    [AZ_EPERM] = {"permission_denied", 403},
+    [AZ_ENOTFOUND] = {"not_found", 404},
+    [AZ_EMETHOD] = {"unimplemented", 501},
+    [AZ_ECONFLICT] = {"already_exists", 409},
+    [AZ_EPRECOND] = {"failed_precondition", 400},
+    [AZ_ETOOBIG] = {"resource_exhausted", 429},
+    [AZ_ETYPE] = {"invalid_argument", 400},
+    [AZ_ERANGE] = {"out_of_range", 400},
+    [AZ_EUNPROC] = {"invalid_argument", 400},
+    [AZ_EQUOTA] = {"resource_exhausted", 429},
+    [AZ_ECANCELLED] = {"canceled", 499},
+    [AZ_EIO] = {"internal", 500},
+    [AZ_ENOMEM] = {"internal", 500},
+    [AZ_EINTERNAL] = {"internal", 500},
+    [AZ_EUNSUPPORTED] = {"unimplemented", 501},
+    [AZ_EUPSTREAM] = {"internal", 500},
+    [AZ_EUNAVAIL] = {"unavailable", 503},
+    [AZ_ETIMEOUT] = {"deadline_exceeded", 504},
 };
 
 const char *
@@ -97,8 +96,8 @@ connect_fail(struct az_rq *rq, const struct az_err *e)
 	az_buf_init(&b, AZ_KIB(4));
 	az_jw_init(&w, &b);
 	error_json(&w, e);
-	rc = az_rs_json(rq, (unsigned)e->code < AZ_ECODES ? codes[e->code].http : 500,
-	    az_buf_str(&b), &err);
+	rc = az_rs_json(
+	    rq, (unsigned)e->code < AZ_ECODES ? codes[e->code].http : 500, az_buf_str(&b), &err);
 	az_buf_release(&b);
 	return rc;
 }
@@ -128,8 +127,7 @@ wrong_type(struct az_rq *rq, const char *want, struct az_err *err)
 }
 
 enum az_code
-connect_unary(struct az_rq *rq, const struct az_json **body, bool *stop,
-    struct az_err *err)
+connect_unary(struct az_rq *rq, const struct az_json **body, bool *stop, struct az_err *err)
 {
 	struct az_err e = AZ_ERR_INIT;
 	struct az_str text;
@@ -249,7 +247,7 @@ connect_timeout(struct az_rq *rq, int64_t *ms, struct az_err *err)
 	*ms = 0;
 	/* ten digits are the protocol's most */
 	if (t.p && !az_str_to_i64(t, 0, 9999999999, ms))
-		return az_fail(err, AZ_EINVAL, "box.rpc",
-		    "Connect-Timeout-Ms: not a number of milliseconds");
+		return az_fail(
+		    err, AZ_EINVAL, "box.rpc", "Connect-Timeout-Ms: not a number of milliseconds");
 	return AZ_OK;
 }

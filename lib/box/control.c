@@ -115,9 +115,10 @@ find(struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err 
 	if (rc)
 		return rc;
 	*out = box_find(s, id);
-	return *out ? AZ_OK : az_fail(err, AZ_ENOTFOUND, "box.find",
-	    "sandbox \"%.*s\" doesn't exist or you don't have access to it",
-	    AZ_FMT(az_str_sub(id, 0, 64)));
+	return *out ? AZ_OK
+		    : az_fail(err, AZ_ENOTFOUND, "box.find",
+			  "sandbox \"%.*s\" doesn't exist or you don't have access to it",
+			  AZ_FMT(az_str_sub(id, 0, 64)));
 }
 
 /* The body as an object; absent counts as {}. */
@@ -179,8 +180,8 @@ control_delete(struct az_rq *rq, void *app, struct az_err *err)
 
 /* Seconds of a member within [min, day]; dflt when absent and dflt >= 0. */
 static enum az_code
-seconds(const struct az_json *body, const char *key, int64_t min, int64_t dflt,
-    int64_t *out, struct az_err *err)
+seconds(const struct az_json *body, const char *key, int64_t min, int64_t dflt, int64_t *out,
+    struct az_err *err)
 {
 	const struct az_json *j = az_json_get(body, key);
 
@@ -194,8 +195,8 @@ seconds(const struct az_json *body, const char *key, int64_t min, int64_t dflt,
 }
 
 static enum az_code
-keep(struct az_rq *rq, void *app, const char *key, int64_t min, bool only_extend,
-    struct az_err *err)
+keep(
+    struct az_rq *rq, void *app, const char *key, int64_t min, bool only_extend, struct az_err *err)
 {
 	const struct az_json *body;
 	struct box *b;
@@ -204,8 +205,7 @@ keep(struct az_rq *rq, void *app, const char *key, int64_t min, bool only_extend
 
 	if (rc)
 		return rc;
-	if (!(rc = body_of(rq, &body, err)) &&
-	    !(rc = seconds(body, key, min, -1, &s, err))) {
+	if (!(rc = body_of(rq, &body, err)) && !(rc = seconds(body, key, min, -1, &s, err))) {
 		box_touch(b, s, only_extend);
 		rc = no_content(rq, err);
 	}
@@ -235,8 +235,7 @@ connect_route(struct az_rq *rq, void *app, int64_t dflt, struct az_err *err)
 
 	if (rc)
 		return rc;
-	if (!(rc = body_of(rq, &body, err)) &&
-	    !(rc = seconds(body, "timeout", 1, dflt, &s, err))) {
+	if (!(rc = body_of(rq, &body, err)) && !(rc = seconds(body, "timeout", 1, dflt, &s, err))) {
 		box_touch(b, s, true);
 		rc = rs_sandbox(rq, 200, b, err);
 	}
@@ -283,7 +282,8 @@ control_none(struct az_rq *rq, void *app, struct az_err *err)
 {
 	enum az_code rc = check_key(rq, app, err);
 
-	return rc ? rc : az_fail(err, AZ_EUNSUPPORTED, "box.control",
-	    "%.*s %.*s is not offered by this server", AZ_FMT(az_rq_method(rq)),
-	    AZ_FMT(az_str_sub(az_rq_path(rq), 0, 120)));
+	return rc ? rc
+		  : az_fail(err, AZ_EUNSUPPORTED, "box.control",
+			"%.*s %.*s is not offered by this server", AZ_FMT(az_rq_method(rq)),
+			AZ_FMT(az_str_sub(az_rq_path(rq), 0, 120)));
 }

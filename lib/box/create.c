@@ -33,7 +33,7 @@ empty(const struct az_json *j)
 	enum az_json_type t = az_json_type(j);
 
 	return t == AZ_JNULL || ((t == AZ_JARR || t == AZ_JOBJ) && !az_json_len(j)) ||
-	    (t == AZ_JBOOL && !az_json_bool(j, false));
+	       (t == AZ_JBOOL && !az_json_bool(j, false));
 }
 
 static enum az_code
@@ -50,8 +50,8 @@ enum az_code
 network_wish(const struct az_json *outer, const struct az_json *net, bool *internet,
     const struct az_json **allow, struct az_err *err)
 {
-	static const char *const no[] = { "dnsServers", "rules", "egressProxy",
-		"maskRequestHost", "httpsPorts", NULL };
+	static const char *const no[] = {
+	    "dnsServers", "rules", "egressProxy", "maskRequestHost", "httpsPorts", NULL};
 	const struct az_json *deny = az_json_get(net, "denyOut");
 	enum az_code rc = refuse(net, no, err);
 
@@ -73,11 +73,9 @@ network_wish(const struct az_json *outer, const struct az_json *net, bool *inter
 }
 
 static enum az_code
-check_create(const struct az_json *req, int64_t dflt_s, int64_t *timeout_s,
-    struct az_err *err)
+check_create(const struct az_json *req, int64_t dflt_s, int64_t *timeout_s, struct az_err *err)
 {
-	static const char *const no[] = { "autoPause", "volumeMounts", "mcp", "iam",
-		NULL };
+	static const char *const no[] = {"autoPause", "volumeMounts", "mcp", "iam", NULL};
 	struct az_str t = az_json_gets(req, "templateID");
 	const struct az_json *j = az_json_get(req, "timeout");
 	enum az_code rc;
@@ -85,26 +83,22 @@ check_create(const struct az_json *req, int64_t dflt_s, int64_t *timeout_s,
 	if (az_json_type(req) != AZ_JOBJ || !t.n)
 		return az_fail(err, AZ_EINVAL, "box.create", "templateID is required");
 	*timeout_s = dflt_s;
-	if (az_json_type(j) != AZ_JNULL &&
-	    !az_json_i64(j, INT32_MIN, INT32_MAX, timeout_s))
+	if (az_json_type(j) != AZ_JNULL && !az_json_i64(j, INT32_MIN, INT32_MAX, timeout_s))
 		return az_fail(err, AZ_EINVAL, "box.create", "timeout is not an integer");
 	if (*timeout_s <= 0)
-		return az_fail(err, AZ_EINVAL, "box.create",
-		    "Timeout must be greater than 0");
+		return az_fail(err, AZ_EINVAL, "box.create", "Timeout must be greater than 0");
 	if (*timeout_s > TTL_MAX_S)
 		return az_fail(err, AZ_EINVAL, "box.create",
 		    "Timeout cannot be greater than %d hours", TTL_MAX_S / 3600);
 	if (!string_map(az_json_get(req, "metadata")))
-		return az_fail(err, AZ_EINVAL, "box.create",
-		    "metadata is not a map of strings");
+		return az_fail(err, AZ_EINVAL, "box.create", "metadata is not a map of strings");
 	if (!string_map(az_json_get(req, "envVars")))
-		return az_fail(err, AZ_EINVAL, "box.create",
-		    "envVars is not a map of strings");
+		return az_fail(err, AZ_EINVAL, "box.create", "envVars is not a map of strings");
 	if ((rc = refuse(req, no, err)))
 		return rc;
 	if (!az_str_eqc(t, "base") && !az_str_starts(t, AZ_S("base:")))
-		return az_fail(err, AZ_ENOTFOUND, "box.create",
-		    "template '%.*s' not found", AZ_FMT(az_str_sub(t, 0, 100)));
+		return az_fail(err, AZ_ENOTFOUND, "box.create", "template '%.*s' not found",
+		    AZ_FMT(az_str_sub(t, 0, 100)));
 	return AZ_OK;
 }
 
@@ -116,8 +110,8 @@ key_ok(struct az_str k)
 	if (!k.n || k.n > 255)
 		return false;
 	for (size_t i = 0; i < k.n; i++)
-		if (!((k.p[i] >= 'a' && k.p[i] <= 'z') ||
-		    (k.p[i] >= '0' && k.p[i] <= '9') || k.p[i] == '-'))
+		if (!((k.p[i] >= 'a' && k.p[i] <= 'z') || (k.p[i] >= '0' && k.p[i] <= '9') ||
+			k.p[i] == '-'))
 			return false;
 	return true;
 }
@@ -152,8 +146,8 @@ idem_find(struct az_box_server *s, struct az_str key, size_t *n)
  * entry to finish. Without a key both are NULL.
  */
 static enum az_code
-idem_begin(struct az_box_server *s, struct az_str key, struct az_str body,
-    struct box **out, struct idem **mine, struct az_err *err)
+idem_begin(struct az_box_server *s, struct az_str key, struct az_str body, struct box **out,
+    struct idem **mine, struct az_err *err)
 {
 	unsigned char sum[32];
 	char id[BOX_ID + 1] = "";
@@ -166,8 +160,8 @@ idem_begin(struct az_box_server *s, struct az_str key, struct az_str body,
 	if (!key.p)
 		return AZ_OK;
 	if (!key_ok(key))
-		return az_fail(err, AZ_EINVAL, "box.create",
-		    "Idempotency-Key: 1 to 255 of a-z, 0-9 and -");
+		return az_fail(
+		    err, AZ_EINVAL, "box.create", "Idempotency-Key: 1 to 255 of a-z, 0-9 and -");
 	az_sha256_of(body, sum);
 	pthread_mutex_lock(&s->mu);
 	k = idem_find(s, key, &n);
@@ -181,8 +175,7 @@ idem_begin(struct az_box_server *s, struct az_str key, struct az_str body,
 		az_err_reason(err, "idempotency_in_progress");
 	} else if (k) {
 		memcpy(id, k->id, sizeof id);
-	} else if (n >= IDEM_MAX || !(k = calloc(1, sizeof *k)) ||
-	    !(k->key = az_str_dup(key))) {
+	} else if (n >= IDEM_MAX || !(k = calloc(1, sizeof *k)) || !(k->key = az_str_dup(key))) {
 		free(n >= IDEM_MAX ? NULL : k);
 		rc = az_fail(err, AZ_EUNAVAIL, "box.create", "too many keys");
 	} else {
@@ -193,8 +186,8 @@ idem_begin(struct az_box_server *s, struct az_str key, struct az_str body,
 	}
 	pthread_mutex_unlock(&s->mu);
 	if (!rc && id[0] && !(*out = box_find(s, az_str_c(id))))
-		rc = az_fail(err, AZ_ENOTFOUND, "box.create",
-		    "the sandbox of this Idempotency-Key is gone");
+		rc = az_fail(
+		    err, AZ_ENOTFOUND, "box.create", "the sandbox of this Idempotency-Key is gone");
 	return rc;
 }
 
@@ -243,8 +236,10 @@ full(struct az_rq *rq, const struct az_box_server *s, struct az_err *err)
 {
 	char text[128];
 
-	snprintf(text, sizeof text, "you have reached the maximum number of concurrent "
-	    "E2B sandboxes (%d)", s->max);
+	snprintf(text, sizeof text,
+	    "you have reached the maximum number of concurrent "
+	    "E2B sandboxes (%d)",
+	    s->max);
 	az_rs_header(rq, "Should-Retry", AZ_S("false"));
 	return rs_error(rq, 429, text, err);
 }
@@ -285,8 +280,7 @@ create(struct az_box_server *s, struct az_str text, int64_t dflt_s, struct box *
 }
 
 static enum az_code
-create_route(struct az_rq *rq, struct az_box_server *s, int64_t dflt_s,
-    struct az_err *err)
+create_route(struct az_rq *rq, struct az_box_server *s, int64_t dflt_s, struct az_err *err)
 {
 	struct idem *mine = NULL;
 	struct box *b = NULL;
@@ -296,8 +290,7 @@ create_route(struct az_rq *rq, struct az_box_server *s, int64_t dflt_s,
 
 	if ((rc = check_key(rq, s, err)) ||
 	    (rc = az_rq_body(rq, AZ_LIM_REQUEST_BYTES, &text, err)) ||
-	    (rc = idem_begin(s, az_rq_header(rq, "Idempotency-Key"), text, &b, &mine,
-	    err)))
+	    (rc = idem_begin(s, az_rq_header(rq, "Idempotency-Key"), text, &b, &mine, err)))
 		return rc;
 	if (!b && !book(s)) {
 		idem_end(s, mine, NULL);

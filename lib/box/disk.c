@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define DEPTH_MAX 256
-#define INODE_BYTES 4096	/* an empty file costs something too */
+#define INODE_BYTES 4096 /* an empty file costs something too */
 
 static void
 walk(int dir, int depth, int64_t max, int64_t *sum)
@@ -28,16 +28,14 @@ walk(int dir, int depth, int64_t max, int64_t *sum)
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
 		    fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		*sum += st.st_blocks * 512 > INODE_BYTES ? st.st_blocks * 512 :
-		    INODE_BYTES;
+		*sum += st.st_blocks * 512 > INODE_BYTES ? st.st_blocks * 512 : INODE_BYTES;
 		if (!S_ISDIR(st.st_mode))
 			continue;
 		if (depth >= DEPTH_MAX) {
-			*sum = max + 1;	/* nobody needs this: treat it as full */
+			*sum = max + 1; /* nobody needs this: treat it as full */
 			break;
 		}
-		int sub = openat(dir, e->d_name,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int sub = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		if (sub >= 0) {
 			walk(sub, depth + 1, max, sum);
@@ -91,12 +89,11 @@ clear(int top, int fd, int depth, unsigned *serial)
 			continue;
 		}
 		/* hostile code may have locked it: the owner, us, may unlock */
-		sub = openat(dirfd(d), e->d_name,
-		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub < 0 && errno == EACCES &&
 		    !fchmodat(dirfd(d), e->d_name, 0700, AT_SYMLINK_NOFOLLOW))
-			sub = openat(dirfd(d), e->d_name,
-			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			sub = openat(
+			    dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub >= 0 && fchmod(sub, 0700) < 0) {
 			close(sub);
 			sub = -1;

@@ -11,29 +11,27 @@
 static const struct {
 	const char *name, *text;
 } made[] = {
-	{ "passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
-	    "user:x:1000:1000:user:" BOX_HOME ":/bin/bash\n"
-	    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" },
-	{ "group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n" },
-	{ "hosts", "127.0.0.1 localhost e2b.local\n::1 localhost\n" },
-	{ "hostname", "e2b.local\n" },
-	{ "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"
-	    "services: files\nprotocols: files\n" },
-	{ "profile", "PATH=" BOX_PATH "\nexport PATH\n" },
-	{ "shells", "/bin/sh\n/bin/bash\n" },
+    {"passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+	       "user:x:1000:1000:user:" BOX_HOME ":/bin/bash\n"
+	       "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+    {"group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
+    {"hosts", "127.0.0.1 localhost e2b.local\n::1 localhost\n"},
+    {"hostname", "e2b.local\n"},
+    {"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"
+		      "services: files\nprotocols: files\n"},
+    {"profile", "PATH=" BOX_PATH "\nexport PATH\n"},
+    {"shells", "/bin/sh\n/bin/bash\n"},
 };
 /* read from the host when there */
-static const char *const copied[] = { "ld.so.cache", "services", "protocols",
-	"mime.types", "os-release", "debian_version", "localtime", "timezone",
-	"inputrc", "bash.bashrc" };
+static const char *const copied[] = {"ld.so.cache", "services", "protocols", "mime.types",
+    "os-release", "debian_version", "localtime", "timezone", "inputrc", "bash.bashrc"};
 /* mount points for what is bound from the host, see spawn.c */
-static const char *const points[] = { "ssl", "ssl/certs", "alternatives", "fonts" };
+static const char *const points[] = {"ssl", "ssl/certs", "alternatives", "fonts"};
 
 static bool
 put(int dir, const char *name, struct az_str text)
 {
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
-	    O_CLOEXEC, 0644);
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	bool ok = fd >= 0 && !az_write_all(fd, text.p, text.n);
 
 	if (fd >= 0)
@@ -60,8 +58,7 @@ etc_make(const char *dir, struct az_err *err)
 	for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
 		snprintf(path, sizeof path, "/etc/%s", copied[i]);
 		az_buf_reset(&b);
-		if (!az_read_file(path, AZ_MIB(4), &b, NULL) &&
-		    !put(fd, copied[i], az_buf_str(&b)))
+		if (!az_read_file(path, AZ_MIB(4), &b, NULL) && !put(fd, copied[i], az_buf_str(&b)))
 			goto out;
 	}
 	for (size_t i = 0; i < sizeof points / sizeof *points; i++)

@@ -27,8 +27,7 @@ disposition(struct az_rq *rq, struct az_str path)
 
 /* DATA frames until OK; size bytes were promised. */
 static enum az_code
-send_data(struct az_rq *rq, struct box *b, struct call *c, uint64_t size,
-    struct az_err *err)
+send_data(struct az_rq *rq, struct box *b, struct call *c, uint64_t size, struct az_err *err)
 {
 	struct aw_frame f;
 	enum az_code rc = AZ_OK;
@@ -115,12 +114,12 @@ envd_files_get(struct az_rq *rq, void *app, struct az_err *err)
 
 struct upload {
 	struct box *b;
-	struct az_str path;		/* of the query, or .p NULL: the parts' names */
+	struct az_str path; /* of the query, or .p NULL: the parts' names */
 	struct call c;
 	bool open;
 	struct az_buf reply;
 	struct az_jw w;
-	char *done[TARGETS_MAX];	/* resolved targets so far */
+	char *done[TARGETS_MAX]; /* resolved targets so far */
 	size_t n;
 };
 
@@ -136,8 +135,7 @@ up_begin(void *arg, struct az_str filename, struct az_err *err)
 	if (!path.n)
 		return az_fail(err, AZ_EINVAL, "box.files", "no path given");
 	if (u->n == TARGETS_MAX)
-		return az_fail(err, AZ_EINVAL, "box.files", "more than %d files",
-		    TARGETS_MAX);
+		return az_fail(err, AZ_EINVAL, "box.files", "more than %d files", TARGETS_MAX);
 	az_buf_init(&payload, AZ_KIB(8));
 	put_text(&payload, path);
 	if (payload.fail)
@@ -167,8 +165,8 @@ up_bytes(void *arg, struct az_str s, struct az_err *err)
 	while (!rc && s.n) {
 		size_t n = s.n < AW_MAX ? s.n : AW_MAX;
 
-		rc = link_send(u->b, u->c.id, AW_BYTES, az_str_sub(s, 0, n),
-		    (struct az_str){ 0 }, true, err);
+		rc = link_send(
+		    u->b, u->c.id, AW_BYTES, az_str_sub(s, 0, n), (struct az_str){0}, true, err);
 		s = az_str_sub(s, n, s.n);
 	}
 	pthread_mutex_unlock(&u->b->mu);
@@ -184,8 +182,7 @@ up_end(void *arg, struct az_err *err)
 	enum az_code rc;
 
 	pthread_mutex_lock(&u->b->mu);
-	rc = link_send(u->b, u->c.id, AW_COMMIT, (struct az_str){ 0 },
-	    (struct az_str){ 0 }, true, err);
+	rc = link_send(u->b, u->c.id, AW_COMMIT, (struct az_str){0}, (struct az_str){0}, true, err);
 	pthread_mutex_unlock(&u->b->mu);
 	if (!rc)
 		rc = call_next(u->b, &u->c, az_boot_ms() + FILE_MS, &f, err);
@@ -193,8 +190,8 @@ up_end(void *arg, struct az_err *err)
 		rc = az_fail(err, AZ_EINTERNAL, "box.files", "bad answer");
 	for (size_t i = 0; !rc && i < u->n; i++)
 		if (az_str_eqc(e.path, u->done[i]))
-			rc = az_fail(err, AZ_EINVAL, "box.files",
-			    "the same path twice: %.*s", AZ_FMT(az_str_sub(e.path, 0, 150)));
+			rc = az_fail(err, AZ_EINVAL, "box.files", "the same path twice: %.*s",
+			    AZ_FMT(az_str_sub(e.path, 0, 150)));
 	if (!rc && !(u->done[u->n] = az_str_dup(e.path)))
 		rc = az_fail(err, AZ_ENOMEM, "box.files", "out of memory");
 	if (!rc) {
@@ -213,12 +210,12 @@ up_end(void *arg, struct az_err *err)
 	return rc;
 }
 
-static const struct box_form_sink sink = { NULL, up_begin, up_bytes, up_end };
+static const struct box_form_sink sink = {NULL, up_begin, up_bytes, up_end};
 
 static enum az_code
 take_body(struct az_rq *rq, struct upload *u, struct box_form *m, struct az_err *err)
 {
-	enum az_code rc = m ? AZ_OK : up_begin(u, (struct az_str){ 0 }, err);
+	enum az_code rc = m ? AZ_OK : up_begin(u, (struct az_str){0}, err);
 	char *chunk = az_arena_alloc(az_rq_arena(rq), AZ_KIB(64));
 	size_t got = 0;
 
@@ -228,8 +225,8 @@ take_body(struct az_rq *rq, struct upload *u, struct box_form *m, struct az_err 
 		rc = az_rq_read(rq, chunk, AZ_KIB(64), &got, err);
 		if (rc || !got)
 			break;
-		rc = m ? box_form_feed(m, az_str_n(chunk, got), err) :
-		    up_bytes(u, az_str_n(chunk, got), err);
+		rc = m ? box_form_feed(m, az_str_n(chunk, got), err)
+		       : up_bytes(u, az_str_n(chunk, got), err);
 	}
 	if (!rc)
 		rc = m ? box_form_end(m, err) : up_end(u, err);
@@ -239,7 +236,7 @@ take_body(struct az_rq *rq, struct upload *u, struct box_form *m, struct az_err 
 enum az_code
 envd_files_post(struct az_rq *rq, void *app, struct az_err *err)
 {
-	struct upload u = { 0 };
+	struct upload u = {0};
 	struct box_form_sink k = sink;
 	struct box_form *m = NULL;
 	struct az_str type = az_rq_header(rq, "Content-Type"), boundary;

@@ -33,8 +33,7 @@ entry_json(struct az_jw *w, const struct entry *e)
 		az_jw_ki(w, "mode", e->mode);
 	perm[0] = e->link ? 'L' : e->kind == AK_DIR ? 'd' : '-';
 	for (int i = 0; i < 9; i++)
-		perm[1 + i] = (char)(e->link || e->mode & (0400u >> i) ?
-		    "rwx"[i % 3] : '-');
+		perm[1 + i] = (char)(e->link || e->mode & (0400u >> i) ? "rwx"[i % 3] : '-');
 	perm[10] = 0;
 	az_jw_kc(w, "permissions", perm);
 	az_jw_kc(w, "owner", owner(e->uid));
@@ -52,8 +51,8 @@ entry_json(struct az_jw *w, const struct entry *e)
 
 /* Ask the agent; its entries become JSON in w (array elements or one value). */
 static enum az_code
-ask(struct box *b, enum aw_type type, struct az_str payload, struct az_jw *w,
-    bool *any, struct az_err *err)
+ask(struct box *b, enum aw_type type, struct az_str payload, struct az_jw *w, bool *any,
+    struct az_err *err)
 {
 	int64_t deadline = az_boot_ms() + FS_MS;
 	struct call c;
@@ -81,8 +80,8 @@ ask(struct box *b, enum aw_type type, struct az_str payload, struct az_jw *w,
 
 struct fs_call {
 	enum aw_type type;
-	const char *path, *second;	/* members of the request */
-	const char *wrap;		/* member of the reply, or NULL: {} */
+	const char *path, *second; /* members of the request */
+	const char *wrap;          /* member of the reply, or NULL: {} */
 	bool list;
 };
 
@@ -137,34 +136,30 @@ serve(struct az_rq *rq, void *app, const struct fs_call *k, struct az_err *err)
 enum az_code
 fs_stat(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return serve(rq, app, &(struct fs_call){ AW_STAT, "path", NULL, "entry", false },
-	    err);
+	return serve(rq, app, &(struct fs_call){AW_STAT, "path", NULL, "entry", false}, err);
 }
 
 enum az_code
 fs_list(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return serve(rq, app,
-	    &(struct fs_call){ AW_LIST, "path", NULL, "entries", true }, err);
+	return serve(rq, app, &(struct fs_call){AW_LIST, "path", NULL, "entries", true}, err);
 }
 
 enum az_code
 fs_mkdir(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return serve(rq, app,
-	    &(struct fs_call){ AW_MKDIR, "path", NULL, "entry", false }, err);
+	return serve(rq, app, &(struct fs_call){AW_MKDIR, "path", NULL, "entry", false}, err);
 }
 
 enum az_code
 fs_move(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return serve(rq, app,
-	    &(struct fs_call){ AW_MOVE, "source", "destination", "entry", false }, err);
+	return serve(
+	    rq, app, &(struct fs_call){AW_MOVE, "source", "destination", "entry", false}, err);
 }
 
 enum az_code
 fs_remove(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return serve(rq, app, &(struct fs_call){ AW_REMOVE, "path", NULL, NULL, false },
-	    err);
+	return serve(rq, app, &(struct fs_call){AW_REMOVE, "path", NULL, NULL, false}, err);
 }

@@ -9,7 +9,7 @@
 enum az_code
 check_host(struct az_rq *rq, const struct az_box_server *s, struct az_err *err)
 {
-	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
+	static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
 	struct az_str host = az_rq_header(rq, "Host");
 	char want[64];
 
@@ -53,13 +53,29 @@ static bool
 may_show(const struct az_err *e)
 {
 	switch (e->code) {
-	case AZ_EINVAL: case AZ_EAUTH: case AZ_EPERM: case AZ_ENOTFOUND:
-	case AZ_ECONFLICT: case AZ_EPRECOND: case AZ_ETOOBIG: case AZ_EUNPROC:
-	case AZ_EQUOTA: case AZ_EUNSUPPORTED:
+	case AZ_EINVAL:
+	case AZ_EAUTH:
+	case AZ_EPERM:
+	case AZ_ENOTFOUND:
+	case AZ_ECONFLICT:
+	case AZ_EPRECOND:
+	case AZ_ETOOBIG:
+	case AZ_EUNPROC:
+	case AZ_EQUOTA:
+	case AZ_EUNSUPPORTED:
 		return e->text[0];
-	case AZ_OK: case AZ_EMETHOD: case AZ_ETYPE: case AZ_ERANGE:
-	case AZ_ECANCELLED: case AZ_EIO: case AZ_ENOMEM: case AZ_EINTERNAL:
-	case AZ_EUPSTREAM: case AZ_EUNAVAIL: case AZ_ETIMEOUT: case AZ_ECODES:
+	case AZ_OK:
+	case AZ_EMETHOD:
+	case AZ_ETYPE:
+	case AZ_ERANGE:
+	case AZ_ECANCELLED:
+	case AZ_EIO:
+	case AZ_ENOMEM:
+	case AZ_EINTERNAL:
+	case AZ_EUPSTREAM:
+	case AZ_EUNAVAIL:
+	case AZ_ETIMEOUT:
+	case AZ_ECODES:
 	default:
 		return e->reason[0] && e->text[0];
 	}
@@ -118,8 +134,8 @@ not_found(struct az_rq *rq, struct az_str id, struct az_err *err)
 }
 
 enum az_code
-envd_box(struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop,
-    struct az_err *err)
+envd_box(
+    struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err)
 {
 	struct az_str id = az_rq_header(rq, "E2b-Sandbox-Id");
 	struct az_str token = az_rq_header(rq, "X-Access-Token");
@@ -137,10 +153,11 @@ envd_box(struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop
 	if (!az_arena_defer(az_rq_arena(rq), unref, b))
 		return az_fail(err, AZ_ENOMEM, "box.envd", "out of memory");
 	/* "/health" of a box is open, as in E2B */
-	if (!az_str_eqc(az_rq_path(rq), "/health") &&
-	    !az_ct_eq(token, az_str_c(b->token)))
-		return rs_error(rq, 401, "unauthorized access, please provide a valid "
-		    "access token or method signature", err);
+	if (!az_str_eqc(az_rq_path(rq), "/health") && !az_ct_eq(token, az_str_c(b->token)))
+		return rs_error(rq, 401,
+		    "unauthorized access, please provide a valid "
+		    "access token or method signature",
+		    err);
 	*out = b;
 	*stop = false;
 	return AZ_OK;

@@ -4,8 +4,7 @@
 enum az_code
 health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 {
-	static const char *const names[] = { "env", "fd", "network", "write", "pids",
-		"memory" };
+	static const char *const names[] = {"env", "fd", "network", "write", "pids", "memory"};
 	struct az_box_server *s = app;
 	struct az_buf out;
 	struct az_jw w;

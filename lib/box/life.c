@@ -30,8 +30,7 @@ new_names(struct box *b)
 }
 
 static struct box *
-box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
-    int64_t memory)
+box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t memory)
 {
 	struct box *b = calloc(1, sizeof *b);
 
@@ -66,7 +65,7 @@ init_pid(int fd, int64_t deadline_ms)
 	const char *p;
 
 	for (;;) {
-		struct pollfd pf = { .fd = fd, .events = POLLIN };
+		struct pollfd pf = {.fd = fd, .events = POLLIN};
 		int64_t left = deadline_ms - az_boot_ms();
 		ssize_t k;
 
@@ -86,8 +85,8 @@ init_pid(int fd, int64_t deadline_ms)
 			v = az_str_trim(v);
 			while (d < v.n && v.p[d] >= '0' && v.p[d] <= '9')
 				d++;
-			return az_str_to_i64(az_str_sub(v, 0, d), 2, INT32_MAX, &pid) ?
-			    (int)pid : -1;
+			return az_str_to_i64(az_str_sub(v, 0, d), 2, INT32_MAX, &pid) ? (int)pid
+										      : -1;
 		}
 		if (n == sizeof text - 1)
 			return -1;
@@ -112,7 +111,7 @@ complaint(int fd, char *out, size_t size)
 static bool
 dead_within(int fd, int ms)
 {
-	struct pollfd pf = { .fd = fd, .events = POLLIN };
+	struct pollfd pf = {.fd = fd, .events = POLLIN};
 
 	return fd >= 0 && poll(&pf, 1, ms) == 1;
 }
@@ -187,9 +186,13 @@ static enum az_code
 start(struct box *b, struct az_err *err)
 {
 	struct az_box_server *s = b->srv;
-	struct cg_limits lim = { b->memory, s->pids, s->cpu_pct };
-	struct spawn j = { .home_bytes = s->disk, .memory = b->memory, .pid = -1,
-		.sock = -1, .info = -1, .err = -1 };
+	struct cg_limits lim = {b->memory, s->pids, s->cpu_pct};
+	struct spawn j = {.home_bytes = s->disk,
+	    .memory = b->memory,
+	    .pid = -1,
+	    .sock = -1,
+	    .info = -1,
+	    .err = -1};
 	int64_t deadline = az_boot_ms() + BIRTH_MS;
 	char why[200] = "";
 	enum az_code rc;
@@ -220,7 +223,7 @@ start(struct box *b, struct az_err *err)
 	ipid = init_pid(j.info, deadline);
 	if (ipid > 0)
 		b->init_fd = (int)syscall(SYS_pidfd_open, ipid, 0);
-	b->refs++;		/* the thread's */
+	b->refs++; /* the thread's */
 	pthread_mutex_lock(&s->mu);
 	s->live++;
 	pthread_mutex_unlock(&s->mu);
@@ -236,8 +239,7 @@ start(struct box *b, struct az_err *err)
 		return az_fail(err, AZ_EUNAVAIL, "box.create", "cannot start a thread");
 	}
 	pthread_mutex_lock(&b->mu);
-	while (!b->hello && !b->dead &&
-	    cond_wait_until(&b->cond, &b->mu, deadline))
+	while (!b->hello && !b->dead && cond_wait_until(&b->cond, &b->mu, deadline))
 		;
 	if (!b->hello || b->dead)
 		rc = AZ_EUNAVAIL;
@@ -248,8 +250,8 @@ start(struct box *b, struct az_err *err)
 		    why[0] ? ": " : "", why);
 	} else if (b->hello_env || b->hello_fds) {
 		rc = az_fail(err, AZ_EINTERNAL, "box.create",
-		    "the agent inherited %u variables and %u descriptors",
-		    b->hello_env, b->hello_fds);
+		    "the agent inherited %u variables and %u descriptors", b->hello_env,
+		    b->hello_fds);
 	}
 	close(j.info);
 	close(j.err);
@@ -257,8 +259,8 @@ start(struct box *b, struct az_err *err)
 }
 
 enum az_code
-box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
-    int64_t memory, struct box **out, struct az_err *err)
+box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t memory,
+    struct box **out, struct az_err *err)
 {
 	struct box *b = box_new(s, req, timeout_s, memory);
 	enum az_code rc;
@@ -324,8 +326,7 @@ box_destroy(struct box *b, const char *why, bool wait)
 		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
 	link_wake(b);
 	deadline = az_boot_ms() + 10000;
-	while (wait && b->served && !b->gone &&
-	    cond_wait_until(&b->cond, &b->mu, deadline))
+	while (wait && b->served && !b->gone && cond_wait_until(&b->cond, &b->mu, deadline))
 		;
 	pthread_mutex_unlock(&b->mu);
 	if (!b->served)

@@ -33,7 +33,7 @@ link_wake(struct box *b)
 	uint64_t one = 1;
 
 	if (write(b->wake, &one, sizeof one) < 0)
-		return;		/* full: it is awake anyway */
+		return; /* full: it is awake anyway */
 }
 
 /* With b->mu held. */
@@ -41,13 +41,12 @@ static void
 flush(struct box *b)
 {
 	while (b->out.n && !b->dead) {
-		ssize_t k = send(b->sock, b->out.p, b->out.n,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t k = send(b->sock, b->out.p, b->out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			break;	/* full, or dead: the reader will see which */
+			break; /* full, or dead: the reader will see which */
 		az_buf_shift(&b->out, (size_t)k);
 	}
 	if (b->out.n < BULK_ROOM)
@@ -55,8 +54,8 @@ flush(struct box *b)
 }
 
 enum az_code
-link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x,
-    struct az_str y, bool bulk, struct az_err *err)
+link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x, struct az_str y,
+    bool bulk, struct az_err *err)
 {
 	unsigned char head[AW_HEAD];
 	bool idle;
@@ -92,7 +91,7 @@ link_send_u32(struct box *b, uint32_t id, enum aw_type type, uint32_t v)
 	unsigned char c[4];
 
 	aw_store(c, v, 4);
-	return link_send(b, id, type, az_str_n(c, 4), (struct az_str){ 0 }, false, NULL);
+	return link_send(b, id, type, az_str_n(c, 4), (struct az_str){0}, false, NULL);
 }
 
 static struct proc *
@@ -114,7 +113,7 @@ call_frame(struct box *b, const struct aw_frame *f)
 	for (c = b->calls; c && c->id != f->id; c = c->next)
 		;
 	if (!c)
-		return true;	/* given up; its last answers are still under way */
+		return true; /* given up; its last answers are still under way */
 	if (c->overflow)
 		return true;
 	aw_head(head, (uint32_t)f->body.n, f->id, (enum aw_type)f->type);
@@ -141,7 +140,9 @@ link_frame(struct box *b, struct aw_frame *f)
 		b->hello = !f->body.bad;
 		pthread_cond_broadcast(&b->cond);
 		return b->hello;
-	case AW_STARTED: case AW_OUT: case AW_EXIT:
+	case AW_STARTED:
+	case AW_OUT:
+	case AW_EXIT:
 		if (p)
 			proc_frame(b, p, f, &ok);
 		return ok;
@@ -157,14 +158,33 @@ link_frame(struct box *b, struct aw_frame *f)
 		else
 			ok = call_frame(b, f);
 		return ok;
-	case AW_OK: case AW_ENTRY: case AW_DATA:
+	case AW_OK:
+	case AW_ENTRY:
+	case AW_DATA:
 		return call_frame(b, f);
-	case AW_NET_OPEN: case AW_NET_BYTES: case AW_NET_END: case AW_NET_CLOSE:
+	case AW_NET_OPEN:
+	case AW_NET_BYTES:
+	case AW_NET_END:
+	case AW_NET_CLOSE:
 		return f->id >= AW_NET && net_frame(b, f);
-	case AW_START: case AW_STDIN: case AW_STDIN_END: case AW_SIGNAL:
-	case AW_RESIZE: case AW_GRANT: case AW_KILL_ALL: case AW_STAT: case AW_LIST:
-	case AW_MKDIR: case AW_MOVE: case AW_REMOVE: case AW_READ: case AW_WRITE:
-	case AW_BYTES: case AW_COMMIT: case AW_ABORT: case AW_PROXY:
+	case AW_START:
+	case AW_STDIN:
+	case AW_STDIN_END:
+	case AW_SIGNAL:
+	case AW_RESIZE:
+	case AW_GRANT:
+	case AW_KILL_ALL:
+	case AW_STAT:
+	case AW_LIST:
+	case AW_MKDIR:
+	case AW_MOVE:
+	case AW_REMOVE:
+	case AW_READ:
+	case AW_WRITE:
+	case AW_BYTES:
+	case AW_COMMIT:
+	case AW_ABORT:
+	case AW_PROXY:
 	case AW_NET_OPENED:
 	default:
 		return false;
@@ -188,8 +208,8 @@ receive(struct box *b, struct inbox *in, const char **why)
 	if (k < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
 	if (k <= 0) {
-		*why = cg_oom_kills(&b->srv->cg, b->id) > 0 ?
-		    "killed: out of memory" : "the agent ended";
+		*why = cg_oom_kills(&b->srv->cg, b->id) > 0 ? "killed: out of memory"
+							    : "the agent ended";
 		return false;
 	}
 	in->n += (size_t)k;
@@ -215,7 +235,7 @@ void *
 link_main(void *arg)
 {
 	struct box *b = arg;
-	struct inbox in = { NULL, 0, 2 * (AW_MAX + AW_HEAD) };
+	struct inbox in = {NULL, 0, 2 * (AW_MAX + AW_HEAD)};
 	const char *why = "out of memory";
 	struct pollfd v[POLL_MAX];
 	bool alive;
@@ -226,10 +246,10 @@ link_main(void *arg)
 		size_t n = 2;
 		uint64_t x;
 
-		v[1] = (struct pollfd){ .fd = b->wake, .events = POLLIN };
+		v[1] = (struct pollfd){.fd = b->wake, .events = POLLIN};
 		pthread_mutex_lock(&b->mu);
-		v[0] = (struct pollfd){ .fd = b->sock,
-			.events = (short)(POLLIN | (b->out.n ? POLLOUT : 0)) };
+		v[0] = (struct pollfd){
+		    .fd = b->sock, .events = (short)(POLLIN | (b->out.n ? POLLOUT : 0))};
 		n += net_watch(b, v + 2, POLL_MAX - 2);
 		alive = !b->dead;
 		pthread_mutex_unlock(&b->mu);

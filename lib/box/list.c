@@ -7,7 +7,7 @@
 #define LIST_MAX 100
 
 struct query {
-	struct az_str meta;	/* decoded twice: k=v&k=v, each encoded once more */
+	struct az_str meta; /* decoded twice: k=v&k=v, each encoded once more */
 	struct az_str template;
 	int64_t after_ms;
 	bool asc;
@@ -21,7 +21,7 @@ static struct az_str
 decoded(struct az_arena *a, struct az_str s)
 {
 	struct az_buf b;
-	struct az_str out = { 0 };
+	struct az_str out = {0};
 
 	az_buf_init(&b, AZ_KIB(64));
 	if (az_pct_decode(&b, s, true))
@@ -64,8 +64,7 @@ compare(int64_t am, struct az_str aid, int64_t bm, struct az_str bid, bool asc)
 }
 
 static enum az_code
-parse_cursor(struct az_arena *a, struct az_str token, struct query *q,
-    struct az_err *err)
+parse_cursor(struct az_arena *a, struct az_str token, struct query *q, struct az_err *err)
 {
 	struct az_buf b;
 	struct az_str s, rest, ms;
@@ -78,8 +77,7 @@ parse_cursor(struct az_arena *a, struct az_str token, struct query *q,
 	rest = s;
 	asc = az_str_ends(s, AZ_S("__asc"));
 	if (!s.p || asc != q->asc || !az_str_cut(&rest, '_', &ms) ||
-	    !az_str_to_i64(ms, 0, INT64_MAX, &q->cur_ms) || rest.n < 1 + BOX_ID ||
-	    rest.p[0] != '_')
+	    !az_str_to_i64(ms, 0, INT64_MAX, &q->cur_ms) || rest.n < 1 + BOX_ID || rest.p[0] != '_')
 		goto bad;
 	q->cur_id = az_str_sub(rest, 1, 1 + BOX_ID);
 	q->has_cursor = true;
@@ -91,8 +89,7 @@ bad:
 }
 
 static enum az_code
-parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none,
-    struct az_err *err)
+parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none, struct az_err *err)
 {
 	struct az_arena *a = az_rq_arena(rq);
 	struct az_str s, one;
@@ -100,7 +97,7 @@ parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none,
 
 	if (rc)
 		return rc;
-	*q = (struct query){ 0 };
+	*q = (struct query){0};
 	s = az_rq_query(rq, "metadata");
 	if (s.n && !(q->meta = decoded(a, s)).p)
 		return az_fail(err, AZ_EINVAL, "box.list", "metadata: malformed");
@@ -126,8 +123,8 @@ wanted(struct az_arena *a, const struct box *b, const struct query *q)
 		return false;
 	if (q->template.n && !az_str_eqc(q->template, "base"))
 		return false;
-	if (q->has_cursor && compare(b->started_ms, az_str_c(b->id), q->cur_ms,
-	    q->cur_id, q->asc) <= 0)
+	if (q->has_cursor &&
+	    compare(b->started_ms, az_str_c(b->id), q->cur_ms, q->cur_id, q->asc) <= 0)
 		return false;
 	return !q->meta.n || meta_match(a, b->meta, q->meta);
 }
@@ -137,8 +134,7 @@ newest(const void *x, const void *y)
 {
 	const struct box *a = *(struct box *const *)x, *b = *(struct box *const *)y;
 
-	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id),
-	    false);
+	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id), false);
 }
 
 static int
@@ -146,8 +142,7 @@ oldest(const void *x, const void *y)
 {
 	const struct box *a = *(struct box *const *)x, *b = *(struct box *const *)y;
 
-	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id),
-	    true);
+	return compare(a->started_ms, az_str_c(a->id), b->started_ms, az_str_c(b->id), true);
 }
 
 static void
@@ -178,8 +173,7 @@ control_list(struct az_rq *rq, void *app, struct az_err *err)
 	bool none = false;
 	enum az_code rc;
 
-	if ((rc = check_key(rq, s, err)) ||
-	    (rc = parse_query(rq, &q, &limit, &none, err)))
+	if ((rc = check_key(rq, s, err)) || (rc = parse_query(rq, &q, &limit, &none, err)))
 		return rc;
 	cap = (size_t)s->max + 1;
 	v = az_arena_alloc(a, cap * sizeof *v);

@@ -16,12 +16,12 @@ enum stage { PREAMBLE, AFTER, HEAD, BODY, DONE };
 
 struct box_form {
 	enum stage stage;
-	char delim[BOUNDARY_MAX + 5];	/* CRLF -- boundary */
+	char delim[BOUNDARY_MAX + 5]; /* CRLF -- boundary */
 	size_t dn;
 	struct box_form_sink sink;
 	struct az_buf in;
 	unsigned parts;
-	bool wanted;			/* this part is a file for us */
+	bool wanted; /* this part is a file for us */
 };
 
 bool
@@ -34,14 +34,13 @@ box_form_boundary(struct az_str t, struct az_str *out)
 		return false;
 	while (az_str_cut(&rest, ';', &part)) {
 		part = az_str_trim(part);
-		if (part.n < 10 ||
-		    !az_str_ieq(az_str_sub(part, 0, 9), AZ_S("boundary=")))
+		if (part.n < 10 || !az_str_ieq(az_str_sub(part, 0, 9), AZ_S("boundary=")))
 			continue;
 		*out = az_str_sub(part, 9, part.n);
 		if (out->n >= 2 && out->p[0] == '"' && out->p[out->n - 1] == '"')
 			*out = az_str_sub(*out, 1, out->n - 1);
-		return out->n >= 1 && out->n <= BOUNDARY_MAX &&
-		    az_str_chr(*out, '\r') < 0 && az_str_chr(*out, '\n') < 0;
+		return out->n >= 1 && out->n <= BOUNDARY_MAX && az_str_chr(*out, '\r') < 0 &&
+		       az_str_chr(*out, '\n') < 0;
 	}
 	return false;
 }
@@ -55,8 +54,7 @@ box_form_new(struct az_str boundary, const struct box_form_sink *sink)
 		free(m);
 		return NULL;
 	}
-	m->dn = (size_t)snprintf(m->delim, sizeof m->delim, "\r\n--%.*s",
-	    AZ_FMT(boundary));
+	m->dn = (size_t)snprintf(m->delim, sizeof m->delim, "\r\n--%.*s", AZ_FMT(boundary));
 	m->sink = *sink;
 	az_buf_init(&m->in, AZ_MIB(1));
 	/* the first delimiter has no line before it */
@@ -99,11 +97,10 @@ param(struct az_str line, const char *name, char *out, size_t size, size_t *n)
 			return true;
 		if (*n + 1 >= size)
 			return false;
-		if (c == '\\' && i + 1 < line.n &&
-		    (line.p[i + 1] == '"' || line.p[i + 1] == '\\'))
+		if (c == '\\' && i + 1 < line.n && (line.p[i + 1] == '"' || line.p[i + 1] == '\\'))
 			c = line.p[++i];
 		else if (c == '%' && line.n - i > 2 && line.p[i + 1] == '2' &&
-		    line.p[i + 2] == '2') {
+			 line.p[i + 2] == '2') {
 			c = '"';
 			i += 2;
 		}
@@ -120,12 +117,11 @@ part_head(struct box_form *m, struct az_str head, struct az_err *err)
 	size_t nn, fn;
 
 	if (++m->parts > PARTS_MAX)
-		return az_fail(err, AZ_EINVAL, "box.multipart", "more than %d parts",
-		    PARTS_MAX);
+		return az_fail(err, AZ_EINVAL, "box.multipart", "more than %d parts", PARTS_MAX);
 	m->wanted = false;
 	while (az_str_line(&head, &line)) {
-		if (line.n < 20 || !az_str_ieq(az_str_sub(line, 0, 20),
-		    AZ_S("content-disposition:")))
+		if (line.n < 20 ||
+		    !az_str_ieq(az_str_sub(line, 0, 20), AZ_S("content-disposition:")))
 			continue;
 		if (param(line, "name", name, sizeof name, &nn) &&
 		    az_str_eqc(az_str_n(name, nn), "file") &&
@@ -169,8 +165,7 @@ step(struct box_form *m, bool *more, struct az_err *err)
 			s = az_str_sub(s, 1, s.n);
 		if (s.n < 2) {
 			if (m->in.n > HEAD_MAX)
-				return az_fail(err, AZ_EINVAL, "box.multipart",
-				    "bad delimiter");
+				return az_fail(err, AZ_EINVAL, "box.multipart", "bad delimiter");
 			return AZ_OK;
 		}
 		if (s.p[0] == '-' && s.p[1] == '-')
@@ -187,7 +182,8 @@ step(struct box_form *m, bool *more, struct az_err *err)
 		at = az_str_find(s, AZ_S("\r\n\r\n"), 0);
 		if (at < 0 || (size_t)at > HEAD_MAX)
 			return s.n > HEAD_MAX ? az_fail(err, AZ_EINVAL, "box.multipart",
-			    "part header too long") : AZ_OK;
+						    "part header too long")
+					      : AZ_OK;
 		rc = part_head(m, az_str_sub(s, 0, (size_t)at + 2), err);
 		az_buf_shift(&m->in, (size_t)at + 4);
 		m->stage = BODY;
@@ -195,7 +191,7 @@ step(struct box_form *m, bool *more, struct az_err *err)
 		return rc;
 	case DONE:
 	default:
-		az_buf_reset(&m->in);	/* an epilogue says nothing */
+		az_buf_reset(&m->in); /* an epilogue says nothing */
 		return AZ_OK;
 	}
 }

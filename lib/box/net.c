@@ -19,15 +19,15 @@
 struct conn {
 	struct conn *next;
 	uint32_t id;
-	int fd, at;			/* -1 while resolving; place in the poll set */
-	bool answered, failed;		/* by the connecting thread */
+	int fd, at;            /* -1 while resolving; place in the poll set */
+	bool answered, failed; /* by the connecting thread */
 	char why[96];
 	bool up_end, up_shut, down_end;
-	struct az_buf up;		/* from the program, not yet sent on */
-	uint32_t credit;		/* what the agent still takes */
+	struct az_buf up; /* from the program, not yet sent on */
+	uint32_t credit;  /* what the agent still takes */
 };
 
-struct errand {		/* for the connecting thread */
+struct errand { /* for the connecting thread */
 	struct box *b;
 	uint32_t id;
 	int port;
@@ -85,7 +85,7 @@ opened(struct box *b, uint32_t id, bool ok, const char *why)
 	head[0] = ok;
 	aw_store(head + 1, t.n, 4);
 	if (link_send(b, id, AW_NET_OPENED, az_str_n(head, sizeof head), t, false, NULL))
-		return;	/* dead: the reader ends */
+		return; /* dead: the reader ends */
 }
 
 /* ---- resolving and connecting, on a thread of its own ---- */
@@ -94,7 +94,7 @@ static int
 connect_to(const struct addrinfo *ai, int64_t deadline)
 {
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct pollfd pf = { .fd = fd, .events = POLLOUT };
+	struct pollfd pf = {.fd = fd, .events = POLLOUT};
 	int64_t left = deadline - az_boot_ms();
 	int e = 0;
 	socklen_t n = sizeof e;
@@ -115,7 +115,7 @@ errand_main(void *arg)
 {
 	struct errand *e = arg;
 	struct box *b = e->b;
-	struct addrinfo hint = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	struct addrinfo hint = {.ai_socktype = SOCK_STREAM}, *list = NULL;
 	int64_t deadline = az_boot_ms() + CONNECT_MS;
 	char port[16];
 	const char *why = "name does not resolve";
@@ -175,8 +175,8 @@ open_conn(struct box *b, uint32_t id, const char *host, int port)
 		opened(b, id, false, "blocked by the sandbox: domain not allowed");
 		return;
 	}
-	if (b->nconns >= CONNS_MAX || b->connectors >= CONNS_MAX ||
-	    !(c = calloc(1, sizeof *c)) || !(e = calloc(1, sizeof *e))) {
+	if (b->nconns >= CONNS_MAX || b->connectors >= CONNS_MAX || !(c = calloc(1, sizeof *c)) ||
+	    !(e = calloc(1, sizeof *e))) {
 		free(c);
 		opened(b, id, false, "too many connections");
 		return;
@@ -227,7 +227,7 @@ net_frame(struct box *b, struct aw_frame *f)
 		return true;
 	}
 	if (!c)
-		return true;	/* closed on our side already */
+		return true; /* closed on our side already */
 	switch ((int)f->type) {
 	case AW_NET_BYTES:
 		if (c->fd < 0 || c->up_end || c->up.n + r->n > AW_NET_WINDOW)
@@ -243,8 +243,7 @@ net_frame(struct box *b, struct aw_frame *f)
 	case AW_CREDIT:
 		n = aw_u32(r);
 		/* the agent also counts the line it answers CONNECT with */
-		c->credit = n > AW_NET_WINDOW - c->credit ? AW_NET_WINDOW :
-		    c->credit + (uint32_t)n;
+		c->credit = n > AW_NET_WINDOW - c->credit ? AW_NET_WINDOW : c->credit + (uint32_t)n;
 		return !r->bad;
 	default:
 		return false;
@@ -269,7 +268,7 @@ net_watch(struct box *b, struct pollfd *v, size_t room)
 		if (!ev)
 			continue;
 		c->at = (int)n;
-		v[n++] = (struct pollfd){ .fd = c->fd, .events = ev };
+		v[n++] = (struct pollfd){.fd = c->fd, .events = ev};
 	}
 	return n;
 }
@@ -304,13 +303,13 @@ pump(struct box *b, struct conn *c, short ev)
 			c->credit -= (uint32_t)k;
 			b->net_down += (uint64_t)k;
 			if (link_send(b, c->id, AW_NET_BYTES, az_str_n(buf, (size_t)k),
-			    (struct az_str){ 0 }, false, NULL))
+				(struct az_str){0}, false, NULL))
 				return false;
 		}
 		if (k == 0) {
 			c->down_end = true;
-			if (link_send(b, c->id, AW_NET_END, (struct az_str){ 0 },
-			    (struct az_str){ 0 }, false, NULL))
+			if (link_send(b, c->id, AW_NET_END, (struct az_str){0}, (struct az_str){0},
+				false, NULL))
 				return false;
 		}
 	}
@@ -320,9 +319,8 @@ pump(struct box *b, struct conn *c, short ev)
 static void
 close_conn(struct box *b, struct conn *c)
 {
-	if (link_send(b, c->id, AW_NET_CLOSE, (struct az_str){ 0 },
-	    (struct az_str){ 0 }, false, NULL))
-		c->failed = true;	/* dead; freed all the same */
+	if (link_send(b, c->id, AW_NET_CLOSE, (struct az_str){0}, (struct az_str){0}, false, NULL))
+		c->failed = true; /* dead; freed all the same */
 	conn_free(b, c);
 }
 
@@ -355,16 +353,15 @@ net_close_all(struct box *b)
 }
 
 enum az_code
-net_policy(struct box *b, bool internet, const struct az_json *allow,
-    struct az_err *err)
+net_policy(struct box *b, bool internet, const struct az_json *allow, struct az_err *err)
 {
 	char *list[ALLOW_MAX];
 	size_t n = az_json_len(allow);
 	unsigned char on;
 
 	if (n > ALLOW_MAX)
-		return az_fail(err, AZ_EINVAL, "box.network",
-		    "allowOut: more than %d entries", ALLOW_MAX);
+		return az_fail(
+		    err, AZ_EINVAL, "box.network", "allowOut: more than %d entries", ALLOW_MAX);
 	for (size_t i = 0; i < n; i++)
 		if (!vet_domain_ok(az_json_str(az_json_at(allow, i))))
 			return az_fail(err, AZ_EINVAL, "box.network",
@@ -387,8 +384,8 @@ net_policy(struct box *b, bool internet, const struct az_json *allow,
 	on = net_on(b);
 	if (on != b->proxy_on && b->hello) {
 		b->proxy_on = on;
-		return link_send(b, b->next_id++, AW_PROXY, az_str_n(&on, 1),
-		    (struct az_str){ 0 }, false, err);
+		return link_send(
+		    b, b->next_id++, AW_PROXY, az_str_n(&on, 1), (struct az_str){0}, false, err);
 	}
 	return AZ_OK;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define RECORD_HEAD 5
-#define FOLLOWER_SOFT AZ_KIB(256)	/* a follower this far behind holds the program */
+#define FOLLOWER_SOFT AZ_KIB(256) /* a follower this far behind holds the program */
 #define START_MS 30000
 
 /* ---- life ---- */
@@ -54,8 +54,7 @@ sweep(struct box *b)
 	for (struct proc *p = b->procs, *next; p; p = next) {
 		next = p->next;
 		/* the list's own reference is the last one left */
-		if (p->refs == 1 && (p->failed ||
-		    (p->ended && now - p->ended_ms > PROC_KEEP_MS)))
+		if (p->refs == 1 && (p->failed || (p->ended && now - p->ended_ms > PROC_KEEP_MS)))
 			unref(b, p);
 	}
 }
@@ -68,8 +67,8 @@ proc_find(struct box *b, uint32_t pid, struct az_str tag, bool ended_too)
 	pthread_mutex_lock(&b->mu);
 	sweep(b);
 	for (p = b->procs; p; p = p->next)
-		if (p->started && (ended_too || !p->ended) && (tag.p ?
-		    p->tag && az_str_eqc(tag, p->tag) : p->pid == pid)) {
+		if (p->started && (ended_too || !p->ended) &&
+		    (tag.p ? p->tag && az_str_eqc(tag, p->tag) : p->pid == pid)) {
 			p->refs++;
 			break;
 		}
@@ -107,8 +106,8 @@ given(const struct az_json *a, const struct az_json *b, struct az_str key)
 }
 
 static enum az_code
-add_object(struct az_buf *out, uint32_t *n, const struct az_json *o,
-    const struct az_json *over, struct az_err *err)
+add_object(struct az_buf *out, uint32_t *n, const struct az_json *o, const struct az_json *over,
+    struct az_err *err)
 {
 	void *it = NULL;
 	struct az_str k;
@@ -117,8 +116,8 @@ add_object(struct az_buf *out, uint32_t *n, const struct az_json *o,
 	while (az_json_each(o, &it, &k, &v)) {
 		struct az_str s = az_json_str(v);
 
-		if (!k.n || memchr(k.p, '=', k.n) || memchr(k.p, 0, k.n) ||
-		    !az_json_is_str(v) || (s.n && memchr(s.p, 0, s.n)))
+		if (!k.n || memchr(k.p, '=', k.n) || memchr(k.p, 0, k.n) || !az_json_is_str(v) ||
+		    (s.n && memchr(s.p, 0, s.n)))
 			return az_fail(err, AZ_EINVAL, "box.start",
 			    "environment variable '%.*s' is not usable",
 			    AZ_FMT(az_str_sub(k, 0, 80)));
@@ -135,18 +134,24 @@ add_object(struct az_buf *out, uint32_t *n, const struct az_json *o,
 
 /* Ours first, then the sandbox's, then the request's; each name once. */
 static enum az_code
-add_environment(struct box *b, const struct az_json *envs, struct az_buf *out,
-    struct az_err *err)
+add_environment(struct box *b, const struct az_json *envs, struct az_buf *out, struct az_err *err)
 {
-	static const struct { const char *k, *v; } fixed[] = {
-		{ "HOME", BOX_HOME }, { "USER", "user" }, { "LOGNAME", "user" },
-		{ "PATH", BOX_PATH }, { "SHELL", "/bin/bash" }, { "LANG", "C.UTF-8" },
-		{ "E2B_SANDBOX", "true" }, { "PIP_BREAK_SYSTEM_PACKAGES", "1" },
-		{ "PIP_NO_CACHE_DIR", "1" }, { "PIP_DISABLE_PIP_VERSION_CHECK", "1" },
+	static const struct {
+		const char *k, *v;
+	} fixed[] = {
+	    {"HOME", BOX_HOME},
+	    {"USER", "user"},
+	    {"LOGNAME", "user"},
+	    {"PATH", BOX_PATH},
+	    {"SHELL", "/bin/bash"},
+	    {"LANG", "C.UTF-8"},
+	    {"E2B_SANDBOX", "true"},
+	    {"PIP_BREAK_SYSTEM_PACKAGES", "1"},
+	    {"PIP_NO_CACHE_DIR", "1"},
+	    {"PIP_DISABLE_PIP_VERSION_CHECK", "1"},
 	};
-	static const char *const proxied[] = { "HTTP_PROXY", "HTTPS_PROXY",
-		"http_proxy", "https_proxy", "ALL_PROXY", "PIP_PROXY",
-		"npm_config_proxy", "npm_config_https_proxy" };
+	static const char *const proxied[] = {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy",
+	    "https_proxy", "ALL_PROXY", "PIP_PROXY", "npm_config_proxy", "npm_config_https_proxy"};
 	struct az_buf v;
 	uint32_t n = 0;
 	size_t at = out->n;
@@ -190,8 +195,7 @@ task_limit(const struct box *b)
 }
 
 static enum az_code
-start_payload(struct box *b, const struct proc_start *s, struct az_buf *out,
-    struct az_err *err)
+start_payload(struct box *b, const struct proc_start *s, struct az_buf *out, struct az_err *err)
 {
 	unsigned char head[5];
 	size_t n = az_json_len(s->args);
@@ -200,8 +204,7 @@ start_payload(struct box *b, const struct proc_start *s, struct az_buf *out,
 	uint32_t nproc = task_limit(b);
 	enum az_code rc;
 
-	head[0] = (unsigned char)((s->has_stdin ? AW_FLAG_STDIN : 0) |
-	    (s->pty ? AW_FLAG_PTY : 0));
+	head[0] = (unsigned char)((s->has_stdin ? AW_FLAG_STDIN : 0) | (s->pty ? AW_FLAG_PTY : 0));
 	aw_store(head + 1, s->cols, 2);
 	aw_store(head + 3, s->rows, 2);
 	az_buf_add(out, head, sizeof head);
@@ -214,8 +217,7 @@ start_payload(struct box *b, const struct proc_start *s, struct az_buf *out,
 		struct az_str v = az_json_str(a);
 
 		if (!az_json_is_str(a) || (v.n && memchr(v.p, 0, v.n)))
-			return az_fail(err, AZ_EINVAL, "box.start",
-			    "argument %zu is not text", i);
+			return az_fail(err, AZ_EINVAL, "box.start", "argument %zu is not text", i);
 		put_text(out, v);
 	}
 	if ((rc = add_environment(b, s->envs, out, err)))
@@ -262,7 +264,7 @@ proc_new(const struct proc_start *s)
 	pthread_mutex_init(&p->in_mu, NULL);
 	cond_init(&p->cond);
 	az_buf_init(&p->ring, 2 * PROC_RING);
-	p->refs = 2;	/* list, caller */
+	p->refs = 2; /* list, caller */
 	p->pty = s->pty;
 	p->has_stdin = s->has_stdin || s->pty;
 	p->stdin_room = AW_STDIN_WINDOW;
@@ -276,8 +278,8 @@ proc_new(const struct proc_start *s)
 }
 
 enum az_code
-proc_start(struct box *b, const struct proc_start *s, struct sub *sub,
-    struct proc **out, struct az_err *err)
+proc_start(struct box *b, const struct proc_start *s, struct sub *sub, struct proc **out,
+    struct az_err *err)
 {
 	int64_t deadline = az_boot_ms() + START_MS;
 	struct az_buf payload;
@@ -308,8 +310,8 @@ proc_start(struct box *b, const struct proc_start *s, struct sub *sub,
 		pthread_mutex_unlock(&b->mu);
 		proc_free(p);
 		p = NULL;
-		rc = az_fail(err, AZ_ETOOBIG, "box.start",
-		    "more than %d commands in this sandbox", PROC_MAX);
+		rc = az_fail(err, AZ_ETOOBIG, "box.start", "more than %d commands in this sandbox",
+		    PROC_MAX);
 		goto out;
 	}
 	p->id = b->next_id++;
@@ -319,8 +321,7 @@ proc_start(struct box *b, const struct proc_start *s, struct sub *sub,
 	b->procs = p;
 	b->nprocs++;
 	proc_follow(b, p, sub);
-	rc = link_send(b, p->id, AW_START, az_buf_str(&payload), (struct az_str){ 0 },
-	    true, err);
+	rc = link_send(b, p->id, AW_START, az_buf_str(&payload), (struct az_str){0}, true, err);
 	if (!rc)
 		rc = link_send_u32(b, p->id, AW_GRANT, PROC_WINDOW);
 	while (!rc && !p->started && !p->failed && !b->dead)
@@ -361,7 +362,7 @@ grant(struct box *b, struct proc *p)
 		return;
 	p->ungranted = 0;
 	if (link_send_u32(b, p->id, AW_GRANT, n))
-		p->ungranted = 0;	/* dead: nobody waits for it */
+		p->ungranted = 0; /* dead: nobody waits for it */
 }
 
 void
@@ -398,8 +399,8 @@ proc_leave(struct box *b, struct proc *p, struct sub *sub)
 }
 
 enum az_code
-proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms,
-    struct az_buf *got, bool *ended, struct az_err *err)
+proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms, struct az_buf *got,
+    bool *ended, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 	struct az_buf t;
@@ -429,7 +430,7 @@ proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms,
 bool
 record_next(struct az_str *rest, int *stream, struct az_str *bytes)
 {
-	struct aw_rd r = { (const unsigned char *)rest->p, rest->n, false };
+	struct aw_rd r = {(const unsigned char *)rest->p, rest->n, false};
 	const char *p;
 
 	if (!rest->n)
@@ -475,7 +476,7 @@ output(struct box *b, struct proc *p, int stream, struct az_str s, bool *ok)
 {
 	if (stream < 1 || stream > 3 || s.n > AW_CHUNK ||
 	    p->ungranted + s.n > PROC_WINDOW + AW_CHUNK) {
-		*ok = false;	/* more than it had credit for */
+		*ok = false; /* more than it had credit for */
 		return;
 	}
 	p->ungranted += (uint32_t)s.n;
@@ -484,8 +485,7 @@ output(struct box *b, struct proc *p, int stream, struct az_str s, bool *ok)
 		if (!p->cut) {
 			p->cut = true;
 			if (!p->stop[0])
-				snprintf(p->stop, sizeof p->stop,
-				    "stopped: output limit (%zu MiB)",
+				snprintf(p->stop, sizeof p->stop, "stopped: output limit (%zu MiB)",
 				    AZ_LIM_LOG_BYTES >> 20);
 			if (link_send_u32(b, p->id, AW_SIGNAL, SIGKILL))
 				return;
@@ -508,13 +508,11 @@ explain(struct box *b, struct proc *p)
 	if (p->stop[0])
 		snprintf(p->error, sizeof p->error, "%s", p->stop);
 	else if (bad && cg_oom_kills(&b->srv->cg, b->id) > p->oom0)
-		snprintf(p->error, sizeof p->error,
-		    "killed: out of memory (limit %lld MiB)",
+		snprintf(p->error, sizeof p->error, "killed: out of memory (limit %lld MiB)",
 		    (long long)(b->memory >> 20));
-	else if (bad && (p->tasks + 2 >= task_limit(b) ||
-	    cg_pids_hits(&b->srv->cg, b->id) > p->pids0))
-		snprintf(p->error, sizeof p->error, "stopped: process limit (%d)",
-		    b->srv->pids);
+	else if (bad &&
+		 (p->tasks + 2 >= task_limit(b) || cg_pids_hits(&b->srv->cg, b->id) > p->pids0))
+		snprintf(p->error, sizeof p->error, "stopped: process limit (%d)", b->srv->pids);
 	else if (p->signalled && p->code == SIGXFSZ)
 		snprintf(p->error, sizeof p->error, "stopped: file size limit (%zu MiB)",
 		    AZ_LIM_BOX_FILE_BYTES >> 20);
@@ -561,8 +559,7 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 		*ok = !p->started && !p->failed;
 		p->fail_kind = (enum aw_fail)aw_u8(r);
 		t = aw_text(r, &n);
-		snprintf(p->fail_text, sizeof p->fail_text, "%.*s",
-		    (int)(n < 230 ? n : 230), t);
+		snprintf(p->fail_text, sizeof p->fail_text, "%.*s", (int)(n < 230 ? n : 230), t);
 		p->failed = true;
 		break;
 	default:
@@ -655,10 +652,10 @@ proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *er
 			    "process with pid %u not found", p->pid);
 		} else if (p->stdin_room < n) {
 			if (!cond_wait_until(&p->cond, &b->mu, az_boot_ms() + 60000))
-				rc = az_fail(err, AZ_ETIMEOUT, "box.input",
-				    "the process does not read");
+				rc = az_fail(
+				    err, AZ_ETIMEOUT, "box.input", "the process does not read");
 		} else if (!(rc = link_send(b, p->id, AW_STDIN, az_str_sub(bytes, 0, n),
-		    (struct az_str){ 0 }, true, err))) {
+				 (struct az_str){0}, true, err))) {
 			p->stdin_room -= (uint32_t)n;
 			bytes = az_str_sub(bytes, n, bytes.n);
 		}

@@ -7,7 +7,7 @@
 #include <azlon/crypto.h>
 
 #define KEEPALIVE_S 90
-#define LOOK_MS 1000		/* how often a silent stream asks for its client */
+#define LOOK_MS 1000 /* how often a silent stream asks for its client */
 #define KILL_MS 10000
 
 /* ---- events ---- */
@@ -16,22 +16,38 @@ static const char *
 signal_name(int sig)
 {
 	switch (sig) {
-	case SIGHUP: return "hangup";
-	case SIGINT: return "interrupt";
-	case SIGQUIT: return "quit";
-	case SIGILL: return "illegal instruction";
-	case SIGABRT: return "aborted";
-	case SIGBUS: return "bus error";
-	case SIGFPE: return "floating point exception";
-	case SIGKILL: return "killed";
-	case SIGSEGV: return "segmentation fault";
-	case SIGSYS: return "bad system call";
-	case SIGPIPE: return "broken pipe";
-	case SIGALRM: return "alarm clock";
-	case SIGTERM: return "terminated";
-	case SIGXCPU: return "CPU time limit exceeded";
-	case SIGXFSZ: return "file size limit exceeded";
-	default: return NULL;
+	case SIGHUP:
+		return "hangup";
+	case SIGINT:
+		return "interrupt";
+	case SIGQUIT:
+		return "quit";
+	case SIGILL:
+		return "illegal instruction";
+	case SIGABRT:
+		return "aborted";
+	case SIGBUS:
+		return "bus error";
+	case SIGFPE:
+		return "floating point exception";
+	case SIGKILL:
+		return "killed";
+	case SIGSEGV:
+		return "segmentation fault";
+	case SIGSYS:
+		return "bad system call";
+	case SIGPIPE:
+		return "broken pipe";
+	case SIGALRM:
+		return "alarm clock";
+	case SIGTERM:
+		return "terminated";
+	case SIGXCPU:
+		return "CPU time limit exceeded";
+	case SIGXFSZ:
+		return "file size limit exceeded";
+	default:
+		return NULL;
 	}
 }
 
@@ -78,7 +94,7 @@ send_end(struct az_rq *rq, const struct proc *p, struct az_err *err)
 static enum az_code
 send_records(struct az_rq *rq, struct az_str rest, struct az_err *err)
 {
-	static const char *const names[] = { "", "stdout", "stderr", "pty" };
+	static const char *const names[] = {"", "stdout", "stderr", "pty"};
 	struct az_buf msg, out;
 	struct az_str bytes;
 	enum az_code rc = AZ_OK;
@@ -111,8 +127,8 @@ send_records(struct az_rq *rq, struct az_str rest, struct az_err *err)
 struct follow {
 	struct proc *p;
 	struct sub sub;
-	int64_t timeout_ms, deadline;	/* 0, -1: none */
-	bool kills;			/* the deadline ends the program */
+	int64_t timeout_ms, deadline; /* 0, -1: none */
+	bool kills;                   /* the deadline ends the program */
 };
 
 static int64_t
@@ -162,7 +178,7 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 			rc = send_records(rq, az_buf_str(&got), err);
 			ping = az_boot_ms() + every;
 		} else if (rc) {
-			rc = AZ_OK;	/* nothing yet: time to look around */
+			rc = AZ_OK; /* nothing yet: time to look around */
 		}
 		now = az_boot_ms();
 		if (ended || rc)
@@ -174,8 +190,7 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 		}
 		if (f->deadline >= 0 && now >= f->deadline) {
 			if (!f->kills || killing) {
-				az_fail(&e, AZ_ETIMEOUT, "box.stream",
-				    "context deadline exceeded");
+				az_fail(&e, AZ_ETIMEOUT, "box.stream", "context deadline exceeded");
 				rc = stream_end(rq, &e, err);
 				goto out;
 			}
@@ -214,8 +229,8 @@ follow(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 /* ---- selecting ---- */
 
 static enum az_code
-select_proc(struct box *b, const struct az_json *sel, bool ended_too,
-    struct proc **out, struct az_err *err)
+select_proc(
+    struct box *b, const struct az_json *sel, bool ended_too, struct proc **out, struct az_err *err)
 {
 	struct az_str tag = az_json_gets(sel, "tag");
 	const struct az_json *jp = az_json_get(sel, "pid");
@@ -230,10 +245,10 @@ select_proc(struct box *b, const struct az_json *sel, bool ended_too,
 	if (*out)
 		return AZ_OK;
 	if (pid)
-		return az_fail(err, AZ_ENOTFOUND, "box.process",
-		    "process with pid %lld not found", (long long)pid);
-	return az_fail(err, AZ_ENOTFOUND, "box.process",
-	    "process with tag %.*s not found", AZ_FMT(az_str_sub(tag, 0, 100)));
+		return az_fail(err, AZ_ENOTFOUND, "box.process", "process with pid %lld not found",
+		    (long long)pid);
+	return az_fail(err, AZ_ENOTFOUND, "box.process", "process with tag %.*s not found",
+	    AZ_FMT(az_str_sub(tag, 0, 100)));
 }
 
 /* Basic "user:": the one user there is. */
@@ -253,8 +268,7 @@ check_user(struct az_rq *rq, struct az_err *err)
 	} else {
 		struct az_str rest = az_buf_str(&b);
 
-		if (!az_str_cut(&rest, ':', &user) ||
-		    (user.n && !az_str_eqc(user, "user")))
+		if (!az_str_cut(&rest, ':', &user) || (user.n && !az_str_eqc(user, "user")))
 			rc = az_fail(err, AZ_EAUTH, "box.user", "invalid username: '%.*s'",
 			    AZ_FMT(az_str_sub(user, 0, 64)));
 	}
@@ -268,8 +282,8 @@ enum az_code
 process_start(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_json *msg = NULL, *pr, *size;
-	struct proc_start ps = { 0 };
-	struct follow f = { .deadline = -1, .kills = true };
+	struct proc_start ps = {0};
+	struct follow f = {.deadline = -1, .kills = true};
 	struct az_err e = AZ_ERR_INIT;
 	struct box *b;
 	bool stop;
@@ -286,8 +300,8 @@ process_start(struct az_rq *rq, void *app, struct az_err *err)
 	ps.cwd = az_json_gets(pr, "cwd");
 	ps.args = az_json_get(pr, "args");
 	ps.envs = az_json_get(pr, "envs");
-	ps.tag = az_json_is_str(az_json_get(msg, "tag")) ? az_json_gets(msg, "tag") :
-	    (struct az_str){ 0 };
+	ps.tag =
+	    az_json_is_str(az_json_get(msg, "tag")) ? az_json_gets(msg, "tag") : (struct az_str){0};
 	ps.pty = az_json_type(az_json_get(msg, "pty")) == AZ_JOBJ;
 	/* absent means true, for old clients */
 	ps.has_stdin = az_json_getb(msg, "stdin", true);
@@ -305,7 +319,7 @@ enum az_code
 process_connect(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_json *msg = NULL;
-	struct follow f = { .deadline = -1 };
+	struct follow f = {.deadline = -1};
 	struct az_err e = AZ_ERR_INIT;
 	struct box *b;
 	bool stop;
@@ -366,8 +380,9 @@ process_list(struct az_rq *rq, void *app, struct az_err *err)
 /* The common shape of small calls on one process: do() then "{}". */
 static enum az_code
 on_proc(struct az_rq *rq, void *app,
-    enum az_code (*act)(struct box *b, struct proc *p, const struct az_json *body,
-    struct az_err *err), struct az_err *err)
+    enum az_code (*act)(
+	struct box *b, struct proc *p, const struct az_json *body, struct az_err *err),
+    struct az_err *err)
 {
 	const struct az_json *body;
 	struct az_err e = AZ_ERR_INIT;
@@ -389,16 +404,15 @@ on_proc(struct az_rq *rq, void *app,
 }
 
 static enum az_code
-input_of(struct box *b, struct proc *p, const struct az_json *input,
-    struct az_err *err)
+input_of(struct box *b, struct proc *p, const struct az_json *input, struct az_err *err)
 {
 	const struct az_json *j = az_json_get(input, p->pty ? "pty" : "stdin");
 	struct az_buf raw;
 	enum az_code rc;
 
 	if (!az_json_is_str(j))
-		return az_fail(err, AZ_EINVAL, "box.input", "no %s input given",
-		    p->pty ? "pty" : "stdin");
+		return az_fail(
+		    err, AZ_EINVAL, "box.input", "no %s input given", p->pty ? "pty" : "stdin");
 	az_buf_init(&raw, CONNECT_MAX);
 	if (!az_base64_decode(&raw, az_json_str(j)))
 		rc = az_fail(err, AZ_EINVAL, "box.input", "input is not base64");
@@ -409,15 +423,13 @@ input_of(struct box *b, struct proc *p, const struct az_json *input,
 }
 
 static enum az_code
-act_input(struct box *b, struct proc *p, const struct az_json *body,
-    struct az_err *err)
+act_input(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
 {
 	return input_of(b, p, az_json_get(body, "input"), err);
 }
 
 static enum az_code
-act_close(struct box *b, struct proc *p, const struct az_json *body,
-    struct az_err *err)
+act_close(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
 {
 	enum az_code rc;
 
@@ -426,8 +438,8 @@ act_close(struct box *b, struct proc *p, const struct az_json *body,
 	if (!p->has_stdin)
 		rc = az_fail(err, AZ_EIO, "box.input", "stdin not enabled or closed");
 	else
-		rc = link_send(b, p->id, AW_STDIN_END, (struct az_str){ 0 },
-		    (struct az_str){ 0 }, false, err);
+		rc = link_send(
+		    b, p->id, AW_STDIN_END, (struct az_str){0}, (struct az_str){0}, false, err);
 	if (!p->pty)
 		p->has_stdin = false;
 	pthread_mutex_unlock(&b->mu);
@@ -435,8 +447,7 @@ act_close(struct box *b, struct proc *p, const struct az_json *body,
 }
 
 static enum az_code
-act_signal(struct box *b, struct proc *p, const struct az_json *body,
-    struct az_err *err)
+act_signal(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
 {
 	const struct az_json *j = az_json_get(body, "signal");
 	struct az_str name = az_json_str(j);
@@ -448,8 +459,8 @@ act_signal(struct box *b, struct proc *p, const struct az_json *body,
 	else if (az_str_eqc(name, "SIGNAL_SIGTERM"))
 		n = SIGTERM;
 	else if (!az_json_i64(j, 1, 64, &n) || (n != SIGKILL && n != SIGTERM))
-		return az_fail(err, AZ_EUNSUPPORTED, "box.signal",
-		    "signal %.*s", AZ_FMT(az_str_sub(name, 0, 60)));
+		return az_fail(err, AZ_EUNSUPPORTED, "box.signal", "signal %.*s",
+		    AZ_FMT(az_str_sub(name, 0, 60)));
 	pthread_mutex_lock(&b->mu);
 	rc = link_send_u32(b, p->id, AW_SIGNAL, (uint32_t)n);
 	pthread_mutex_unlock(&b->mu);
@@ -457,8 +468,7 @@ act_signal(struct box *b, struct proc *p, const struct az_json *body,
 }
 
 static enum az_code
-act_update(struct box *b, struct proc *p, const struct az_json *body,
-    struct az_err *err)
+act_update(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
 {
 	const struct az_json *size = az_json_get(az_json_get(body, "pty"), "size");
 	unsigned char c[4];
@@ -469,8 +479,7 @@ act_update(struct box *b, struct proc *p, const struct az_json *body,
 	aw_store(c, (uint64_t)az_json_geti(size, "cols", 80), 2);
 	aw_store(c + 2, (uint64_t)az_json_geti(size, "rows", 24), 2);
 	pthread_mutex_lock(&b->mu);
-	rc = link_send(b, p->id, AW_RESIZE, az_str_n(c, 4), (struct az_str){ 0 }, false,
-	    err);
+	rc = link_send(b, p->id, AW_RESIZE, az_str_n(c, 4), (struct az_str){0}, false, err);
 	pthread_mutex_unlock(&b->mu);
 	return rc;
 }
@@ -501,8 +510,7 @@ process_update(struct az_rq *rq, void *app, struct az_err *err)
 
 /* One message of a client stream. */
 static enum az_code
-stream_message(struct box *b, struct proc **p, struct az_str text,
-    struct az_err *err)
+stream_message(struct box *b, struct proc **p, struct az_str text, struct az_err *err)
 {
 	struct az_json *j = NULL;
 	const struct az_json *m;
@@ -546,8 +554,7 @@ process_stream_input(struct az_rq *rq, void *app, struct az_err *err)
 		size_t got = 0, used;
 		int k;
 
-		while (!rc && (k = envelope_next(az_buf_str(&in), &flags, &text,
-		    &used)) != 0) {
+		while (!rc && (k = envelope_next(az_buf_str(&in), &flags, &text, &used)) != 0) {
 			if (k < 0)
 				rc = az_fail(&e, AZ_EINVAL, "box.input", "bad envelope");
 			else if (!(flags & 2))

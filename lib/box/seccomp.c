@@ -16,36 +16,93 @@
 /* By name: what this libseccomp does not know it cannot allow by mistake either, since
    a kernel newer than the list is covered by the empty capability set. */
 static const char *const denied[] = {
-	/* kernels within the kernel */
-	"bpf", "perf_event_open", "io_uring_setup", "io_uring_enter",
-	"io_uring_register", "userfaultfd", "seccomp_unotify",
-	/* other processes */
-	"ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd",
-	"process_madvise", "move_pages", "migrate_pages",
-	/* keys */
-	"add_key", "request_key", "keyctl",
-	/* mounts and namespaces */
-	"mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree",
-	"fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "unshare", "setns",
-	"open_by_handle_at", "name_to_handle_at", "quotactl", "quotactl_fd",
-	"fanotify_init", "fanotify_mark",
-	/* the machine */
-	"init_module", "finit_module", "delete_module", "kexec_load",
-	"kexec_file_load", "reboot", "swapon", "swapoff", "acct", "syslog", "iopl",
-	"ioperm", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
-	"sethostname", "setdomainname", "vhangup", "nfsservctl", "lookup_dcookie",
-	"uselib", "_sysctl", "personality", "modify_ldt", "memfd_secret",
-	"mbind", "set_mempolicy", "set_mempolicy_home_node", "vm86", "vm86old",
-	"create_module", "query_module", "get_kernel_syms", "sysfs", "ustat",
+    /* kernels within the kernel */
+    "bpf",
+    "perf_event_open",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "userfaultfd",
+    "seccomp_unotify",
+    /* other processes */
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "kcmp",
+    "pidfd_getfd",
+    "process_madvise",
+    "move_pages",
+    "migrate_pages",
+    /* keys */
+    "add_key",
+    "request_key",
+    "keyctl",
+    /* mounts and namespaces */
+    "mount",
+    "umount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "move_mount",
+    "open_tree",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "mount_setattr",
+    "unshare",
+    "setns",
+    "open_by_handle_at",
+    "name_to_handle_at",
+    "quotactl",
+    "quotactl_fd",
+    "fanotify_init",
+    "fanotify_mark",
+    /* the machine */
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "kexec_load",
+    "kexec_file_load",
+    "reboot",
+    "swapon",
+    "swapoff",
+    "acct",
+    "syslog",
+    "iopl",
+    "ioperm",
+    "settimeofday",
+    "clock_settime",
+    "clock_adjtime",
+    "adjtimex",
+    "sethostname",
+    "setdomainname",
+    "vhangup",
+    "nfsservctl",
+    "lookup_dcookie",
+    "uselib",
+    "_sysctl",
+    "personality",
+    "modify_ldt",
+    "memfd_secret",
+    "mbind",
+    "set_mempolicy",
+    "set_mempolicy_home_node",
+    "vm86",
+    "vm86old",
+    "create_module",
+    "query_module",
+    "get_kernel_syms",
+    "sysfs",
+    "ustat",
 };
 
 static int
 add_rules(scmp_filter_ctx c)
 {
-	static const uint64_t spaces[] = { CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID,
-		CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP,
-		CLONE_NEWTIME };
-	static const unsigned tty[] = { TIOCSTI, TIOCLINUX };
+	static const uint64_t spaces[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET,
+	    CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP, CLONE_NEWTIME};
+	static const unsigned tty[] = {TIOCSTI, TIOCLINUX};
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof denied / sizeof *denied; i++) {
@@ -86,15 +143,14 @@ filter_build(struct az_buf *bpf, struct az_err *err)
 
 	if (!c || fd < 0 ||
 	    seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0 ||
-	    add_rules(c) < 0 || seccomp_export_bpf(c, fd) < 0 ||
-	    lseek(fd, 0, SEEK_SET) < 0) {
+	    add_rules(c) < 0 || seccomp_export_bpf(c, fd) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
 		az_fail(err, rc, "box.seccomp", "cannot build the system call filter");
 		goto out;
 	}
 	while ((n = read(fd, b, sizeof b)) > 0)
 		az_buf_add(bpf, b, (size_t)n);
-	rc = n < 0 ? az_fail_errno(err, AZ_EIO, "box.seccomp", "read") :
-	    az_buf_check(bpf, "box.seccomp", err);
+	rc = n < 0 ? az_fail_errno(err, AZ_EIO, "box.seccomp", "read")
+		   : az_buf_check(bpf, "box.seccomp", err);
 out:
 	if (c)
 		seccomp_release(c);

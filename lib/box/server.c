@@ -35,8 +35,7 @@ runs_something(struct box *b)
 
 	pthread_mutex_lock(&b->mu);
 	for (struct proc *p = b->procs; p; p = p->next)
-		yes |= p->started && (!p->ended ||
-		    az_boot_ms() - p->ended_ms < 2 * LOOK_EVERY_MS);
+		yes |= p->started && (!p->ended || az_boot_ms() - p->ended_ms < 2 * LOOK_EVERY_MS);
 	pthread_mutex_unlock(&b->mu);
 	return yes;
 }
@@ -48,16 +47,15 @@ check_disk(struct az_box_server *s, struct box *b)
 
 	if (!runs_something(b) || disk_used(b->home, s->disk) <= s->disk)
 		return;
-	snprintf(why, sizeof why, "stopped: disk limit (%lld MiB)",
-	    (long long)(s->disk >> 20));
+	snprintf(why, sizeof why, "stopped: disk limit (%lld MiB)", (long long)(s->disk >> 20));
 	az_log(AZ_INFO, "box.disk", AZ_KC("box", b->id));
 	pthread_mutex_lock(&b->mu);
 	for (struct proc *p = b->procs; p; p = p->next)
 		if (p->started && !p->ended && !p->stop[0])
 			snprintf(p->stop, sizeof p->stop, "%s", why);
 	/* everybody: who wrote is not known, and nothing may go on writing */
-	if (link_send(b, b->next_id++, AW_KILL_ALL, (struct az_str){ 0 },
-	    (struct az_str){ 0 }, false, NULL))
+	if (link_send(
+		b, b->next_id++, AW_KILL_ALL, (struct az_str){0}, (struct az_str){0}, false, NULL))
 		az_log(AZ_DEBUG, "box.disk", AZ_KC("err", "gone"));
 	pthread_mutex_unlock(&b->mu);
 }
@@ -143,12 +141,10 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 {
 	s->dir = az_str_dup(az_str_c(o->dir));
 	s->agent = az_str_dup(az_str_c(o->agent));
-	s->bwrap = az_str_dup(az_str_c(o->bwrap && *o->bwrap ? o->bwrap :
-	    "/usr/bin/bwrap"));
+	s->bwrap = az_str_dup(az_str_c(o->bwrap && *o->bwrap ? o->bwrap : "/usr/bin/bwrap"));
 	s->key = az_str_dup(az_str_c(o->key));
 	s->port = o->port;
-	s->memory = o->memory_bytes > 0 ? o->memory_bytes :
-	    (int64_t)AZ_LIM_BOX_MEMORY_BYTES;
+	s->memory = o->memory_bytes > 0 ? o->memory_bytes : (int64_t)AZ_LIM_BOX_MEMORY_BYTES;
 	s->disk = o->disk_bytes > 0 ? o->disk_bytes : (int64_t)AZ_LIM_BOX_DISK_BYTES;
 	s->pids = o->pids > 0 ? o->pids : AZ_LIM_BOX_PIDS;
 	s->cpu_pct = o->cpu_pct > 0 ? o->cpu_pct : 100;
@@ -167,8 +163,7 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 }
 
 enum az_code
-az_box_open(const struct az_box_opts *o, struct az_box_server **out,
-    struct az_err *err)
+az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_err *err)
 {
 	struct az_box_server *s;
 	enum az_code rc;
@@ -186,8 +181,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out,
 		goto out;
 	rc = AZ_EUNAVAIL;
 	if (access(s->bwrap, X_OK) < 0 || access(s->agent, X_OK) < 0) {
-		az_fail_errno(err, rc, "box.open", "%s and %s are needed", s->bwrap,
-		    s->agent);
+		az_fail_errno(err, rc, "box.open", "%s and %s are needed", s->bwrap, s->agent);
 		goto out;
 	}
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST) {
@@ -198,8 +192,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out,
 	prctl(PR_SET_DUMPABLE, 0);
 	clean_up(s->dir);
 	if ((rc = etc_make(s->dir, err)) || (rc = filter_build(&s->bpf, err)) ||
-	    (rc = cg_open(&s->cg, o->cgroup, err)) ||
-	    (rc = spawner_open(s, &s->spawner, err)))
+	    (rc = cg_open(&s->cg, o->cgroup, err)) || (rc = spawner_open(s, &s->spawner, err)))
 		goto out;
 	if (!thread_start(&s->reaper, reaper_main, s, false)) {
 		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");

@@ -18,7 +18,7 @@
 struct spawner {
 	const struct az_box_server *s;
 	pthread_t thread;
-	pthread_mutex_t mu, one;	/* one: callers take turns */
+	pthread_mutex_t mu, one; /* one: callers take turns */
 	pthread_cond_t cond;
 	struct spawn *job;
 	struct az_err *err;
@@ -34,7 +34,7 @@ arg(struct az_buf *b, const char *s)
 	az_buf_add(b, s, strlen(s) + 1);
 }
 
-#define ARGS(b, ...) args((b), (const char *const[]){ __VA_ARGS__, NULL })
+#define ARGS(b, ...) args((b), (const char *const[]){__VA_ARGS__, NULL})
 static void
 args(struct az_buf *b, const char *const *v)
 {
@@ -46,8 +46,7 @@ args(struct az_buf *b, const char *const *v)
 static void
 system_dirs(struct az_buf *b)
 {
-	static const char *const dirs[] = { "/bin", "/sbin", "/lib", "/lib32", "/lib64",
-		"/libx32" };
+	static const char *const dirs[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
 
 	ARGS(b, "--ro-bind", "/usr", "/usr");
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
@@ -67,13 +66,12 @@ static void
 proc_masks(struct az_buf *b)
 {
 	/* what tells about the host, its disks, its kernel's addresses or its boot */
-	static const char *const files[] = { "cmdline", "config.gz", "partitions",
-		"diskstats", "kallsyms", "kcore", "keys", "key-users", "modules",
-		"sched_debug", "timer_list", "latency_stats", "swaps", "interrupts",
-		"iomem", "ioports", "sysrq-trigger", "kpagecount", "kpageflags",
-		"vmallocinfo", "slabinfo", "sys/kernel/random/boot_id",
-		"sys/kernel/core_pattern" };
-	static const char *const dirs[] = { "acpi", "scsi", "bus", "fs", "irq" };
+	static const char *const files[] = {"cmdline", "config.gz", "partitions", "diskstats",
+	    "kallsyms", "kcore", "keys", "key-users", "modules", "sched_debug", "timer_list",
+	    "latency_stats", "swaps", "interrupts", "iomem", "ioports", "sysrq-trigger",
+	    "kpagecount", "kpageflags", "vmallocinfo", "slabinfo", "sys/kernel/random/boot_id",
+	    "sys/kernel/core_pattern"};
+	static const char *const dirs[] = {"acpi", "scsi", "bus", "fs", "irq"};
 	char p[64];
 
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -84,8 +82,8 @@ proc_masks(struct az_buf *b)
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
 		snprintf(p, sizeof p, "/proc/%s", dirs[i]);
 		if (!access(p, F_OK))
-			ARGS(b, "--size", "4096", "--perms", "0555", "--tmpfs", p,
-			    "--remount-ro", p);
+			ARGS(b, "--size", "4096", "--perms", "0555", "--tmpfs", p, "--remount-ro",
+			    p);
 	}
 }
 
@@ -96,9 +94,9 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 	int64_t tmp;
 
 	ARGS(b, "--unshare-user", "--uid", "1000", "--gid", "1000", "--unshare-pid",
-	    "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-	    "--hostname", "e2b.local", "--die-with-parent", "--new-session",
-	    "--as-pid-1", "--cap-drop", "ALL", "--info-fd", "5", "--seccomp", "4");
+	    "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname",
+	    "e2b.local", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+	    "--info-fd", "5", "--seccomp", "4");
 	system_dirs(b);
 	snprintf(etc, sizeof etc, "%s/etc", s->dir);
 	ARGS(b, "--ro-bind", etc, "/etc");
@@ -109,13 +107,13 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 	proc_masks(b);
 	ARGS(b, "--dev", "/dev");
 	/* counted as memory: both together never more than a quarter of it */
-	tmp = j->memory / 8 < (int64_t)AZ_LIM_BOX_TMP_BYTES ? j->memory / 8 :
-	    (int64_t)AZ_LIM_BOX_TMP_BYTES;
+	tmp = j->memory / 8 < (int64_t)AZ_LIM_BOX_TMP_BYTES ? j->memory / 8
+							    : (int64_t)AZ_LIM_BOX_TMP_BYTES;
 	snprintf(num, sizeof num, "%lld", (long long)tmp);
 	ARGS(b, "--size", num, "--perms", "1777", "--tmpfs", "/tmp");
 	ARGS(b, "--size", num, "--perms", "1777", "--tmpfs", "/dev/shm");
-	ARGS(b, "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp",
-	    "--dir", "/opt/azlon/bin");
+	ARGS(b, "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--dir",
+	    "/opt/azlon/bin");
 	if (access("/usr/bin/python", F_OK))
 		ARGS(b, "--symlink", "/usr/bin/python3", "/opt/azlon/bin/python");
 	if (access("/usr/bin/pip", F_OK))
@@ -137,7 +135,7 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 static void
 limit(int what, int64_t v)
 {
-	struct rlimit l = { (rlim_t)v, (rlim_t)v };
+	struct rlimit l = {(rlim_t)v, (rlim_t)v};
 
 	setrlimit((__rlimit_resource_t)what, &l);
 }
@@ -147,9 +145,9 @@ static void __attribute__((noreturn))
 child(const struct az_box_server *s, const struct spawn *j, const int fd[6])
 {
 	static char a0[] = "bwrap", a1[] = "--args", a2[] = "3", a3[] = "--",
-	    a4[] = "/opt/azlon/agent";
-	char *const argv[] = { a0, a1, a2, a3, a4, NULL };
-	char *const envp[] = { NULL };
+		    a4[] = "/opt/azlon/agent";
+	char *const argv[] = {a0, a1, a2, a3, a4, NULL};
+	char *const envp[] = {NULL};
 	sigset_t none;
 
 	for (int k = 0; k < CG_KINDS; k++)
@@ -196,8 +194,7 @@ memory_file(const char *name, struct az_str s)
 {
 	int fd = high(memfd_create(name, MFD_CLOEXEC));
 
-	if (fd >= 0 && (write(fd, s.p, s.n) != (ssize_t)s.n ||
-	    lseek(fd, 0, SEEK_SET) < 0)) {
+	if (fd >= 0 && (write(fd, s.p, s.n) != (ssize_t)s.n || lseek(fd, 0, SEEK_SET) < 0)) {
 		close(fd);
 		fd = -1;
 	}
@@ -207,8 +204,8 @@ memory_file(const char *name, struct az_str s)
 static enum az_code
 launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 {
-	int sv[2] = { -1, -1 }, info[2] = { -1, -1 }, ep[2] = { -1, -1 };
-	int fd[6] = { -1, -1, -1, -1, -1, -1 };
+	int sv[2] = {-1, -1}, info[2] = {-1, -1}, ep[2] = {-1, -1};
+	int fd[6] = {-1, -1, -1, -1, -1, -1};
 	enum az_code rc;
 	struct az_buf b;
 

@@ -38,7 +38,7 @@ cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms)
 		t.tv_nsec -= 1000000000;
 	}
 	pthread_cond_timedwait(c, m, &t);
-	return true;	/* the caller looks at its condition, then comes again */
+	return true; /* the caller looks at its condition, then comes again */
 }
 
 bool
@@ -130,7 +130,7 @@ box_touch(struct box *b, int64_t timeout_s, bool only_extend)
 	if (!only_extend || at > b->deadline_ms) {
 		b->deadline_ms = at;
 		b->end_ms = az_wall_ms() + timeout_s * 1000;
-		pthread_cond_broadcast(&s->changed);	/* the reaper looks again */
+		pthread_cond_broadcast(&s->changed); /* the reaper looks again */
 	}
 	pthread_mutex_unlock(&s->mu);
 }

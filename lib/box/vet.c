@@ -14,22 +14,22 @@ public4(uint32_t a)
 {
 	/* IANA special-purpose registry: all that is not the public internet */
 	static const struct range no[] = {
-		{ 0x00000000, 8 },	/* this network */
-		{ 0x0a000000, 8 },	/* private */
-		{ 0x64400000, 10 },	/* carrier NAT; 100.100.100.200 metadata */
-		{ 0x7f000000, 8 },	/* loopback */
-		{ 0xa9fe0000, 16 },	/* link-local; 169.254.169.254 metadata */
-		{ 0xac100000, 12 },	/* private */
-		{ 0xc0000000, 24 },	/* protocol assignments; 192.0.0.192 metadata */
-		{ 0xc0000200, 24 },	/* documentation */
-		{ 0xc0586300, 24 },	/* 6to4 relay */
-		{ 0xc0a80000, 16 },	/* private */
-		{ 0xc6120000, 15 },	/* benchmarks */
-		{ 0xc6336400, 24 },	/* documentation */
-		{ 0xcb007100, 24 },	/* documentation */
-		{ 0xe0000000, 4 },	/* multicast */
-		{ 0xf0000000, 4 },	/* reserved, broadcast */
-		{ 0xa83f8110, 32 },	/* 168.63.129.16, a cloud's host service */
+	    {0x00000000, 8},  /* this network */
+	    {0x0a000000, 8},  /* private */
+	    {0x64400000, 10}, /* carrier NAT; 100.100.100.200 metadata */
+	    {0x7f000000, 8},  /* loopback */
+	    {0xa9fe0000, 16}, /* link-local; 169.254.169.254 metadata */
+	    {0xac100000, 12}, /* private */
+	    {0xc0000000, 24}, /* protocol assignments; 192.0.0.192 metadata */
+	    {0xc0000200, 24}, /* documentation */
+	    {0xc0586300, 24}, /* 6to4 relay */
+	    {0xc0a80000, 16}, /* private */
+	    {0xc6120000, 15}, /* benchmarks */
+	    {0xc6336400, 24}, /* documentation */
+	    {0xcb007100, 24}, /* documentation */
+	    {0xe0000000, 4},  /* multicast */
+	    {0xf0000000, 4},  /* reserved, broadcast */
+	    {0xa83f8110, 32}, /* 168.63.129.16, a cloud's host service */
 	};
 
 	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
@@ -42,8 +42,7 @@ static bool
 public6(const unsigned char a[16])
 {
 	static const unsigned char zero[12];
-	uint32_t low = (uint32_t)a[12] << 24 | (uint32_t)a[13] << 16 |
-	    (uint32_t)a[14] << 8 | a[15];
+	uint32_t low = (uint32_t)a[12] << 24 | (uint32_t)a[13] << 16 | (uint32_t)a[14] << 8 | a[15];
 
 	/* v4 in disguise: mapped, translated (64:ff9b::/96), 6to4 */
 	if (!memcmp(a, zero, 10) && a[10] == 0xff && a[11] == 0xff)
@@ -55,8 +54,7 @@ public6(const unsigned char a[16])
 	/* only global unicast 2000::/3, without Teredo, documentation and others */
 	if ((a[0] & 0xe0) != 0x20)
 		return false;
-	if (a[0] == 0x20 && a[1] == 0x01 && (a[2] < 0x02 ||
-	    (a[2] == 0x0d && a[3] == 0xb8)))
+	if (a[0] == 0x20 && a[1] == 0x01 && (a[2] < 0x02 || (a[2] == 0x0d && a[3] == 0xb8)))
 		return false;
 	if (a[0] == 0x3f && a[1] == 0xff)
 		return false;
@@ -95,9 +93,8 @@ vet_domain_ok(struct az_str p)
 	for (size_t i = 0; i < p.n; i++) {
 		char c = p.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':' ||
-		    c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			c == '-' || c == '.' || c == ':' || c == '_'))
 			return false;
 	}
 	return true;
@@ -115,9 +112,8 @@ vet_domain(struct az_str host, char *const *allow, size_t n)
 		if (az_str_ieq(host, a))
 			return true;
 		if (az_str_starts(a, AZ_S("*."))) {
-			a = az_str_sub(a, 1, a.n);	/* ".example.com" */
-			if (host.n > a.n &&
-			    az_str_ieq(az_str_sub(host, host.n - a.n, host.n), a))
+			a = az_str_sub(a, 1, a.n); /* ".example.com" */
+			if (host.n > a.n && az_str_ieq(az_str_sub(host, host.n - a.n, host.n), a))
 				return true;
 		}
 	}

@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -138,8 +137,7 @@ live_any(struct live *l)
 	if (!live_workers(l, w))
 		return false;
 	for (int i = 0; i < LIVE_WORKERS; i++)
-		if (w[i].id && w[i].state == 1 && now - w[i].seen <= LOCAL_LEASE_MS &&
-		    (kill(w[i].pid, 0) == 0 || errno != ESRCH || w[i].ns != pid_namespace()))
+		if (w[i].state == 1 && live_ok(&w[i], now)) /* dead at once, be it unburied */
 			return true;
 	return false;
 }

@@ -194,7 +194,7 @@ static enum az_code
 host(struct worker *w, struct az_err *err)
 {
 	struct dispatch d = {.w = w, .swept = -LOCAL_SWEEP_MS};
-	pthread_t fn[256], renew;
+	pthread_t fn[256] = {0}, renew = 0;
 	enum az_code rc;
 	int started;
 	bool stuck;

@@ -27,6 +27,25 @@ feed(struct json_tokener *tok, const char *p, size_t n, enum json_tokener_error 
 	return o;
 }
 
+/* Keys and values below and with o; the scan bounded the depth. */
+static size_t
+count(struct json_object *o)
+{
+	size_t n = 1;
+
+	if (json_object_is_type(o, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(o); i++)
+			n += count(json_object_array_get_idx(o, i));
+	} else if (json_object_is_type(o, json_type_object)) {
+		struct json_object_iterator it = json_object_iter_begin(o);
+		struct json_object_iterator end = json_object_iter_end(o);
+
+		for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+			n += 1 + count(json_object_iter_peek_value(&it));
+	}
+	return n;
+}
+
 enum az_code
 az_json_parse(
     struct az_str text, const struct az_json_limits *lim, struct az_json **out, struct az_err *err)
@@ -35,12 +54,12 @@ az_json_parse(
 	struct json_object *o = NULL;
 	enum json_tokener_error e = json_tokener_continue;
 	struct az_buf big;
-	size_t from = 0, to;
+	size_t from = 0, to, tokens;
 	enum az_code rc;
 
 	*out = NULL;
 	az_buf_init(&big, lim->bytes < AZ_MIB(64) ? lim->bytes : AZ_MIB(64));
-	if ((rc = json_scan(text, lim, &big, err)) || (rc = az_buf_check(&big, OP, err)))
+	if ((rc = json_scan(text, lim, &big, &tokens, err)) || (rc = az_buf_check(&big, OP, err)))
 		goto out;
 	if (text.n > INT32_MAX) {
 		rc = az_fail(err, AZ_ETOOBIG, OP, "%zu bytes", text.n);
@@ -66,6 +85,11 @@ az_json_parse(
 		o = feed(tok, "", 1, &e); /* the NUL ends a number at top level */
 	if (e != json_tokener_success) {  /* the text is right, so memory is short */
 		rc = az_fail(err, AZ_ENOMEM, OP, "json-c: %s", json_tokener_error_desc(e));
+		goto out;
+	}
+	/* json-c 0.16 leaves out a member or element that it had no memory to add */
+	if (count(o) != tokens) {
+		rc = az_fail(err, AZ_ENOMEM, OP, "no memory");
 		goto out;
 	}
 	*out = (struct az_json *)o;

@@ -232,7 +232,7 @@ token(struct scan *s)
 static enum az_code
 key(struct scan *s)
 {
-	struct az_str raw;
+	struct az_str raw = AZ_S("");
 	enum az_code rc;
 
 	blanks(s);
@@ -311,8 +311,8 @@ after(struct scan *s, bool *more)
 }
 
 enum az_code
-json_scan(
-    struct az_str text, const struct az_json_limits *lim, struct az_buf *big, struct az_err *err)
+json_scan(struct az_str text, const struct az_json_limits *lim, struct az_buf *big, size_t *tokens,
+    struct az_err *err)
 {
 	size_t max_depth = lim->depth < JSON_DEPTH_MAX ? lim->depth : JSON_DEPTH_MAX;
 	struct scan s = {
@@ -320,6 +320,7 @@ json_scan(
 	bool opened, more = true;
 	enum az_code rc;
 
+	*tokens = 0;
 	if (text.n > lim->bytes || text.n > UINT32_MAX)
 		return az_fail(
 		    err, AZ_ETOOBIG, OP, "%zu bytes, at most %zu allowed", text.n, lim->bytes);
@@ -334,6 +335,7 @@ json_scan(
 	blanks(&s);
 	rc = s.i == s.n ? AZ_OK : bad(&s, "something follows the value");
 out:
+	*tokens = s.tokens;
 	keyset_release(&s.keys);
 	return rc;
 }
@@ -341,5 +343,7 @@ out:
 enum az_code
 az_json_scan(struct az_str text, const struct az_json_limits *lim, struct az_err *err)
 {
-	return json_scan(text, lim, NULL, err);
+	size_t tokens = 0;
+
+	return json_scan(text, lim, NULL, &tokens, err);
 }

@@ -25,10 +25,10 @@ enum az_code keyset_add(
 
 /*
  * az_json_scan(), which also appends to big (NULL: do not) the end offset of each
- * integer that int64 cannot hold, as size_t values.
+ * integer that int64 cannot hold, as size_t values. *tokens: keys and values.
  */
-enum az_code json_scan(
-    struct az_str text, const struct az_json_limits *lim, struct az_buf *big, struct az_err *err);
+enum az_code json_scan(struct az_str text, const struct az_json_limits *lim, struct az_buf *big,
+    size_t *tokens, struct az_err *err);
 
 /* Value of 4 hex digits, -1 if malformed. */
 int json_hex4(const char *p);

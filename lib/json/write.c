@@ -152,6 +152,7 @@ az_jw_double(struct az_jw *w, double v)
 	}
 	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(t, sizeof t, "%.*g", digits, v);
+		/* bit for bit, for -0 NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 		if (memcmp(&(double){strtod(t, NULL)}, &v, sizeof v) == 0)
 			break;
 	}

@@ -186,6 +186,8 @@ az_manifest_write(const struct az_manifest *m, struct az_buf *out)
 		az_jw_kc(&w, "mode", f->mode & 0111 ? "0755" : "0644");
 		az_jw_ks(&w, "modified", az_buf_str(&t));
 		az_jw_end(&w, '}');
+		if (t.fail && !out->fail) /* never half an entry that looks whole */
+			out->fail = t.fail;
 		az_buf_release(&t);
 	}
 	az_jw_end(&w, ']');

@@ -129,20 +129,22 @@ static void
 lead_pass(struct web_thread *t, bool busy)
 {
 	struct web_server *s = t->s;
+	struct web_thread *next;
 	bool failed = false;
 
 	pthread_mutex_lock(&s->mu);
 	t->busy = busy;
-	if (s->idle) {
-		struct web_thread *next = s->idle;
+	if ((next = s->idle)) {
 		s->idle = next->next_idle;
 		next->lead = true;
-		pthread_cond_signal(&next->wake);
 	} else {
 		s->led = false;
 		failed = thread_add(s) != AZ_OK;
 	}
 	pthread_mutex_unlock(&s->mu);
+	/* after the unlock: woken under it, the next leader would sleep again at once */
+	if (next)
+		pthread_cond_signal(&next->wake);
 	if (failed)
 		az_log(AZ_WARN, "web.thread",
 		    AZ_KC("err", "no further thread; requests wait for the ones there are"));
@@ -266,7 +268,9 @@ cut_busy(struct web_server *s)
 static void
 server_free(struct web_server *s)
 {
-	for (int i = 0; i < s->n_threads; i++) {
+	for (int i = 0; s->all && i < s->n_threads; i++) {
+		if (!s->all[i])
+			continue;
 		pthread_join(s->all[i]->id, NULL);
 		pthread_cond_destroy(&s->all[i]->wake);
 		free(s->all[i]);

@@ -72,8 +72,7 @@ create_key(const struct work_job *j, const char *nth, char out[65])
 }
 
 static enum az_code
-create(
-    struct work_job *j, struct work_box *b, const char *wid, const char *nth, struct az_err *err)
+create(struct work_job *j, struct work_box *b, const char *wid, const char *nth, struct az_err *err)
 {
 	const char *meta[] = {META_RUN, wid, NULL};
 	char key[65];

@@ -355,8 +355,11 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 	struct az_str path = az_json_gets(http, "path");
 	int64_t port = az_json_geti(http, "port", 0);
 	const char *argv[256] = {"bash", "-c", ask_script, "ask"};
-	struct az_sb_cmd c = {
-	    .argv = argv, .env = env, .cwd = p->cwd, .tag = job_tag(j, "check"), .timeout_s = timeout_of(q)};
+	struct az_sb_cmd c = {.argv = argv,
+	    .env = env,
+	    .cwd = p->cwd,
+	    .tag = job_tag(j, "check"),
+	    .timeout_s = timeout_of(q)};
 	struct check_seen seen;
 	enum az_code rc;
 	size_t n = 7;

@@ -109,8 +109,9 @@ matches(struct work_job *j, const struct az_json *e, struct az_str text, struct 
 	if (found == MATCH_YES)
 		return true;
 	if (found != MATCH_NO) {
-		miss(j, r, found == MATCH_BAD ? "stdout_matches is no valid expression"
-					      : "stdout_matches takes too long on this output");
+		miss(j, r,
+		    found == MATCH_BAD ? "stdout_matches is no valid expression"
+				       : "stdout_matches takes too long on this output");
 		return false;
 	}
 	show(j, r, pat, text);

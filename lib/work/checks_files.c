@@ -119,8 +119,7 @@ drop_compiled(struct work_job *j, const struct work_box *x, struct az_str path, 
 {
 	ptrdiff_t slash = az_str_rchr(path, '/');
 	struct az_str dir = az_str_sub(path, 0, (size_t)(slash + 1));
-	const char *at =
-	    az_arena_printf(j->a, AZ_PLAN_APP "/%.*s__pycache__", AZ_FMT(dir));
+	const char *at = az_arena_printf(j->a, AZ_PLAN_APP "/%.*s__pycache__", AZ_FMT(dir));
 
 	if (!az_str_eqc(az_path_ext(path), ".py"))
 		return AZ_OK;

@@ -367,16 +367,15 @@ enum az_code
 fn_generate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *result,
     struct az_err *err)
 {
-	struct generate *g;
+	struct generate *g = NULL;
 	struct work_job j;
 	enum az_code rc;
 	struct az_jw w;
 
 	rc = job_open(&j, ctx, app, input, "generate", err);
-	g = rc == AZ_OK ? az_arena_alloc(j.a, sizeof(*g)) : NULL;
-	if (rc == AZ_OK && !g)
+	if (rc == AZ_OK && !(g = az_arena_alloc(j.a, sizeof(*g))))
 		rc = job_nomem(err);
-	if (rc != AZ_OK)
+	if (rc != AZ_OK || !g)
 		goto out;
 	g->j = j;
 	rc = load_trees(g, err);

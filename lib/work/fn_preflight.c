@@ -20,13 +20,13 @@ take_body(
 	size_t got = 1;
 	enum az_code rc = chunk ? az_buf_check(from, OP, err) : job_nomem(err);
 	int64_t size;
-	char sha[65];
+	char sha[65] = "";
 
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(from), 0, NULL, &g, err);
 	if (rc == AZ_OK)
 		rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){0}, &w, err);
-	while (rc == AZ_OK && got > 0) {
+	while (rc == AZ_OK && chunk && got > 0) {
 		rc = az_store_get_read(g, chunk, AZ_KIB(64), &got, err);
 		if (rc == AZ_OK && got > 0)
 			rc = az_blob_write(w, az_str_n(chunk, got), err);
@@ -39,7 +39,7 @@ take_body(
 	}
 	az_blob_abort(w);
 	az_store_get_close(g);
-	if (rc == AZ_OK && strcmp(sha, f->sha256) != 0)
+	if (rc == AZ_OK && !az_str_eqc(az_str_c(sha), f->sha256))
 		rc = az_fail(err, AZ_EIO, OP, "the stored input %.*s is damaged", AZ_FMT(f->path));
 	return rc;
 }

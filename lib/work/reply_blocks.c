@@ -259,7 +259,7 @@ static enum az_code
 tag_block(struct reply_ctx *c, struct az_str path, struct az_str after, struct az_str *rest)
 {
 	const char *start = rest->p;
-	struct az_str line, body = after, first, last, t = az_str_trim(after);
+	struct az_str line, body, first, last, t = az_str_trim(after);
 	struct reply_fence open, end;
 	ptrdiff_t nl;
 

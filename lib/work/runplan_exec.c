@@ -182,6 +182,7 @@ environment(struct exec *e, const char *const *env, bool build)
 	/* there is no root: what installs goes beneath the home */
 	static const char *const extra[] = {"PIP_BREAK_SYSTEM_PACKAGES=1",
 	    "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_INPUT=1",
+	    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): it is one string */
 	    "NPM_CONFIG_PREFIX=" AZ_PLAN_HOME "/.local", "NPM_CONFIG_UPDATE_NOTIFIER=false"};
 	const size_t n_extra = sizeof extra / sizeof extra[0];
 	const char **out;

@@ -45,7 +45,7 @@ az_tail_add(struct az_tail *t, struct az_str s)
 	/* only the last ring_max bytes can stay */
 	if (s.n > t->ring_max)
 		s = az_str_sub(s, s.n - t->ring_max, s.n);
-	while (s.n) {
+	while (s.n && t->ring_max) {
 		n = t->ring_max - t->ring_at;
 		if (n > s.n)
 			n = s.n;

@@ -86,7 +86,7 @@ def test_a_dead_part_is_named_and_waited_for(own_stack):
     s = own_stack()
     for part in ("sandbox", "replay", "worker"):
         s.kill_and_wait(part)
-        until(lambda: ready(s).status_code == 503, 20)  # a worker is missed after 10 s
+        until(lambda: ready(s).status_code == 503, 20)
         r = ready(s)
         assert {"sandbox": "sandbox", "replay": "llm", "worker": "worker"}[part] in r.text, (part, r.text)
         wid = s.start_run(example("human-eval-010"))

@@ -37,6 +37,13 @@ def pids(stack):
     return {p: stack.pid(p) for p in PARTS}
 
 
+def running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def refused(stack, words):
     r = stack.control("start", check=False)
     assert r.returncode != 0
@@ -55,7 +62,7 @@ def test_start_and_stop_twice(place):
     assert s.control("status").stdout.count("running") == len(PARTS)
     s.stop()
     for p in first.values():
-        assert not pathlib.Path(f"/proc/{p}").exists()
+        assert not running(p)
     assert s.control("stop").returncode == 0
     assert s.control("status", check=False).stdout.count("stopped") == len(PARTS)
     assert not [f.name for f in (s.var / "run").iterdir() if f.suffix in (".sock", ".pid")]
@@ -95,10 +102,22 @@ def test_a_changed_environment_restarts_and_reaches_the_processes(place):
 
 
 def test_the_sandbox_process_gets_no_keys(place):
-    s = place(OPENAI_API_KEY="sk-canary", OPENAI_BASE_URL="http://127.0.0.1:1/v1", AZLON_MODEL="m", SOME_TOKEN="canary-2", GITHUB_TOKEN="canary-3").start()
+    s = place(SOME_TOKEN="canary-1", GITHUB_TOKEN="canary-2").start()
+    key = (s.var / "secret/replay.key").read_text()
+    s.env |= {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"http://127.0.0.1:{s.local_port}/v1", "AZLON_MODEL": "m"}
+    s.start()
     env = pathlib.Path(f"/proc/{s.pid('sandbox')}/environ").read_bytes()
-    assert b"canary" not in env and b"127.0.0.1:1" not in env, env
-    assert b"sk-canary" in pathlib.Path(f"/proc/{s.pid('worker')}/environ").read_bytes()
+    assert b"canary" not in env and b"OPENAI" not in env and key.encode() not in env, env
+    assert key.encode() in pathlib.Path(f"/proc/{s.pid('worker')}/environ").read_bytes()
+
+
+def test_workers_of_a_killed_nginx_do_not_keep_the_ports(place):
+    s = place().start()
+    s.kill_and_wait("nginx")
+    s.stop()
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", s.port))
 
 
 def test_files_of_an_earlier_boot_do_not_matter(place):
@@ -227,6 +246,7 @@ def can(user, *command):
                           capture_output=True).returncode == 0
 
 
+PYTHON = "/usr/bin/python3"
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
 
@@ -245,9 +265,9 @@ def test_started_as_root_nothing_runs_as_root_and_nobody_reads_more_than_needed(
     for sock in (s.var / "run").glob("*.sock"):
         user, group, mode = owner(sock)
         assert (group, mode) == ("azlon-web", 0o660) and user == ("azlon-sandbox" if sock.name == "sandbox.sock" else "azlon")
-        assert can("azlon-web", "python3", "-c", CONNECT, str(sock))
+        assert can("azlon-web", PYTHON, "-c", CONNECT, str(sock))
         for user in ("nobody", *({"azlon", "azlon-sandbox"} - {user})):
-            assert not can(user, "python3", "-c", CONNECT, str(sock)), (user, sock)
+            assert not can(user, PYTHON, "-c", CONNECT, str(sock)), (user, sock)
     for f in (s.var / "secret").iterdir():
         assert owner(f) == ("azlon", "azlon", 0o600), f
     assert owner(s.var / "box/e2b.key") == ("azlon-sandbox", "azlon-sandbox", 0o600)
@@ -345,7 +365,7 @@ def test_started_as_an_ordinary_user():
                 continue
             for other in ("nobody", "azlon"):
                 if p.is_socket():
-                    assert not can(other, "python3", "-c", CONNECT, str(p)), (other, p)
+                    assert not can(other, PYTHON, "-c", CONNECT, str(p)), (other, p)
                 elif p.is_file() and p.parent.name != "tls":
                     assert not can(other, "test", "-r", str(p)), (other, p)
         assert owner(s.var / "tls/server.key")[2] == 0o600

@@ -126,8 +126,7 @@ plain_requests_are_rewritten_and_whole(void **state)
 	    origin_port);
 	ask(b, q);
 	if (strncmp(r.out, "HTTP/1.1 200 OK\n", 16))
-		fail_msg("code %d, out '%s', err '%s', error '%s'", r.code, r.out, r.err,
-		    r.error);
+		fail_msg("code %d, out '%s', err '%s', error '%s'", r.code, r.out, r.err, r.error);
 	n = strtol(r.out + 16, NULL, 10);
 	assert_in_range(n, BIG, BIG + 200);
 	assert_true(!strncmp(seen,
@@ -159,8 +158,7 @@ tunnels_carry_bytes_both_ways(void **state)
 	    origin_port);
 	ask(b, q);
 	if (strncmp(r.out, "HTTP/1.1 200 Connection established\n", 36))
-		fail_msg("code %d, out '%s', err '%s', error '%s'", r.code, r.out, r.err,
-		    r.error);
+		fail_msg("code %d, out '%s', err '%s', error '%s'", r.code, r.out, r.err, r.error);
 	assert_in_range(strtol(r.out + 36, NULL, 10), BIG, BIG + 300);
 	assert_true(!strncmp(seen, "GET /tunnelled HTTP/1.1\r\nX: y\r\n\r\n", 33));
 	fix_run(b, "env | grep -c -i '_proxy=http://127.0.0.1:3128'", 5000, &r);

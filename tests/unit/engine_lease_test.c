@@ -310,12 +310,16 @@ the_dead_are_told_from_the_living(void **state)
 	struct fx *f = *state;
 	struct live_worker w[LIVE_WORKERS];
 	pid_t pid = fork();
+	siginfo_t dead;
 	int st;
 
 	if (pid == 0) {
 		/* a worker that dies without a word */
 		_exit(live_enter(&f->l->live, 7) < 0);
 	}
+	/* dead, not yet buried: it is no worker any more */
+	assert_int_equal(waitid(P_PID, (id_t)pid, &dead, WEXITED | WNOWAIT), 0);
+	assert_false(live_any(&f->l->live));
 	assert_int_equal(waitpid(pid, &st, 0), pid);
 	assert_int_equal(st, 0);
 	enter(f, 8);

@@ -646,8 +646,8 @@ static void
 kill_all_kills_each_and_sweeps_up_until_none_is_left(void **state)
 {
 	struct fix f = {0};
-	struct route routes[] = {{"POST /process.Process/List", {{0}}, 2, 0},
-	    {SIGNAL, {{0}}, 2, 0}, {START, {{0}}, 1, 0}};
+	struct route routes[] = {{"POST /process.Process/List", {{0}}, 2, 0}, {SIGNAL, {{0}}, 2, 0},
+	    {START, {{0}}, 1, 0}};
 
 	(void)state;
 	routes[0].step[0] = answer(&f, 200, "",

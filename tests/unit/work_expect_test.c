@@ -5,7 +5,11 @@
 #include "work_rig.h"
 
 /* 512 letters in no simple order */
-#define AB8 "abbabaab" "baababba" "babbaaba" "aabbabba"
+#define AB8                                                                                        \
+	"abbabaab"                                                                                 \
+	"baababba"                                                                                 \
+	"babbaaba"                                                                                 \
+	"aabbabba"
 #define AB AB8 AB8 "b" AB8 AB8 "a" AB8 AB8 "ab" AB8 AB8 AB8 "b" AB8 AB8 "aa" AB8 AB8 AB8
 
 struct row {

@@ -14,15 +14,14 @@
 #define AG_PROCS 128
 #define AG_FILES 64
 #define AG_CONNS 64
-#define AG_OUT_SOFT (512u * 1024u)	/* above it nobody produces more */
+#define AG_OUT_SOFT (512u * 1024u) /* above it nobody produces more */
 #define AG_OUT_HARD (24u * 1024u * 1024u)
 #define AG_LIST_MAX 20000
 
 /* ---- main.c: frames out, poll set ---- */
 void out_frame(uint32_t id, enum aw_type type, const void *p, size_t n);
 /* a frame in two parts: a short head and bulk bytes */
-void out_frame2(uint32_t id, enum aw_type type, const void *a, size_t an,
-    const void *b, size_t bn);
+void out_frame2(uint32_t id, enum aw_type type, const void *a, size_t an, const void *b, size_t bn);
 void out_u32(uint32_t id, enum aw_type type, uint32_t v);
 bool out_room(void);
 void fail(uint32_t id, enum aw_fail kind, const char *fmt, ...)
@@ -66,7 +65,7 @@ void file_bytes(uint32_t id, struct aw_rd *r);
 void file_commit(uint32_t id);
 void file_abort(uint32_t id);
 bool file_grant(uint32_t id, uint32_t n);
-bool file_pending(void);	/* a read could go on now */
+bool file_pending(void); /* a read could go on now */
 void file_ready(void);
 void entry_stat(uint32_t id, struct aw_rd *r);
 void entry_list(uint32_t id, struct aw_rd *r);

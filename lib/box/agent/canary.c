@@ -21,8 +21,7 @@
 static int
 reaches(const char *ip, int port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port) };
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
 
 	if (fd < 0)
@@ -31,12 +30,13 @@ reaches(const char *ip, int port)
 	rc = connect(fd, (const struct sockaddr *)&a, sizeof a);
 	if (rc < 0 && errno == EINPROGRESS) {
 		/* a refusal on our own loopback comes late; silence means packets leave */
-		struct pollfd pf = { .fd = fd, .events = POLLOUT };
+		struct pollfd pf = {.fd = fd, .events = POLLOUT};
 		int e = 0;
 		socklen_t n = sizeof e;
 
-		rc = poll(&pf, 1, 1000) == 1 &&
-		    !getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n) && e ? -1 : 0;
+		rc = poll(&pf, 1, 1000) == 1 && !getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n) && e
+			 ? -1
+			 : 0;
 	}
 	close(fd);
 	return rc == 0;
@@ -45,10 +45,9 @@ reaches(const char *ip, int port)
 static int
 net(int port)
 {
-	static const int families[] = { AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG };
+	static const int families[] = {AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG};
 
-	if (reaches("127.0.0.1", port) || reaches("1.1.1.1", 80) ||
-	    reaches("169.254.169.254", 80))
+	if (reaches("127.0.0.1", port) || reaches("1.1.1.1", 80) || reaches("169.254.169.254", 80))
 		return 1;
 	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
 		if (socket(families[i], SOCK_RAW, 0) >= 0)
@@ -59,13 +58,12 @@ net(int port)
 static int
 writes(void)
 {
-	static const char *const places[] = { "/canary", "/usr/canary", "/etc/canary",
-		"/dev/canary", "/run/canary", "/home/canary",
-		"/proc/sys/kernel/core_pattern" };
+	static const char *const places[] = {"/canary", "/usr/canary", "/etc/canary", "/dev/canary",
+	    "/run/canary", "/home/canary", "/proc/sys/kernel/core_pattern"};
 
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-		if (open(places[i], O_WRONLY | (strncmp(places[i], "/proc", 5) ?
-		    O_CREAT : 0), 0600) >= 0)
+		if (open(places[i], O_WRONLY | (strncmp(places[i], "/proc", 5) ? O_CREAT : 0),
+			0600) >= 0)
 			return 1;
 	return 0;
 }
@@ -97,8 +95,8 @@ forks(int limit)
 static int
 memory(size_t bytes)
 {
-	volatile char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *p =
+	    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return 0;
@@ -111,12 +109,12 @@ memory(size_t bytes)
 static int
 environment(void)
 {
-	DIR *d = opendir("/proc");
+	DIR *d;
 	struct dirent *e;
 	char path[300], b[4096];
 	int bad = 0;
 
-	if (getenv("E2B_SANDBOX") == NULL || !d)
+	if (getenv("E2B_SANDBOX") == NULL || !(d = opendir("/proc")))
 		return 1;
 	while ((e = readdir(d))) {
 		int fd;

@@ -38,8 +38,8 @@ entry_send(uint32_t id, const char *path)
 	aw_store(b + 6, st.st_uid, 4);
 	aw_store(b + 10, st.st_gid, 4);
 	aw_store(b + 14, (uint64_t)st.st_size, 8);
-	aw_store(b + 22, (uint64_t)st.st_mtim.tv_sec * 1000000000u +
-	    (uint64_t)st.st_mtim.tv_nsec, 8);
+	aw_store(
+	    b + 22, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec, 8);
 	aw_store(b + 30, n, 4);
 	memcpy(b + at, path, n);
 	at += n;
@@ -131,7 +131,7 @@ list(uint32_t id, const char *path, uint32_t depth, bool top, size_t *left)
 	bool ok = true;
 
 	if (!v)
-		return true;	/* vanished or forbidden: the rest still counts */
+		return true; /* vanished or forbidden: the rest still counts */
 	for (size_t i = 0; ok && i < n; i++) {
 		char sub[AG_PATH];
 		struct stat st;
@@ -144,8 +144,7 @@ list(uint32_t id, const char *path, uint32_t depth, bool top, size_t *left)
 			break;
 		}
 		--*left;
-		if (entry_send(id, sub) && depth > 1 && !lstat(sub, &st) &&
-		    S_ISDIR(st.st_mode))
+		if (entry_send(id, sub) && depth > 1 && !lstat(sub, &st) && S_ISDIR(st.st_mode))
 			ok = list(id, sub, depth - 1, false, left);
 	}
 	free_names(v, n);
@@ -197,8 +196,8 @@ entry_mkdir(uint32_t id, struct aw_rd *r)
 		if (S_ISDIR(st.st_mode))
 			fail(id, AF_EXISTS, "directory already exists: %s", path);
 		else
-			fail(id, AF_INVAL,
-			    "path already exists but it is not a directory: %s", path);
+			fail(id, AF_INVAL, "path already exists but it is not a directory: %s",
+			    path);
 	} else if (make_path(path) < 0) {
 		fail_errno(id, path);
 	} else {
@@ -265,8 +264,7 @@ entry_remove(uint32_t id, struct aw_rd *r)
 
 	if (!path_resolve(id, r, path))
 		return;
-	if (lstat(path, &st) < 0 ? errno != ENOENT :
-	    remove_at(AT_FDCWD, path, 0) < 0)
+	if (lstat(path, &st) < 0 ? errno != ENOENT : remove_at(AT_FDCWD, path, 0) < 0)
 		fail_errno(id, path);
 	else
 		out_frame(id, AW_OK, NULL, 0);

@@ -101,17 +101,14 @@ open_temp(struct file *f)
 	f->dir = open_safe(parent, O_PATH | O_DIRECTORY);
 	if (f->dir < 0)
 		return false;
-	snprintf(f->tmp, sizeof f->tmp, ".azlon-%x-%x.part", (unsigned)now_ms(),
-	    ++serial);
-	f->fd = openat(f->dir, f->tmp,
-	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+	snprintf(f->tmp, sizeof f->tmp, ".azlon-%x-%x.part", (unsigned)now_ms(), ++serial);
+	f->fd = openat(f->dir, f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (f->fd < 0) {
 		f->tmp[0] = 0;
 		return false;
 	}
 	/* what was executable stays so */
-	if (!fstatat(f->dir, slash + 1, &st, AT_SYMLINK_NOFOLLOW) &&
-	    S_ISREG(st.st_mode))
+	if (!fstatat(f->dir, slash + 1, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
 		fchmod(f->fd, st.st_mode & 0777);
 	return true;
 }
@@ -142,7 +139,7 @@ file_bytes(uint32_t id, struct aw_rd *r)
 	const unsigned char *p = aw_take(r, n);
 
 	if (!f || !f->writing)
-		return;		/* it failed already and the sender will notice */
+		return; /* it failed already and the sender will notice */
 	while (n) {
 		ssize_t k = write(f->fd, p, n);
 

@@ -49,7 +49,7 @@ watch(int fd, short events)
 {
 	if (fd < 0 || (size_t)set_n == sizeof set / sizeof *set)
 		return -1;
-	set[set_n] = (struct pollfd){ .fd = fd, .events = events };
+	set[set_n] = (struct pollfd){.fd = fd, .events = events};
 	return set_n++;
 }
 
@@ -63,15 +63,14 @@ static void
 out_flush(void)
 {
 	while (out.n) {
-		ssize_t k = send(sock, out.p + out.at, out.n,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t k = send(sock, out.p + out.at, out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0 && errno == EAGAIN)
 			return;
 		if (k <= 0)
-			_exit(0);	/* the server is gone, and so are we */
+			_exit(0); /* the server is gone, and so are we */
 		out.at += (size_t)k;
 		out.n -= (size_t)k;
 	}
@@ -102,8 +101,7 @@ out_add(const void *p, size_t n)
 }
 
 void
-out_frame2(uint32_t id, enum aw_type type, const void *a, size_t an, const void *b,
-    size_t bn)
+out_frame2(uint32_t id, enum aw_type type, const void *a, size_t an, const void *b, size_t bn)
 {
 	unsigned char head[AW_HEAD];
 
@@ -166,7 +164,9 @@ fail_errno(uint32_t id, const char *what)
 	case ENOENT:
 		fail(id, AF_NOTFOUND, "path '%s' does not exist", what);
 		return;
-	case EACCES: case EPERM: case EROFS:
+	case EACCES:
+	case EPERM:
+	case EROFS:
 		kind = AF_PERM;
 		break;
 	case ENOTDIR:
@@ -178,13 +178,19 @@ fail_errno(uint32_t id, const char *what)
 	case ELOOP:
 		kind = AF_LOOP;
 		break;
-	case ENAMETOOLONG: case EINVAL:
+	case ENAMETOOLONG:
+	case EINVAL:
 		kind = AF_INVAL;
 		break;
-	case ENOSPC: case EDQUOT: case EFBIG:
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
 		kind = AF_SPACE;
 		break;
-	case EMFILE: case ENFILE: case EAGAIN: case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EAGAIN:
+	case ENOMEM:
 		kind = AF_LIMIT;
 		break;
 	default:
@@ -199,11 +205,21 @@ dispatch(struct aw_frame *f)
 	struct aw_rd *r = &f->body;
 
 	switch ((enum aw_type)f->type) {
-	case AW_START: proc_start(f->id, r); break;
-	case AW_STDIN: proc_stdin(f->id, r); break;
-	case AW_STDIN_END: proc_stdin_end(f->id); break;
-	case AW_SIGNAL: proc_signal(f->id, r); break;
-	case AW_RESIZE: proc_resize(f->id, r); break;
+	case AW_START:
+		proc_start(f->id, r);
+		break;
+	case AW_STDIN:
+		proc_stdin(f->id, r);
+		break;
+	case AW_STDIN_END:
+		proc_stdin_end(f->id);
+		break;
+	case AW_SIGNAL:
+		proc_signal(f->id, r);
+		break;
+	case AW_RESIZE:
+		proc_resize(f->id, r);
+		break;
 	case AW_GRANT: {
 		uint32_t n = aw_u32(r);
 
@@ -213,25 +229,58 @@ dispatch(struct aw_frame *f)
 		break;
 	}
 	case AW_KILL_ALL:
-		kill(-1, SIGKILL);	/* everybody but PID 1, which is us */
+		kill(-1, SIGKILL); /* everybody but PID 1, which is us */
 		out_frame(f->id, AW_OK, NULL, 0);
 		break;
-	case AW_STAT: entry_stat(f->id, r); break;
-	case AW_LIST: entry_list(f->id, r); break;
-	case AW_MKDIR: entry_mkdir(f->id, r); break;
-	case AW_MOVE: entry_move(f->id, r); break;
-	case AW_REMOVE: entry_remove(f->id, r); break;
-	case AW_READ: file_read(f->id, r); break;
-	case AW_WRITE: file_write(f->id, r); break;
-	case AW_BYTES: file_bytes(f->id, r); break;
-	case AW_COMMIT: file_commit(f->id); break;
-	case AW_ABORT: file_abort(f->id); break;
-	case AW_PROXY: proxy_listen(f->id, r); break;
-	case AW_NET_OPENED: case AW_NET_BYTES: case AW_NET_END: case AW_NET_CLOSE:
+	case AW_STAT:
+		entry_stat(f->id, r);
+		break;
+	case AW_LIST:
+		entry_list(f->id, r);
+		break;
+	case AW_MKDIR:
+		entry_mkdir(f->id, r);
+		break;
+	case AW_MOVE:
+		entry_move(f->id, r);
+		break;
+	case AW_REMOVE:
+		entry_remove(f->id, r);
+		break;
+	case AW_READ:
+		file_read(f->id, r);
+		break;
+	case AW_WRITE:
+		file_write(f->id, r);
+		break;
+	case AW_BYTES:
+		file_bytes(f->id, r);
+		break;
+	case AW_COMMIT:
+		file_commit(f->id);
+		break;
+	case AW_ABORT:
+		file_abort(f->id);
+		break;
+	case AW_PROXY:
+		proxy_listen(f->id, r);
+		break;
+	case AW_NET_OPENED:
+	case AW_NET_BYTES:
+	case AW_NET_END:
+	case AW_NET_CLOSE:
 		proxy_frame(f);
 		break;
-	case AW_HELLO: case AW_STARTED: case AW_OUT: case AW_CREDIT: case AW_EXIT:
-	case AW_FAIL: case AW_OK: case AW_ENTRY: case AW_DATA: case AW_NET_OPEN:
+	case AW_HELLO:
+	case AW_STARTED:
+	case AW_OUT:
+	case AW_CREDIT:
+	case AW_EXIT:
+	case AW_FAIL:
+	case AW_OK:
+	case AW_ENTRY:
+	case AW_DATA:
+	case AW_NET_OPEN:
 	default:
 		broken();
 	}
@@ -333,13 +382,13 @@ main(int argc, char **argv)
 
 		out_flush();
 		set_n = 0;
-		is = watch(sock, (short)((out.n < AG_OUT_HARD / 4 ? POLLIN : 0) |
-		    (out.n ? POLLOUT : 0)));
+		is = watch(
+		    sock, (short)((out.n < AG_OUT_HARD / 4 ? POLLIN : 0) | (out.n ? POLLOUT : 0)));
 		ic = watch(sigfd, POLLIN);
 		proc_watch();
 		proxy_watch();
-		if (poll(set, (nfds_t)set_n,
-		    file_pending() && out_room() ? 0 : proc_timeout_ms()) < 0 &&
+		if (poll(set, (nfds_t)set_n, file_pending() && out_room() ? 0 : proc_timeout_ms()) <
+			0 &&
 		    errno != EINTR)
 			return 72;
 		if (fired(ic)) {

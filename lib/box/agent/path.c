@@ -23,8 +23,7 @@ path_resolve(uint32_t id, struct aw_rd *r, char out[AG_PATH])
 	}
 	if (n && p[0] == '~') {
 		if (n > 1 && p[1] != '/') {
-			fail(id, AF_INVAL, "other users' homes are not here: %.*s",
-			    (int)n, p);
+			fail(id, AF_INVAL, "other users' homes are not here: %.*s", (int)n, p);
 			return false;
 		}
 		p++;
@@ -62,9 +61,9 @@ int
 open_safe(const char *path, int flags)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC |
-		    (flags & O_PATH ? 0 : O_NOCTTY)),	/* openat2 is strict */
-		.resolve = RESOLVE_NO_MAGICLINKS,
+	    .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC |
+					  (flags & O_PATH ? 0 : O_NOCTTY)), /* openat2 is strict */
+	    .resolve = RESOLVE_NO_MAGICLINKS,
 	};
 	struct statfs fs;
 	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);

@@ -14,15 +14,15 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define DRAIN_MS 100	/* for children that still hold the pipes after the leader */
+#define DRAIN_MS 100 /* for children that still hold the pipes after the leader */
 
 struct proc {
 	bool used, exited, done, pty;
 	uint32_t id, credit, tasks;
 	int pid, status;
-	int in, out[2];		/* out[0] is the master of a PTY; in is a dup of it */
-	int wi, ri[2];		/* places in the poll set */
-	unsigned char *q;	/* stdin not yet taken */
+	int in, out[2];   /* out[0] is the master of a PTY; in is a dup of it */
+	int wi, ri[2];    /* places in the poll set */
+	unsigned char *q; /* stdin not yet taken */
 	size_t qn;
 	bool q_end;
 	int64_t drain_until;
@@ -55,7 +55,7 @@ drop(struct proc *p)
 	shut(&p->out[0]);
 	shut(&p->out[1]);
 	free(p->q);
-	*p = (struct proc){ 0 };
+	*p = (struct proc){0};
 }
 
 static struct proc *
@@ -83,7 +83,7 @@ struct start {
 	uint32_t nproc;
 	char cwd[AG_PATH];
 	char **argv, **env;
-	char *text;		/* the strings of argv and env */
+	char *text; /* the strings of argv and env */
 };
 
 static char **
@@ -141,7 +141,7 @@ parse(uint32_t id, struct aw_rd *r, struct start *s)
 static int
 open_pty(const struct start *s, int *slave)
 {
-	struct winsize w = { .ws_col = s->cols, .ws_row = s->rows };
+	struct winsize w = {.ws_col = s->cols, .ws_row = s->rows};
 	int zero = 0, m = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	*slave = -1;
@@ -156,8 +156,7 @@ open_pty(const struct start *s, int *slave)
 }
 
 /* In the child. fd[i] becomes descriptor i; all else is close-on-exec. */
-static void __attribute__((noreturn))
-child(const struct start *s, const int fd[3])
+static void __attribute__((noreturn)) child(const struct start *s, const int fd[3])
 {
 	sigset_t none;
 	struct rlimit lim;
@@ -186,8 +185,7 @@ child(const struct start *s, const int fd[3])
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	environ = s->env;
 	execvpe(s->argv[0], s->argv, s->env);
-	dprintf(2, "%s: %s\n", s->argv[0],
-	    errno == ENOENT ? "command not found" : strerror(errno));
+	dprintf(2, "%s: %s\n", s->argv[0], errno == ENOENT ? "command not found" : strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -208,7 +206,7 @@ make_pipes(const struct start *s, int in[2], int out[2], int err[2])
 static bool
 launch(struct proc *p, const struct start *s)
 {
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
+	int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
 	bool ok = false;
 
 	p->in = p->out[0] = p->out[1] = -1;
@@ -224,9 +222,8 @@ launch(struct proc *p, const struct start *s)
 	if (p->pid < 0)
 		goto end;
 	if (!p->pid)
-		child(s, s->flags & AW_FLAG_PTY ?
-		    (const int[3]){ out[1], out[1], out[1] } :
-		    (const int[3]){ in[0], out[1], err[1] });
+		child(s, s->flags & AW_FLAG_PTY ? (const int[3]){out[1], out[1], out[1]}
+						: (const int[3]){in[0], out[1], err[1]});
 	p->in = in[1];
 	p->out[0] = out[0];
 	p->out[1] = err[0];
@@ -249,25 +246,23 @@ end:
 void
 proc_start(uint32_t id, struct aw_rd *r)
 {
-	struct start s = { 0 };
+	struct start s = {0};
 	struct proc *p = NULL;
 
 	if (!parse(id, r, &s))
 		goto end;
 	p = spare();
 	if (!p) {
-		fail(id, AF_LIMIT, "stopped: process limit (%d commands at once)",
-		    AG_PROCS);
+		fail(id, AF_LIMIT, "stopped: process limit (%d commands at once)", AG_PROCS);
 		goto end;
 	}
-	*p = (struct proc){ .used = true, .id = id, .pty = s.flags & AW_FLAG_PTY };
+	*p = (struct proc){.used = true, .id = id, .pty = s.flags & AW_FLAG_PTY};
 	p->wi = p->ri[0] = p->ri[1] = -1;
 	if (!launch(p, &s)) {
 		int e = errno;
 
 		drop(p);
-		fail(id, AF_LIMIT, "%s", e == EAGAIN ? "stopped: process limit" :
-		    strerror(e));
+		fail(id, AF_LIMIT, "%s", e == EAGAIN ? "stopped: process limit" : strerror(e));
 		goto end;
 	}
 	out_u32(id, AW_STARTED, (uint32_t)p->pid);
@@ -288,7 +283,7 @@ stdin_flush(struct proc *p)
 		if (k < 0 && errno == EAGAIN)
 			return;
 		if (k <= 0) {
-			shut(&p->in);	/* nobody reads; what was sent is void */
+			shut(&p->in); /* nobody reads; what was sent is void */
 			k = (ssize_t)p->qn;
 		}
 		memmove(p->q, p->q + k, p->qn - (size_t)k);
@@ -348,7 +343,7 @@ void
 proc_resize(uint32_t id, struct aw_rd *r)
 {
 	struct proc *p = find(id);
-	struct winsize w = { 0 };
+	struct winsize w = {0};
 
 	w.ws_col = aw_u16(r);
 	w.ws_row = aw_u16(r);
@@ -388,7 +383,7 @@ pump(struct proc *p, int i)
 	if (k < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (k <= 0) {
-		shut(&p->out[i]);	/* end, or EIO: the last slave was closed */
+		shut(&p->out[i]); /* end, or EIO: the last slave was closed */
 		return false;
 	}
 	if (p->done)
@@ -437,8 +432,7 @@ finish(struct proc *p)
 				return;
 	}
 	b[0] = WIFSIGNALED(p->status);
-	aw_store(b + 1, (uint32_t)(b[0] ? WTERMSIG(p->status) :
-	    WEXITSTATUS(p->status)), 4);
+	aw_store(b + 1, (uint32_t)(b[0] ? WTERMSIG(p->status) : WEXITSTATUS(p->status)), 4);
 	aw_store(b + 5, p->tasks, 4);
 	out_frame(p->id, AW_EXIT, b, sizeof b);
 	p->done = true;
@@ -474,8 +468,8 @@ proc_ready(void)
 			stdin_flush(p);
 		for (int k = 0; k < 2; k++)
 			if (fired(p->ri[k]))
-				for (int n = 0; n < 8 && p->out[k] >= 0 &&
-				    may_read(p) && pump(p, k); n++)
+				for (int n = 0;
+				     n < 8 && p->out[k] >= 0 && may_read(p) && pump(p, k); n++)
 					;
 		p->wi = p->ri[0] = p->ri[1] = -1;
 		if (p->exited && !p->done)

@@ -21,13 +21,13 @@
 enum stage { FREE, HEAD, ASKED, OPEN };
 struct conn {
 	enum stage stage;
-	uint32_t id, credit;	/* what we may still send to the server */
+	uint32_t id, credit; /* what we may still send to the server */
 	int fd, at;
-	bool tunnel;		/* CONNECT: answer 200 ourselves */
-	bool in_end, out_end;	/* program -> server ended; server -> program ended */
-	unsigned char *in;	/* from the program, IN_MAX */
+	bool tunnel;          /* CONNECT: answer 200 ourselves */
+	bool in_end, out_end; /* program -> server ended; server -> program ended */
+	unsigned char *in;    /* from the program, IN_MAX */
 	size_t in_n;
-	unsigned char *out;	/* to the program, AW_NET_WINDOW + 512 */
+	unsigned char *out; /* to the program, AW_NET_WINDOW + 512 */
 	size_t out_n, out_at;
 };
 static struct conn conns[AG_CONNS];
@@ -42,14 +42,13 @@ drop(struct conn *c, bool tell)
 	close(c->fd);
 	free(c->in);
 	free(c->out);
-	*c = (struct conn){ .fd = -1, .at = -1 };
+	*c = (struct conn){.fd = -1, .at = -1};
 }
 
 void
 proxy_listen(uint32_t id, struct aw_rd *r)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET,
-		.sin_port = htons(AW_PROXY_PORT) };
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(AW_PROXY_PORT)};
 	bool on = aw_u8(r);
 	int one = 1;
 
@@ -63,10 +62,8 @@ proxy_listen(uint32_t id, struct aw_rd *r)
 	} else if (lfd < 0) {
 		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (lfd < 0 ||
-		    setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-		    bind(lfd, (const struct sockaddr *)&a, sizeof a) < 0 ||
-		    listen(lfd, 64) < 0) {
+		if (lfd < 0 || setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+		    bind(lfd, (const struct sockaddr *)&a, sizeof a) < 0 || listen(lfd, 64) < 0) {
 			fail_errno(id, "proxy");
 			if (lfd >= 0)
 				close(lfd);
@@ -80,9 +77,11 @@ proxy_listen(uint32_t id, struct aw_rd *r)
 static void
 say(struct conn *c, const char *status, const char *why)
 {
-	int n = snprintf((char *)c->out + c->out_n, 512, "HTTP/1.1 %s\r\n"
+	int n = snprintf((char *)c->out + c->out_n, 512,
+	    "HTTP/1.1 %s\r\n"
 	    "Content-Type: text/plain\r\nContent-Length: %zu\r\n"
-	    "Connection: close\r\n\r\n%s\n", status, strlen(why) + 1, why);
+	    "Connection: close\r\n\r\n%s\n",
+	    status, strlen(why) + 1, why);
 
 	c->out_n += n > 0 && n < 512 ? (size_t)n : 0;
 	c->out_end = c->in_end = true;
@@ -129,8 +128,8 @@ authority(const char *p, size_t n, int dflt, char host[256], int *port)
 
 /* Rewrite "GET http://h/p HTTP/1.1" and its headers for the origin. */
 static bool
-absolute(struct conn *c, size_t head, const char *method_end, const char *url,
-    const char *url_end, const char *line_end, char host[256], int *port)
+absolute(struct conn *c, size_t head, const char *method_end, const char *url, const char *url_end,
+    const char *line_end, char host[256], int *port)
 {
 	char *src = (char *)c->in, *b;
 	const char *path, *p;
@@ -141,8 +140,7 @@ absolute(struct conn *c, size_t head, const char *method_end, const char *url,
 	url += 7;
 	for (path = url; path < url_end && *path != '/' && *path != '?'; path++)
 		;
-	if (!authority(url, (size_t)(path - url), 80, host, port) ||
-	    !(b = malloc(IN_MAX)))
+	if (!authority(url, (size_t)(path - url), 80, host, port) || !(b = malloc(IN_MAX)))
 		return false;
 	memcpy(b, src, (size_t)(method_end - src) + 1);
 	n = (size_t)(method_end - src) + 1;
@@ -156,8 +154,7 @@ absolute(struct conn *c, size_t head, const char *method_end, const char *url,
 
 		if (!q)
 			break;
-		if (strncasecmp(p + 2, "proxy-", 6) &&
-		    strncasecmp(p + 2, "connection:", 11)) {
+		if (strncasecmp(p + 2, "proxy-", 6) && strncasecmp(p + 2, "connection:", 11)) {
 			memcpy(b + n, p, (size_t)(q - p));
 			n += (size_t)(q - p);
 		}
@@ -235,7 +232,7 @@ send_up(struct conn *c)
 	}
 	if (c->stage == OPEN && c->in_end && !c->in_n && c->at != -2) {
 		out_frame(c->id, AW_NET_END, NULL, 0);
-		c->at = -2;	/* told once */
+		c->at = -2; /* told once */
 	}
 }
 
@@ -270,7 +267,7 @@ proxy_frame(const struct aw_frame *f)
 			}
 			send_up(c);
 		} else {
-			c->stage = HEAD;	/* the server forgot it already */
+			c->stage = HEAD; /* the server forgot it already */
 			say(c, "403 Forbidden", text);
 		}
 	} else if (f->type == AW_NET_BYTES) {
@@ -315,8 +312,11 @@ accept_one(void)
 
 		if (c->stage)
 			continue;
-		*c = (struct conn){ .stage = HEAD, .fd = fd, .at = -1,
-			.in = malloc(IN_MAX), .out = malloc(AW_NET_WINDOW + 512) };
+		*c = (struct conn){.stage = HEAD,
+		    .fd = fd,
+		    .at = -1,
+		    .in = malloc(IN_MAX),
+		    .out = malloc(AW_NET_WINDOW + 512)};
 		if (!c->in || !c->out)
 			drop(c, false);
 		return;
@@ -397,8 +397,8 @@ void
 proxy_ready(void)
 {
 	for (size_t i = 0; i < AG_CONNS; i++)
-		if (conns[i].stage && (fired(places[i]) || conns[i].out_n ||
-		    conns[i].out_end || conns[i].in_n))
+		if (conns[i].stage &&
+		    (fired(places[i]) || conns[i].out_n || conns[i].out_end || conns[i].in_n))
 			conn_ready(&conns[i], fired(places[i]));
 	if (fired(lat))
 		accept_one();

@@ -37,9 +37,10 @@ read_stat(const char *name, struct one *o)
 	o->in = false;
 	/* state, then 15 fields on: the number of threads */
 	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers fit */
-	return p && sscanf(p + 1, " %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-	    "%*s %*s %*s %*s %d", &o->parent, &o->group, &o->session,
-	    &o->threads) == 4;
+	return p && sscanf(p + 1,
+			" %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			"%*s %*s %*s %*s %d",
+			&o->parent, &o->group, &o->session, &o->threads) == 4;
 }
 
 static size_t
@@ -50,8 +51,8 @@ scan(struct one *v)
 	size_t n = 0;
 
 	while (d && n < MAX_SEEN && (e = readdir(d)))
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
-		    read_stat(e->d_name, &v[n]) && v[n].pid != 1)
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && read_stat(e->d_name, &v[n]) &&
+		    v[n].pid != 1)
 			n++;
 	if (d)
 		closedir(d);
@@ -70,8 +71,7 @@ tree_signal(int pid, int sig)
 		bool more = true;
 
 		for (size_t i = 0; i < n; i++)
-			v[i].in = v[i].pid == pid || v[i].group == pid ||
-			    v[i].session == pid;
+			v[i].in = v[i].pid == pid || v[i].group == pid || v[i].session == pid;
 		while (more) {
 			more = false;
 			for (size_t i = 0; i < n; i++)
@@ -94,7 +94,7 @@ tree_count(void)
 {
 	static struct one v[MAX_SEEN];
 	size_t n = scan(v);
-	uint32_t sum = 1;	/* the agent */
+	uint32_t sum = 1; /* the agent */
 
 	for (size_t i = 0; i < n; i++)
 		sum += v[i].threads > 0 ? (uint32_t)v[i].threads : 0;
