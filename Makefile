@@ -147,8 +147,8 @@ run: ## everything: install what is missing, build, start, play the weather exam
 	@fcgi/spawn/setup.sh run
 	@$(MAKE) --no-print-directory -s build
 ifeq ($(PROMPT),)
-	@$(CLEAN_ENV) $(STACK) start
-	@$(CLEAN_ENV) tests/recordings/play.sh weather
+	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(STACK) start
+	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) tests/recordings/play.sh weather
 else
 	@$(STACK) start
 	@AZLON_URL=http://127.0.0.1:$${AZLON_PORT:-8000} $(O)/bin/azlon schedule --prompt "$$PROMPT" --test "$$TEST"

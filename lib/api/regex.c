@@ -9,7 +9,7 @@
 
 #define PATTERN_BYTES 1000
 #define DEPTH 50    /* groups in groups: the compiler recurses */
-#define NODES 20000 /* after copying */
+#define NODES 2000 /* after copying */
 
 struct level {
 	int64_t sum;  /* of what stands before the last atom */

@@ -143,9 +143,11 @@ checks_restore(struct work_job *j, struct checks *c, const struct work_box *x, s
 		const struct az_file *s = az_manifest_find(&source, f->path);
 		const struct az_file *n = az_manifest_find(&now, f->path);
 
-		/* the model may replace what it was given; the program may not */
-		if (!s || strcmp(s->sha256, f->sha256) != 0 ||
-		    (!test_like(f->path) && !named_script(j, f->path)))
+		/* Tests that the user gave are the user's: neither model nor program replaces
+		   them. A script that a check names may be what the model was to mend; the
+		   program may not touch it. */
+		if (!test_like(f->path) &&
+		    (!named_script(j, f->path) || !s || strcmp(s->sha256, f->sha256) != 0))
 			continue;
 		if (!n || strcmp(n->sha256, f->sha256) != 0)
 			c->restored++;

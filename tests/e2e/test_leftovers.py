@@ -56,6 +56,7 @@ def scripted():
         script(name, [reply(code + BAD), reply(FINE), JUDGE])
     script("cheat", [reply(CHEAT)])
     script("pattern", [reply(FINE)])
+    script("swap", [reply(FINE).replace("### END", "### FILE: test_x.py\n~~~~~\nprint('ok')\n~~~~~\n### END")] * 2)
     for p in [scripts, *scripts.rglob("*")]:
         os.chmod(p, 0o777 if p.is_dir() else 0o666)
     s = Stack(AZLON_RECORDINGS=str(scripts), AZLON_RECORD=str(scripts))
@@ -100,3 +101,9 @@ def test_a_pattern_that_never_ends_does_not_hold_the_worker(scripted):
          "expect": {"stdout_matches": "(a|b)*a(a|b){200}c"}}], limits={"iterations": 1})
     assert "too long" in next(c for c in end["checks"] if c["id"] == "p")["message"], end
     assert end["usage"]["wall_s"] < 20, json.dumps(end["usage"])
+
+
+def test_the_model_cannot_replace_the_tests_it_was_given(scripted):
+    _, r = run(scripted, "swap", "raise SystemExit('the real test')", [{"id": "own", "run": "python3 test_x.py", "expect": {"exit": 0}}])
+    assert {c["id"]: c["status"] for c in r["checks"]}["own"] == "fail", r["checks"]
+    assert r["status"] == "failed"
