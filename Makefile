@@ -260,7 +260,9 @@ install-files: build ## programs, library, units, man pages, nginx files (DESTDI
 	install -m 644 nginx/html/* $(DESTDIR)$(PREFIX)/share/azlon/nginx/html
 	install -m 644 tests/recordings/*.jsonl $(DESTDIR)$(PREFIX)/share/azlon/recordings
 	install -m 755 fcgi/spawn/*.sh $(DESTDIR)$(PREFIX)/share/azlon/spawn
-	install -m 644 fcgi/systemd/* $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for u in fcgi/systemd/*; do \
+	    sed 's|/usr/local/|$(PREFIX)/|g' "$$u" >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit 1; \
+	    chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
 clean: ## what the build made
 	rm -rf $(BUILD) lib/libazlon.so
 cleanup: ## stop the stack, then remove its state and what the build made

@@ -8,7 +8,7 @@
 #include "run.h"
 
 #define PATTERN_BYTES 1000
-#define DEPTH 50    /* groups in groups: the compiler recurses */
+#define DEPTH 50   /* groups in groups: the compiler recurses */
 #define NODES 2000 /* after copying */
 
 struct level {

@@ -11,12 +11,13 @@ peer_text(struct az_str s, char *out, size_t n)
 	size_t i, k = 0;
 
 	for (i = 0; s.p && i < s.n && k + 1 < n; i++) {
+		/* clang 14 takes the caller's literal for garbage */
+		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c < ' ' || c == 0x7f)
 			c = ' ';
-		/* clang 14 takes the caller's literal for garbage */
-		out[k++] = (char)c; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
+		out[k++] = (char)c;
 	}
 	/* do not end inside a UTF-8 sequence */
 	while (k > 0 && i < s.n && ((unsigned char)s.p[i] & 0xc0) == 0x80) {

@@ -107,7 +107,7 @@ take_file(struct work_job *j, struct az_str entry, struct az_manifest *m, struct
 		f = az_manifest_find(&of, path);
 	if (rc == AZ_ENOTFOUND || (rc == AZ_OK && !f))
 		rc = not_there(entry, err);
-	if (rc == AZ_OK) {
+	if (rc == AZ_OK && f) {
 		az_buf_reset(&key);
 		az_key_blob(&key, wid, az_str_c(f->sha256));
 		rc = take_body(j, &key, f, err);

@@ -218,7 +218,8 @@ static enum az_code
 form(struct az_err *err)
 {
 	static const char body[] =
-	    "--X\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a/long/path.csv\"\r\n"
+	    "--X\r\nContent-Disposition: form-data; name=\"files\"; "
+	    "filename=\"a/long/path.csv\"\r\n"
 	    "Content-Type: text/csv\r\n\r\n1,2\r\n--X\r\n"
 	    "Content-Disposition: form-data; name=user; filename=b\r\n\r\n\r\n--X--";
 	struct az_multipart m;
