@@ -229,7 +229,7 @@ form(struct az_err *err)
 
 	az_buf_init(&b, 1024);
 	rc = az_multipart_init(&m, AZ_S("multipart/form-data; a=b; boundary=X"), &sink, err);
-	for (size_t i = 0; !rc && body[i]; i += 3)
+	for (size_t i = 0; !rc && i < sizeof body - 1; i += 3)
 		rc = az_multipart_feed(&m, az_str_sub(az_str_c(body), i, i + 3), err);
 	if (!rc)
 		rc = az_multipart_finish(&m, err);
