@@ -89,7 +89,7 @@ bodies_are_judged_member_by_member(void **state)
 	    {"{" OK_ ",\"limits\":[]}", "[\"body\",\"limits\"] dict_type"},
 	    {"{" OK_ ",\"network\":{\"default\":\"open\"}}",
 		"[\"body\",\"network\",\"default\"] enum"},
-	    {"{" OK_ ",\"network\":{\"allow\":[\"api.example.com\",\"*.pypi.org\"]}}", ""},
+	    {"{" OK_ ",\"network\":{\"allow\":[\"api.example.com\",\"*.pkgs.example\"]}}", ""},
 	    {"{" OK_ ",\"network\":{\"allow\":[\"a..b\"]}}",
 		"[\"body\",\"network\",\"allow\",0] host"},
 	    {"{" OK_ ",\"network\":{\"allow\":[\"http://x/\"]}}",

@@ -193,7 +193,7 @@ what_is_refused_is_counted(void **state)
 	assert_true(!strncmp(r.out, "HTTP/1.1 403", 12));
 	ask(b, "BREW coffee\\r\\n\\r\\n");
 	assert_true(!strncmp(r.out, "HTTP/1.1 400", 12));
-	policy(b, false, "[\"pypi.org\"]");
+	policy(b, false, "[\"pkgs.example\"]");
 	ask(b, "CONNECT example.com:443 HTTP/1.1\\r\\n\\r\\n");
 	assert_true(!strncmp(r.out, "HTTP/1.1 403", 12));
 	assert_non_null(strstr(r.out, "domain not allowed"));
@@ -206,7 +206,7 @@ what_is_refused_is_counted(void **state)
 	pthread_mutex_unlock(&b->mu);
 	/* and off means off */
 	policy(b, false, "[]");
-	ask(b, "CONNECT pypi.org:443 HTTP/1.1\\r\\n\\r\\n");
+	ask(b, "CONNECT pkgs.example:443 HTTP/1.1\\r\\n\\r\\n");
 	assert_int_equal(r.code, 7);
 	fix_run(b, "env | grep -ci proxy", 5000, &r);
 	assert_string_equal(r.out, "0\n");
