@@ -22,6 +22,7 @@ struct az_arena {
 	struct block *first;
 	struct closer *closers; /* latest first */
 	size_t total, max;
+	bool full; /* something was refused for max */
 };
 
 static struct block *
@@ -72,6 +73,7 @@ az_arena_reset(struct az_arena *a)
 	a->head = a->first;
 	a->first->used = 0;
 	a->total = 0;
+	a->full = false;
 }
 
 void
@@ -84,6 +86,12 @@ az_arena_free(struct az_arena *a)
 	free(a);
 }
 
+bool
+az_arena_full(const struct az_arena *a)
+{
+	return a->full;
+}
+
 void *
 az_arena_alloc(struct az_arena *a, size_t n)
 {
@@ -91,8 +99,10 @@ az_arena_alloc(struct az_arena *a, size_t n)
 	struct block *b = a->head;
 	void *p;
 
-	if (n > a->max || a->total > a->max - n)
+	if (n > a->max || a->total > a->max - n) {
+		a->full = true;
 		return NULL;
+	}
 	n = (n + al - 1) & ~(al - 1);
 	if (n == 0)
 		n = al;

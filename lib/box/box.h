@@ -225,6 +225,8 @@ enum az_code link_send_u32(struct box *b, uint32_t id, enum aw_type type, uint32
 void link_wake(struct box *b);
 void put_u32(struct az_buf *b, uint32_t v);
 void put_text(struct az_buf *b, struct az_str s);
+/* Of a payload that holds paths: AZ_EINVAL when they are too long. */
+enum az_code path_check(const struct az_buf *b, const char *op, struct az_err *err);
 /* One whole frame from the agent, with b->mu held; false: protocol broken. */
 bool link_frame(struct box *b, struct aw_frame *f);
 
@@ -248,7 +250,25 @@ struct entry {
 };
 bool entry_parse(struct aw_rd r, struct entry *e);
 
-/* ---- proc.c ---- */
+/* ---- proc.c: a command from start to end ---- */
+/* By pid or, when tag.p is set, by tag; referenced; NULL if there is none. */
+struct proc *proc_find(struct box *b, uint32_t pid, struct az_str tag, bool ended_too);
+void proc_unref(struct box *b, struct proc *p);
+void proc_free(struct proc *p);
+/* Forget exits nobody asked for in time. With b->mu held. */
+void procs_sweep(struct box *b);
+uint32_t proc_task_limit(const struct box *b); /* of the programs, less than the group's */
+void proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok);
+void procs_dead(struct box *b);
+/* Kill the tree and say why in the end event. */
+void proc_stop(struct box *b, struct proc *p, const char *why);
+void proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms);
+/* As proc_time_out(), when at (az_boot_ms() time) has come, give or take a second. */
+void proc_stop_later(struct box *b, struct proc *p, int64_t at, int64_t timeout_ms);
+void procs_overdue(struct box *b, int64_t now);
+enum az_code proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *err);
+
+/* ---- proc_start.c ---- */
 struct proc_start {
 	struct az_str cmd, cwd, tag;
 	const struct az_json *args, *envs; /* array, object; may be NULL */
@@ -258,12 +278,13 @@ struct proc_start {
 /* Start and wait until it runs; *sub follows it from the first byte. Referenced. */
 enum az_code proc_start(struct box *b, const struct proc_start *s, struct sub *sub,
     struct proc **out, struct az_err *err);
-/* By pid or, when tag.p is set, by tag; referenced; NULL if there is none. */
-struct proc *proc_find(struct box *b, uint32_t pid, struct az_str tag, bool ended_too);
-void proc_unref(struct box *b, struct proc *p);
+
+/* ---- proc_output.c: what it writes, and who follows ---- */
 /* With b->mu held. */
 void proc_follow(struct box *b, struct proc *p, struct sub *sub);
 void proc_leave(struct box *b, struct proc *p, struct sub *sub);
+/* Bytes from the agent; *ok false when it had no credit for them. With b->mu held. */
+void proc_output(struct box *b, struct proc *p, int stream, struct az_str s, bool *ok);
 /*
  * Wait for records or the end. Swaps what is there into *got (reset by the caller);
  * *ended when nothing will follow. got NULL: look only, take nothing. AZ_ETIMEOUT at the deadline,
@@ -272,16 +293,6 @@ void proc_leave(struct box *b, struct proc *p, struct sub *sub);
 enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms,
     struct az_buf *got, bool *ended, struct az_err *err);
 bool record_next(struct az_str *rest, int *stream, struct az_str *bytes);
-/* Kill the tree and say why in the end event. */
-void proc_stop(struct box *b, struct proc *p, const char *why);
-void proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms);
-/* As proc_time_out(), when at (az_boot_ms() time) has come, give or take a second. */
-void proc_stop_later(struct box *b, struct proc *p, int64_t at, int64_t timeout_ms);
-void procs_overdue(struct box *b, int64_t now);
-enum az_code proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *err);
-void proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok);
-void procs_dead(struct box *b);
-void proc_free(struct proc *p);
 
 /* ---- net.c ---- */
 bool net_frame(struct box *b, struct aw_frame *f);
@@ -344,21 +355,5 @@ box_handler process_start, process_connect, process_list, process_input, process
     process_signal, process_close_stdin, process_update, envd_none;
 box_handler fs_stat, fs_list, fs_mkdir, fs_move, fs_remove;
 box_handler envd_files_get, envd_files_post, envd_envs;
-
-/* ---- multipart.c: a push parser in constant memory ---- */
-struct box_form;
-struct box_form_sink {
-	void *arg;
-	/* a part named "file" with a filename begins / has bytes / ends */
-	enum az_code (*begin)(void *arg, struct az_str filename, struct az_err *err);
-	enum az_code (*bytes)(void *arg, struct az_str s, struct az_err *err);
-	enum az_code (*end)(void *arg, struct az_err *err);
-};
-/* The boundary of a content type; false if there is none. */
-bool box_form_boundary(struct az_str content_type, struct az_str *out);
-struct box_form *box_form_new(struct az_str boundary, const struct box_form_sink *sink);
-enum az_code box_form_feed(struct box_form *m, struct az_str s, struct az_err *err);
-enum az_code box_form_end(struct box_form *m, struct az_err *err);
-void box_form_free(struct box_form *m);
 
 #endif

@@ -73,7 +73,9 @@ call_next(
 			goto out;
 		}
 	if (c->overflow) {
-		rc = az_fail(err, AZ_ETOOBIG, "box.call", "the answer is too long");
+		rc = c->in.fail == AZ_ENOMEM
+			 ? az_buf_check(&c->in, "box.call", err)
+			 : az_fail(err, AZ_ETOOBIG, "box.call", "the answer is too long");
 		goto out;
 	}
 	if (c->at == c->in.n) {

@@ -96,8 +96,10 @@ connect_fail(struct az_rq *rq, const struct az_err *e)
 	az_buf_init(&b, AZ_KIB(4));
 	az_jw_init(&w, &b);
 	error_json(&w, e);
-	rc = az_rs_json(
-	    rq, (unsigned)e->code < AZ_ECODES ? codes[e->code].http : 500, az_buf_str(&b), &err);
+	rc = az_buf_check(&b, "box.rpc", &err);
+	if (!rc)
+		rc = az_rs_json(rq, (unsigned)e->code < AZ_ECODES ? codes[e->code].http : 500,
+		    az_buf_str(&b), &err);
 	az_buf_release(&b);
 	return rc;
 }
@@ -231,7 +233,11 @@ stream_end(struct az_rq *rq, const struct az_err *e, struct az_err *err)
 	}
 	az_jw_end(&w, '}');
 	envelope_add(&env, 2, az_buf_str(&b));
-	rc = az_rs_write(rq, az_buf_str(&env), err);
+	rc = az_buf_check(&b, "box.rpc", err);
+	if (!rc)
+		rc = az_buf_check(&env, "box.rpc", err);
+	if (!rc)
+		rc = az_rs_write(rq, az_buf_str(&env), err);
 	if (!rc)
 		rc = az_rs_flush(rq, err);
 	az_buf_release(&b);

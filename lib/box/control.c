@@ -43,6 +43,8 @@ ktime(struct az_jw *w, const char *key, int64_t ms)
 
 	az_buf_init(&t, 64);
 	az_rfc3339(&t, ms);
+	if (t.fail)
+		w->b->fail = t.fail;
 	az_jw_ks(w, key, az_buf_str(&t));
 	az_buf_release(&t);
 }

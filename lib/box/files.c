@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <azlon/multipart.h>
 
 #define FILE_MS 60000
 #define TARGETS_MAX 100
+#define CHUNK AZ_KIB(64) /* of the body, at once */
 
 /* ---- down ---- */
 
@@ -35,7 +37,8 @@ send_data(struct az_rq *rq, struct box *b, struct call *c, uint64_t size, struct
 	uint32_t used = 0;
 
 	pthread_mutex_lock(&b->mu);
-	rc = link_send_u32(b, c->id, AW_GRANT, READ_WINDOW);
+	if (link_send_u32(b, c->id, AW_GRANT, READ_WINDOW))
+		rc = gone(err, "box.files");
 	pthread_mutex_unlock(&b->mu);
 	while (!rc) {
 		struct az_str s;
@@ -58,7 +61,8 @@ send_data(struct az_rq *rq, struct box *b, struct call *c, uint64_t size, struct
 			break;
 		if (!rc && used >= READ_WINDOW / 2) {
 			pthread_mutex_lock(&b->mu);
-			rc = link_send_u32(b, c->id, AW_GRANT, used);
+			if (link_send_u32(b, c->id, AW_GRANT, used))
+				rc = gone(err, "box.files");
 			pthread_mutex_unlock(&b->mu);
 			used = 0;
 		}
@@ -84,9 +88,7 @@ envd_files_get(struct az_rq *rq, void *app, struct az_err *err)
 		return rc;
 	az_buf_init(&payload, AZ_KIB(8));
 	put_text(&payload, az_rq_query(rq, "path"));
-	if (payload.fail)
-		rc = az_fail(err, AZ_EINVAL, "box.files", "path too long");
-	else
+	if (!(rc = path_check(&payload, "box.files", err)))
 		rc = call_open(b, &c, AW_READ, az_buf_str(&payload), err);
 	az_buf_release(&payload);
 	if (rc)
@@ -117,6 +119,8 @@ struct upload {
 	struct az_str path; /* of the query, or .p NULL: the parts' names */
 	struct call c;
 	bool open;
+	bool skip; /* the part under way is no file for us */
+	struct az_buf hold;
 	struct az_buf reply;
 	struct az_jw w;
 	char *done[TARGETS_MAX]; /* resolved targets so far */
@@ -124,9 +128,8 @@ struct upload {
 };
 
 static enum az_code
-up_begin(void *arg, struct az_str filename, struct az_err *err)
+up_begin(struct upload *u, struct az_str filename, struct az_err *err)
 {
-	struct upload *u = arg;
 	struct az_str path = u->path.p ? u->path : filename;
 	struct az_buf payload;
 	struct aw_frame f;
@@ -138,9 +141,7 @@ up_begin(void *arg, struct az_str filename, struct az_err *err)
 		return az_fail(err, AZ_EINVAL, "box.files", "more than %d files", TARGETS_MAX);
 	az_buf_init(&payload, AZ_KIB(8));
 	put_text(&payload, path);
-	if (payload.fail)
-		rc = az_fail(err, AZ_EINVAL, "box.files", "path too long");
-	else
+	if (!(rc = path_check(&payload, "box.files", err)))
 		rc = call_open(u->b, &u->c, AW_WRITE, az_buf_str(&payload), err);
 	az_buf_release(&payload);
 	if (rc)
@@ -150,9 +151,8 @@ up_begin(void *arg, struct az_str filename, struct az_err *err)
 }
 
 static enum az_code
-up_bytes(void *arg, struct az_str s, struct az_err *err)
+up_bytes(struct upload *u, struct az_str s, struct az_err *err)
 {
-	struct upload *u = arg;
 	struct aw_frame f;
 	enum az_code rc = AZ_OK;
 
@@ -174,9 +174,8 @@ up_bytes(void *arg, struct az_str s, struct az_err *err)
 }
 
 static enum az_code
-up_end(void *arg, struct az_err *err)
+up_end(struct upload *u, struct az_err *err)
 {
-	struct upload *u = arg;
 	struct aw_frame f;
 	struct entry e = {0};
 	enum az_code rc;
@@ -210,26 +209,73 @@ up_end(void *arg, struct az_err *err)
 	return rc;
 }
 
-static const struct box_form_sink sink = {NULL, up_begin, up_bytes, up_end};
+/* Only parts named "file" that have a file name count; the others are read over. */
+static enum az_code
+part_begin(void *arg, const struct az_multipart_part *p, struct az_err *err)
+{
+	struct upload *u = arg;
+
+	u->skip = !p->filename.p || !az_str_eqc(p->name, "file");
+	return u->skip ? AZ_OK : up_begin(u, p->filename, err);
+}
 
 static enum az_code
-take_body(struct az_rq *rq, struct upload *u, struct box_form *m, struct az_err *err)
+part_flush(struct upload *u, struct az_err *err)
 {
-	enum az_code rc = m ? AZ_OK : up_begin(u, (struct az_str){0}, err);
-	char *chunk = az_arena_alloc(az_rq_arena(rq), AZ_KIB(64));
+	enum az_code rc = az_buf_check(&u->hold, "box.files", err);
+
+	if (!rc)
+		rc = up_bytes(u, az_buf_str(&u->hold), err);
+	az_buf_reset(&u->hold);
+	return rc;
+}
+
+/* The parser hands on what lies between line ends; a frame for each would be slow. */
+static enum az_code
+part_data(void *arg, struct az_str s, struct az_err *err)
+{
+	struct upload *u = arg;
+	enum az_code rc = AZ_OK;
+
+	if (u->skip)
+		return AZ_OK;
+	if (u->hold.n + s.n > CHUNK)
+		rc = part_flush(u, err);
+	az_buf_adds(&u->hold, s);
+	return rc;
+}
+
+static enum az_code
+part_end(void *arg, struct az_err *err)
+{
+	struct upload *u = arg;
+	enum az_code rc;
+
+	if (u->skip)
+		return AZ_OK;
+	rc = part_flush(u, err);
+	return rc ? rc : up_end(u, err);
+}
+
+/* form NULL: the body is the file. */
+static enum az_code
+take_body(struct az_rq *rq, struct upload *u, struct az_multipart *form, struct az_err *err)
+{
+	enum az_code rc = form ? AZ_OK : up_begin(u, (struct az_str){0}, err);
+	char *chunk = az_arena_alloc(az_rq_arena(rq), CHUNK);
 	size_t got = 0;
 
 	if (!rc && !chunk)
 		rc = az_fail(err, AZ_ENOMEM, "box.files", "out of memory");
 	while (!rc) {
-		rc = az_rq_read(rq, chunk, AZ_KIB(64), &got, err);
+		rc = az_rq_read(rq, chunk, CHUNK, &got, err);
 		if (rc || !got)
 			break;
-		rc = m ? box_form_feed(m, az_str_n(chunk, got), err)
-		       : up_bytes(u, az_str_n(chunk, got), err);
+		rc = form ? az_multipart_feed(form, az_str_n(chunk, got), err)
+			  : up_bytes(u, az_str_n(chunk, got), err);
 	}
 	if (!rc)
-		rc = m ? box_form_end(m, err) : up_end(u, err);
+		rc = form ? az_multipart_finish(form, err) : up_end(u, err);
 	return rc;
 }
 
@@ -237,11 +283,11 @@ enum az_code
 envd_files_post(struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct upload u = {0};
-	struct box_form_sink k = sink;
-	struct box_form *m = NULL;
-	struct az_str type = az_rq_header(rq, "Content-Type"), boundary;
+	const struct az_multipart_sink sink = {part_begin, part_data, part_end, &u};
+	struct az_multipart form;
+	struct az_str type = az_rq_header(rq, "Content-Type");
 	struct az_str enc = az_rq_header(rq, "Content-Encoding");
-	bool stop;
+	bool stop, raw;
 	enum az_code rc;
 
 	if ((rc = envd_box(rq, app, &u.b, &stop, err)) || stop)
@@ -251,21 +297,19 @@ envd_files_post(struct az_rq *rq, void *app, struct az_err *err)
 		    "Content-Encoding %.*s is not offered by this server",
 		    AZ_FMT(az_str_sub(enc, 0, 40)));
 	u.path = az_rq_query(rq, "path");
+	az_buf_init(&u.hold, CHUNK);
 	az_buf_init(&u.reply, AZ_MIB(1));
 	az_jw_init(&u.w, &u.reply);
 	az_jw_arr(&u.w);
-	if (box_form_boundary(type, &boundary)) {
-		k.arg = &u;
-		if (!(m = box_form_new(boundary, &k)))
-			rc = az_fail(err, AZ_ENOMEM, "box.files", "out of memory");
-	} else if (!az_str_starts(type, AZ_S("application/octet-stream"))) {
+	rc = az_multipart_init(&form, type, &sink, err);
+	raw = rc == AZ_ETYPE;
+	if (raw && !az_str_starts(type, AZ_S("application/octet-stream")))
 		rc = az_fail(err, AZ_EINVAL, "box.files", "unsupported content type: %.*s",
 		    AZ_FMT(az_str_sub(type, 0, 80)));
-	} else if (!u.path.n) {
-		rc = az_fail(err, AZ_EINVAL, "box.files", "path is required");
-	}
+	else if (raw)
+		rc = u.path.n ? AZ_OK : az_fail(err, AZ_EINVAL, "box.files", "path is required");
 	if (!rc)
-		rc = take_body(rq, &u, m, err);
+		rc = take_body(rq, &u, raw ? NULL : &form, err);
 	if (!rc && !u.n)
 		rc = az_fail(err, AZ_EINVAL, "box.files", "no file in the request");
 	if (u.open)
@@ -275,9 +319,10 @@ envd_files_post(struct az_rq *rq, void *app, struct az_err *err)
 		rc = az_buf_check(&u.reply, "box.files", err);
 	if (!rc)
 		rc = az_rs_json(rq, 200, az_buf_str(&u.reply), err);
-	box_form_free(m);
+	az_multipart_release(&form);
 	for (size_t i = 0; i < u.n; i++)
 		free(u.done[i]);
+	az_buf_release(&u.hold);
 	az_buf_release(&u.reply);
 	return rc;
 }

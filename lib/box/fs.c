@@ -40,6 +40,8 @@ entry_json(struct az_jw *w, const struct entry *e)
 	az_jw_kc(w, "group", owner(e->gid));
 	az_buf_init(&t, 64);
 	az_rfc3339(&t, (int64_t)(e->mtime_ns / 1000000));
+	if (t.fail)
+		w->b->fail = t.fail;
 	az_jw_ks(w, "modifiedTime", az_buf_str(&t));
 	az_buf_release(&t);
 	if (e->link) {
@@ -115,9 +117,7 @@ serve(struct az_rq *rq, void *app, const struct fs_call *k, struct az_err *err)
 		az_jw_key(&w, k->wrap);
 	if (k->list)
 		az_jw_arr(&w);
-	if (payload.fail)
-		rc = az_fail(&e, AZ_EINVAL, "box.fs", "path too long");
-	else
+	if (!(rc = path_check(&payload, "box.fs", &e)))
 		rc = ask(b, k->type, az_buf_str(&payload), k->wrap ? &w : NULL, &any, &e);
 	if (k->list)
 		az_jw_end(&w, ']');

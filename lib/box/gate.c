@@ -44,7 +44,8 @@ rs_error(struct az_rq *rq, int status, const char *message, struct az_err *err)
 	az_jw_ki(&w, "code", status);
 	az_jw_kc(&w, "message", message);
 	az_jw_end(&w, '}');
-	rc = az_rs_json(rq, status, az_buf_str(&b), err);
+	if (!(rc = az_buf_check(&b, "box.error", err)))
+		rc = az_rs_json(rq, status, az_buf_str(&b), err);
 	az_buf_release(&b);
 	return rc;
 }
@@ -102,7 +103,8 @@ az_box_problem(struct az_rq *rq, void *app, const struct az_err *e, int status)
 	if (e->reason[0])
 		az_jw_kc(&w, "error_code", e->reason);
 	az_jw_end(&w, '}');
-	rc = az_rs_json(rq, status, az_buf_str(&b), &err);
+	if (!(rc = az_buf_check(&b, "box.error", &err)))
+		rc = az_rs_json(rq, status, az_buf_str(&b), &err);
 	az_buf_release(&b);
 	return rc;
 }
@@ -128,7 +130,8 @@ not_found(struct az_rq *rq, struct az_str id, struct az_err *err)
 	az_jw_kc(&w, "message", "The sandbox was not found");
 	az_jw_ki(&w, "code", 502);
 	az_jw_end(&w, '}');
-	rc = az_rs_json(rq, 502, az_buf_str(&b), err);
+	if (!(rc = az_buf_check(&b, "box.error", err)))
+		rc = az_rs_json(rq, 502, az_buf_str(&b), err);
 	az_buf_release(&b);
 	return rc;
 }

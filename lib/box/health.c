@@ -38,7 +38,8 @@ health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 	az_jw_end(&w, '}');
 	az_jw_ki(&w, "sandboxes", live);
 	az_jw_end(&w, '}');
-	rc = az_rs_json(rq, 200, az_buf_str(&out), err);
+	if (!(rc = az_buf_check(&out, "box.health", err)))
+		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
 	az_buf_release(&out);
 	return rc;
 }

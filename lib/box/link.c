@@ -27,6 +27,13 @@ put_text(struct az_buf *b, struct az_str s)
 	az_buf_adds(b, s);
 }
 
+enum az_code
+path_check(const struct az_buf *b, const char *op, struct az_err *err)
+{
+	return b->fail == AZ_ETOOBIG ? az_fail(err, AZ_EINVAL, op, "path too long")
+				     : az_buf_check(b, op, err);
+}
+
 void
 link_wake(struct box *b)
 {
@@ -72,11 +79,14 @@ link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x, struct
 	az_buf_adds(&b->out, x);
 	az_buf_adds(&b->out, y);
 	if (b->out.fail) {
-		/* an agent that reads nothing for this long is no longer sane */
+		/* an agent that reads nothing for this long is no longer sane; without
+		   memory, what it was to be told is lost */
 		b->dead = true;
-		snprintf(b->why, sizeof b->why, "the agent stopped reading");
+		snprintf(b->why, sizeof b->why, "%s",
+		    b->out.fail == AZ_ENOMEM ? "out of memory" : "the agent stopped reading");
 		link_wake(b);
-		return gone(err, "box.link");
+		return b->out.fail == AZ_ENOMEM ? az_buf_check(&b->out, "box.link", err)
+						: gone(err, "box.link");
 	}
 	if (idle)
 		flush(b);

@@ -1,235 +1,13 @@
-/* process.Process: the E2B routes that start, follow and feed commands. */
-#include "box.h"
+/* process.Process: start, connect, list, signal; the rest is in process_*.c. */
+#include "process.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <azlon/crypto.h>
-
-#define KEEPALIVE_S 90
-#define LOOK_MS 1000 /* how often a silent stream asks for its client */
-#define KILL_MS 10000
-
-/* ---- events ---- */
-
-static const char *
-signal_name(int sig)
-{
-	switch (sig) {
-	case SIGHUP:
-		return "hangup";
-	case SIGINT:
-		return "interrupt";
-	case SIGQUIT:
-		return "quit";
-	case SIGILL:
-		return "illegal instruction";
-	case SIGABRT:
-		return "aborted";
-	case SIGBUS:
-		return "bus error";
-	case SIGFPE:
-		return "floating point exception";
-	case SIGKILL:
-		return "killed";
-	case SIGSEGV:
-		return "segmentation fault";
-	case SIGSYS:
-		return "bad system call";
-	case SIGPIPE:
-		return "broken pipe";
-	case SIGALRM:
-		return "alarm clock";
-	case SIGTERM:
-		return "terminated";
-	case SIGXCPU:
-		return "CPU time limit exceeded";
-	case SIGXFSZ:
-		return "file size limit exceeded";
-	default:
-		return NULL;
-	}
-}
-
-static enum az_code
-send_end(struct az_rq *rq, const struct proc *p, struct az_err *err)
-{
-	struct az_buf b;
-	struct az_jw w;
-	char status[64];
-	const char *name = signal_name(p->code);
-	enum az_code rc;
-
-	if (!p->signalled)
-		snprintf(status, sizeof status, "exit status %d", p->code);
-	else if (name)
-		snprintf(status, sizeof status, "signal: %s", name);
-	else
-		snprintf(status, sizeof status, "signal: %d", p->code);
-	az_buf_init(&b, AZ_KIB(2));
-	az_jw_init(&w, &b);
-	az_jw_obj(&w);
-	az_jw_key(&w, "event");
-	az_jw_obj(&w);
-	az_jw_key(&w, "end");
-	az_jw_obj(&w);
-	/* proto3: a zero is left out */
-	if (p->signalled)
-		az_jw_ki(&w, "exitCode", -1);
-	else if (p->code)
-		az_jw_ki(&w, "exitCode", p->code);
-	if (!p->signalled)
-		az_jw_kb(&w, "exited", true);
-	az_jw_kc(&w, "status", status);
-	if (p->error[0] || p->signalled || p->code)
-		az_jw_kc(&w, "error", p->error[0] ? p->error : status);
-	az_jw_end(&w, '}');
-	az_jw_end(&w, '}');
-	az_jw_end(&w, '}');
-	rc = stream_send(rq, az_buf_str(&b), err);
-	az_buf_release(&b);
-	return rc;
-}
-
-static enum az_code
-send_records(struct az_rq *rq, struct az_str rest, struct az_err *err)
-{
-	static const char *const names[] = {"", "stdout", "stderr", "pty"};
-	struct az_buf msg, out;
-	struct az_str bytes;
-	enum az_code rc = AZ_OK;
-	int stream;
-
-	az_buf_init(&msg, 2 * AW_CHUNK);
-	az_buf_init(&out, AZ_MIB(8));
-	while (!rc && record_next(&rest, &stream, &bytes)) {
-		az_buf_reset(&msg);
-		az_buf_addf(&msg, "{\"event\":{\"data\":{\"%s\":\"", names[stream & 3]);
-		az_base64(&msg, bytes);
-		az_buf_addc(&msg, "\"}}}");
-		envelope_add(&out, 0, az_buf_str(&msg));
-		if (out.n > AZ_KIB(256)) {
-			rc = az_rs_write(rq, az_buf_str(&out), err);
-			az_buf_reset(&out);
-		}
-	}
-	if (!rc && out.n)
-		rc = az_rs_write(rq, az_buf_str(&out), err);
-	if (!rc)
-		rc = az_rs_flush(rq, err);
-	az_buf_release(&msg);
-	az_buf_release(&out);
-	return rc;
-}
-
-/* ---- following ---- */
-
-struct follow {
-	struct proc *p;
-	struct sub sub;
-	int64_t timeout_ms, deadline; /* 0, -1: none */
-	bool kills;                   /* the deadline ends the program */
-};
-
-static int64_t
-keepalive_ms(struct az_rq *rq)
-{
-	struct az_str t = az_rq_header(rq, "Keepalive-Ping-Interval");
-	int64_t s = KEEPALIVE_S;
-
-	if (t.p && (!az_str_to_i64(t, INT64_MIN, INT64_MAX, &s) || s > 3600))
-		s = KEEPALIVE_S;
-	return (s < 1 ? 1 : s) * 1000;
-}
-
-/* Copy output and the end to the client. A client that left leaves the program be. */
-static enum az_code
-pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
-{
-	int64_t every = keepalive_ms(rq), ping = az_boot_ms() + every, now, until;
-	struct az_err e = AZ_ERR_INIT;
-	struct az_buf got;
-	enum az_code rc;
-	bool ended = false, killing = false;
-	char text[64];
-
-	az_buf_init(&got, AZ_MIB(1));
-	snprintf(text, sizeof text, "{\"event\":{\"start\":{\"pid\":%u}}}", f->p->pid);
-	rc = stream_send(rq, az_str_c(text), err);
-	while (!rc && !ended) {
-		now = az_boot_ms();
-		until = now + LOOK_MS < ping ? now + LOOK_MS : ping;
-		if (f->deadline >= 0 && f->deadline < until)
-			until = f->deadline;
-		az_buf_reset(&got);
-		/* what a client that left would not get is left for the next one */
-		rc = proc_wait(b, f->p, &f->sub, until, NULL, &ended, &e);
-		if ((!rc || rc == AZ_ETIMEOUT) && !az_rq_connected(rq)) {
-			rc = az_fail(err, AZ_ECANCELLED, "box.stream", "the client left");
-			goto out;
-		}
-		if (!rc && !ended)
-			rc = proc_wait(b, f->p, &f->sub, until, &got, &ended, &e);
-		if (rc && rc != AZ_ETIMEOUT) {
-			rc = stream_end(rq, &e, err);
-			goto out;
-		}
-		if (!rc && !ended) {
-			rc = send_records(rq, az_buf_str(&got), err);
-			ping = az_boot_ms() + every;
-		} else if (rc) {
-			rc = AZ_OK; /* nothing yet: time to look around */
-		}
-		now = az_boot_ms();
-		if (ended || rc)
-			break;
-		if (az_web_stopping(rq)) {
-			az_fail(&e, AZ_EUNAVAIL, "box.stream", "the server stops");
-			rc = stream_end(rq, &e, err);
-			goto out;
-		}
-		if (f->deadline >= 0 && now >= f->deadline) {
-			if (!f->kills || killing) {
-				az_fail(&e, AZ_ETIMEOUT, "box.stream", "context deadline exceeded");
-				rc = stream_end(rq, &e, err);
-				goto out;
-			}
-			proc_time_out(b, f->p, f->timeout_ms);
-			killing = true;
-			f->deadline = now + KILL_MS;
-		} else if (now >= ping) {
-			rc = stream_send(rq, AZ_S("{\"event\":{\"keepalive\":{}}}"), err);
-			ping = now + every;
-		}
-	}
-	if (!rc)
-		rc = send_end(rq, f->p, err);
-	if (!rc)
-		rc = stream_end(rq, NULL, err);
-out:
-	/* a timeout holds even when nobody waits for it any more */
-	if (!ended && f->kills && !killing && f->deadline >= 0)
-		proc_stop_later(b, f->p, f->deadline, f->timeout_ms);
-	az_buf_release(&got);
-	return rc;
-}
-
-static enum az_code
-follow(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
-{
-	enum az_code rc = pump(rq, b, f, err);
-
-	pthread_mutex_lock(&b->mu);
-	proc_leave(b, f->p, &f->sub);
-	pthread_mutex_unlock(&b->mu);
-	proc_unref(b, f->p);
-	return rc;
-}
 
 /* ---- selecting ---- */
 
-static enum az_code
-select_proc(
+enum az_code
+process_select(
     struct box *b, const struct az_json *sel, bool ended_too, struct proc **out, struct az_err *err)
 {
 	struct az_str tag = az_json_gets(sel, "tag");
@@ -312,7 +90,7 @@ process_start(struct az_rq *rq, void *app, struct az_err *err)
 		f.deadline = az_boot_ms() + f.timeout_ms;
 	if (proc_start(b, &ps, &f.sub, &f.p, &e))
 		return stream_end(rq, &e, err);
-	return follow(rq, b, &f, err);
+	return process_follow(rq, b, &f, err);
 }
 
 enum az_code
@@ -329,14 +107,14 @@ process_connect(struct az_rq *rq, void *app, struct az_err *err)
 	    (rc = connect_stream(rq, &stop, err)) || stop)
 		return rc;
 	if (connect_message(rq, &msg, &e) || connect_timeout(rq, &f.timeout_ms, &e) ||
-	    select_proc(b, az_json_get(msg, "process"), true, &f.p, &e))
+	    process_select(b, az_json_get(msg, "process"), true, &f.p, &e))
 		return stream_end(rq, &e, err);
 	if (f.timeout_ms)
 		f.deadline = az_boot_ms() + f.timeout_ms;
 	pthread_mutex_lock(&b->mu);
 	proc_follow(b, f.p, &f.sub);
 	pthread_mutex_unlock(&b->mu);
-	return follow(rq, b, &f, err);
+	return process_follow(rq, b, &f, err);
 }
 
 enum az_code
@@ -377,12 +155,8 @@ process_list(struct az_rq *rq, void *app, struct az_err *err)
 	return rc;
 }
 
-/* The common shape of small calls on one process: do() then "{}". */
-static enum az_code
-on_proc(struct az_rq *rq, void *app,
-    enum az_code (*act)(
-	struct box *b, struct proc *p, const struct az_json *body, struct az_err *err),
-    struct az_err *err)
+enum az_code
+process_act(struct az_rq *rq, void *app, process_fn *act, struct az_err *err)
 {
 	const struct az_json *body;
 	struct az_err e = AZ_ERR_INIT;
@@ -394,56 +168,13 @@ on_proc(struct az_rq *rq, void *app,
 	if ((rc = envd_box(rq, app, &b, &stop, err)) || stop ||
 	    (rc = connect_unary(rq, &body, &stop, err)) || stop)
 		return rc;
-	if (select_proc(b, az_json_get(body, "process"), false, &p, &e))
+	if (process_select(b, az_json_get(body, "process"), false, &p, &e))
 		return connect_fail(rq, &e);
 	rc = act(b, p, body, &e);
 	proc_unref(b, p);
 	if (rc)
 		return connect_fail(rq, &e);
 	return az_rs_json(rq, 200, AZ_S("{}"), err);
-}
-
-static enum az_code
-input_of(struct box *b, struct proc *p, const struct az_json *input, struct az_err *err)
-{
-	const struct az_json *j = az_json_get(input, p->pty ? "pty" : "stdin");
-	struct az_buf raw;
-	enum az_code rc;
-
-	if (!az_json_is_str(j))
-		return az_fail(
-		    err, AZ_EINVAL, "box.input", "no %s input given", p->pty ? "pty" : "stdin");
-	az_buf_init(&raw, CONNECT_MAX);
-	if (!az_base64_decode(&raw, az_json_str(j)))
-		rc = az_fail(err, AZ_EINVAL, "box.input", "input is not base64");
-	else
-		rc = proc_input(b, p, az_buf_str(&raw), err);
-	az_buf_release(&raw);
-	return rc;
-}
-
-static enum az_code
-act_input(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
-{
-	return input_of(b, p, az_json_get(body, "input"), err);
-}
-
-static enum az_code
-act_close(struct box *b, struct proc *p, const struct az_json *body, struct az_err *err)
-{
-	enum az_code rc;
-
-	(void)body;
-	pthread_mutex_lock(&b->mu);
-	if (!p->has_stdin)
-		rc = az_fail(err, AZ_EIO, "box.input", "stdin not enabled or closed");
-	else
-		rc = link_send(
-		    b, p->id, AW_STDIN_END, (struct az_str){0}, (struct az_str){0}, false, err);
-	if (!p->pty)
-		p->has_stdin = false;
-	pthread_mutex_unlock(&b->mu);
-	return rc;
 }
 
 static enum az_code
@@ -485,99 +216,15 @@ act_update(struct box *b, struct proc *p, const struct az_json *body, struct az_
 }
 
 enum az_code
-process_input(struct az_rq *rq, void *app, struct az_err *err)
-{
-	return on_proc(rq, app, act_input, err);
-}
-
-enum az_code
-process_close_stdin(struct az_rq *rq, void *app, struct az_err *err)
-{
-	return on_proc(rq, app, act_close, err);
-}
-
-enum az_code
 process_signal(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return on_proc(rq, app, act_signal, err);
+	return process_act(rq, app, act_signal, err);
 }
 
 enum az_code
 process_update(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return on_proc(rq, app, act_update, err);
-}
-
-/* One message of a client stream. */
-static enum az_code
-stream_message(struct box *b, struct proc **p, struct az_str text, struct az_err *err)
-{
-	struct az_json *j = NULL;
-	const struct az_json *m;
-	enum az_code rc = az_json_parse(text, &connect_limits, &j, err);
-
-	if (rc)
-		return rc;
-	if ((m = az_json_get(j, "start"))) {
-		if (*p)
-			rc = az_fail(err, AZ_EINVAL, "box.input", "started twice");
-		else
-			rc = select_proc(b, az_json_get(m, "process"), false, p, err);
-	} else if ((m = az_json_get(j, "data"))) {
-		if (!*p)
-			rc = az_fail(err, AZ_EINVAL, "box.input", "data before start");
-		else
-			rc = input_of(b, *p, az_json_get(m, "input"), err);
-	}
-	az_json_free(j);
-	return rc;
-}
-
-enum az_code
-process_stream_input(struct az_rq *rq, void *app, struct az_err *err)
-{
-	struct az_err e = AZ_ERR_INIT;
-	struct proc *p = NULL;
-	struct az_buf in;
-	struct box *b;
-	bool stop;
-	enum az_code rc;
-
-	if ((rc = envd_box(rq, app, &b, &stop, err)) || stop ||
-	    (rc = connect_stream(rq, &stop, err)) || stop)
-		return rc;
-	az_buf_init(&in, CONNECT_MAX + AZ_KIB(64));
-	for (;;) {
-		char chunk[16384];
-		struct az_str text;
-		unsigned flags;
-		size_t got = 0, used;
-		int k;
-
-		while (!rc && (k = envelope_next(az_buf_str(&in), &flags, &text, &used)) != 0) {
-			if (k < 0)
-				rc = az_fail(&e, AZ_EINVAL, "box.input", "bad envelope");
-			else if (!(flags & 2))
-				rc = stream_message(b, &p, text, &e);
-			if (k > 0)
-				az_buf_shift(&in, used);
-		}
-		if (!rc)
-			rc = az_rq_read(rq, chunk, sizeof chunk, &got, &e);
-		if (rc || !got)
-			break;
-		az_buf_add(&in, chunk, got);
-		rc = az_buf_check(&in, "box.input", &e);
-	}
-	if (!rc && in.n)
-		rc = az_fail(&e, AZ_EINVAL, "box.input", "truncated envelope");
-	az_buf_release(&in);
-	if (p)
-		proc_unref(b, p);
-	if (rc)
-		return stream_end(rq, &e, err);
-	rc = stream_send(rq, AZ_S("{}"), err);
-	return rc ? rc : stream_end(rq, NULL, err);
+	return process_act(rq, app, act_update, err);
 }
 
 enum az_code

@@ -24,6 +24,8 @@ void __wrap_free(void *p);
 static long left; /* this many to go to the one that fails; 0: none will */
 static long live; /* blocks taken and not given back */
 static bool struck, paused;
+static char *made; /* at the first time, or NULL */
+static size_t made_n;
 
 static bool
 fails(void)
@@ -81,11 +83,28 @@ torture_resume(void)
 }
 
 void
+torture_made(struct az_str text)
+{
+	if (!made) {
+		made = __real_malloc(text.n + 1);
+		assert_non_null(made);
+		if (text.n)
+			memcpy(made, text.p, text.n);
+		made_n = text.n;
+	} else if (!az_str_eq(text, az_str_n(made, made_n))) {
+		fail_msg(
+		    "made\n%.*s\ninstead of\n%.*s", AZ_FMT(text), AZ_FMT(az_str_n(made, made_n)));
+	}
+}
+
+void
 torture(const char *what, enum az_code (*work)(struct az_err *err))
 {
 	struct az_err err = AZ_ERR_INIT;
 	enum az_code rc;
 
+	__real_free(made);
+	made = NULL;
 	/* once untouched: what a library sets up at its first use stays */
 	if ((rc = work(&err)))
 		fail_msg("%s: %s: %s", what, az_code_name(rc), err.text);

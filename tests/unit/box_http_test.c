@@ -377,8 +377,10 @@ files_go_up_and_down_and_stay_inside(void **state)
 	static const char form[] =
 	    "--xyz\r\nContent-Disposition: form-data; "
 	    "name=\"file\"; filename=\"d/one.txt\"\r\n\r\n1\r\n--xyz\r\n"
-	    "Content-Disposition: form-data; name=\"file\"; filename=\"two\"\r\n\r\n22"
-	    "\r\n--xyz--\r\n";
+	    "Content-Disposition: form-data; name=\"file\"; filename=\"two\"\r\n\r\n22\r\n\n\r"
+	    "\r\n--xyz\r\nContent-Disposition: form-data; name=\"other\"; filename=\"no\""
+	    "\r\n\r\nx\r\n--xyz\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n"
+	    "y\r\n--xyz--\r\n";
 	static const char twice[] =
 	    "--xyz\r\nContent-Disposition: form-data; "
 	    "name=\"file\"; filename=\"s\"\r\n\r\n1\r\n--xyz\r\n"
@@ -407,7 +409,9 @@ files_go_up_and_down_and_stay_inside(void **state)
 	assert_non_null(strstr(a.body, "/home/user/d/one.txt"));
 	assert_non_null(strstr(a.body, "/home/user/two"));
 	envd("GET", "/files", "path=two", "", (struct az_str){0}, NULL);
-	assert_string_equal(a.body, "22");
+	assert_string_equal(a.body, "22\r\n\n\r");
+	envd("GET", "/files", "path=no", "", (struct az_str){0}, NULL);
+	assert_int_equal(a.status, 404);
 	envd("POST", "/files", NULL, "multipart/form-data; boundary=xyz", az_str_c(twice), NULL);
 	assert_int_equal(a.status, 400);
 	envd("GET", "/files", "path=nope", "", (struct az_str){0}, NULL);

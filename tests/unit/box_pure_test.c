@@ -1,4 +1,4 @@
-/* What needs no box: addresses, names, envelopes, forms, disk sizes. */
+/* What needs no box: addresses, names, envelopes, disk sizes. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -92,84 +92,6 @@ envelopes_are_bounded(void **state)
 	assert_int_equal(envelope_next(az_str_n(big, 5), &flags, &m, &used), -1);
 	assert_int_equal(envelope_next(AZ_S("\001xxxx"), &flags, &m, &used), -2);
 	az_buf_release(&b);
-}
-
-static enum az_code
-begin(void *arg, struct az_str name, struct az_err *err)
-{
-	(void)err;
-	az_buf_addf(arg, "[%.*s]", AZ_FMT(name));
-	return AZ_OK;
-}
-
-static enum az_code
-bytes(void *arg, struct az_str s, struct az_err *err)
-{
-	(void)err;
-	az_buf_adds(arg, s);
-	return AZ_OK;
-}
-
-static enum az_code
-end(void *arg, struct az_err *err)
-{
-	(void)err;
-	az_buf_addc(arg, ";");
-	return AZ_OK;
-}
-
-static void
-forms_do_not_depend_on_the_split(void **state)
-{
-	const struct az_str form =
-	    AZ_S("preamble\r\n--xx\r\n"
-		 "Content-Disposition: form-data; name=\"file\"; filename=\"a/b%22.txt\"\r\n"
-		 "Content-Type: text/plain\r\n\r\none\r\n--x\r\n--xx \r\n"
-		 "content-disposition: form-data; name=\"other\"; filename=\"no\"\r\n\r\nskip"
-		 "\r\n--xx\r\nContent-Disposition: form-data; filename=\"empty\"; "
-		 "name=\"file\"\r\n\r\n\r\n--xx--\r\nepilogue");
-	struct az_str boundary;
-	struct az_buf out;
-
-	(void)state;
-	assert_true(box_form_boundary(
-	    AZ_S("multipart/form-data; charset=utf-8; Boundary=\"xx\""), &boundary));
-	assert_false(box_form_boundary(AZ_S("multipart/form-data"), &boundary));
-	assert_false(box_form_boundary(AZ_S("application/json; boundary=xx"), &boundary));
-	az_buf_init(&out, 4096);
-	for (size_t step = 1; step <= form.n; step++) {
-		const struct box_form_sink sink = {&out, begin, bytes, end};
-		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
-
-		az_buf_reset(&out);
-		for (size_t i = 0; i < form.n; i += step)
-			assert_int_equal(
-			    box_form_feed(m, az_str_sub(form, i, i + step), NULL), AZ_OK);
-		assert_int_equal(box_form_end(m, NULL), AZ_OK);
-		box_form_free(m);
-		assert_string_equal(out.p, "[a/b\".txt]one\r\n--x;[empty];");
-	}
-	az_buf_release(&out);
-}
-
-static void
-cut_forms_are_refused(void **state)
-{
-	const struct az_str form = AZ_S("--xx\r\nContent-Disposition: form-data; "
-					"name=\"file\"; filename=\"a\"\r\n\r\none\r\n--xx--");
-	struct az_buf out;
-
-	(void)state;
-	az_buf_init(&out, 4096);
-	for (size_t n = 0; n < form.n; n++) {
-		const struct box_form_sink sink = {&out, begin, bytes, end};
-		struct box_form *m = box_form_new(AZ_S("xx"), &sink);
-
-		if (!box_form_feed(m, az_str_sub(form, 0, n), NULL))
-			assert_int_equal(box_form_end(m, NULL), AZ_EINVAL);
-		box_form_free(m);
-	}
-	az_buf_release(&out);
 }
 
 static void
@@ -282,8 +204,6 @@ main(void)
 	    cmocka_unit_test(only_the_public_internet_is_reachable),
 	    cmocka_unit_test(names_match_whole_labels),
 	    cmocka_unit_test(envelopes_are_bounded),
-	    cmocka_unit_test(forms_do_not_depend_on_the_split),
-	    cmocka_unit_test(cut_forms_are_refused),
 	    cmocka_unit_test(disks_count_what_is_really_there),
 	    cmocka_unit_test(deep_trees_go_too),
 	    cmocka_unit_test(the_filter_is_a_program),

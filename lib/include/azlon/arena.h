@@ -17,6 +17,8 @@ AZ_API void az_arena_free(struct az_arena *a);
 AZ_API void az_arena_reset(struct az_arena *a);
 /* Zeroed, aligned for any type; NULL past the ceiling or when out of memory. */
 AZ_API void *az_arena_alloc(struct az_arena *a, size_t n);
+/* Was anything refused because of the ceiling? Else a NULL meant no memory. */
+AZ_API bool az_arena_full(const struct az_arena *a);
 /* Copy of s, NUL-terminated; .p is NULL on failure. */
 AZ_API struct az_str az_arena_str(struct az_arena *a, struct az_str s);
 AZ_API char *az_arena_cstr(struct az_arena *a, struct az_str s);
