@@ -16,6 +16,7 @@ struct job {
 	const struct az_api *api;
 	const struct az_bucket *b;
 	struct az_str wid, prefix;
+	struct az_str path; /* a file, or a directory with all in it; empty = everything */
 	const struct az_manifest *m;
 	enum az_archive_format format;
 	struct az_archive_writer *w;
@@ -95,13 +96,31 @@ out:
 	return rc;
 }
 
+static bool
+wanted(const struct job *j, struct az_str path)
+{
+	if (!az_str_starts(path, j->prefix))
+		return false;
+	return j->path.n == 0 || az_str_eq(path, j->path) ||
+	       (az_str_starts(path, j->path) && path.p[j->path.n] == '/');
+}
+
+static bool
+any_wanted(const struct job *j)
+{
+	for (size_t i = 0; i < j->m->n; i++)
+		if (wanted(j, j->m->files[i].path))
+			return true;
+	return false;
+}
+
 static enum az_code
 send_all(struct job *j, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 
 	for (size_t i = 0; !rc && i < j->m->n; i++)
-		if (az_str_starts(j->m->files[i].path, j->prefix))
+		if (wanted(j, j->m->files[i].path))
 			rc = one_file(j, &j->m->files[i], err);
 	if (!rc)
 		rc = begin(j, err);
@@ -144,8 +163,13 @@ files_archive(struct az_rq *rq, void *app, struct az_err *err)
 	j.b = &b;
 	j.m = &m;
 	j.prefix = az_rq_query(rq, "prefix");
+	j.path = az_rq_param(rq, "path");
+	while (j.path.n && j.path.p[j.path.n - 1] == '/')
+		j.path.n--;
+	if (j.path.n && !any_wanted(&j))
+		return az_fail(err, AZ_ENOTFOUND, "files.archive", "no such file or directory");
 	headers(&j);
-	if (az_str_eqc(az_rq_method(rq), "HEAD"))
+	if (az_rq_is_head(rq))
 		return AZ_OK;
 	j.chunk = az_arena_alloc(az_rq_arena(rq), FILES_CHUNK);
 	if (!j.chunk)

@@ -132,6 +132,8 @@ files_get(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc;
 	int n;
 
+	if (az_rq_query(rq, "format").p)
+		return files_archive(rq, app, err);
 	rc = api_caller_run(rq, api, &caller, &wid, err);
 	if (!rc)
 		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path, err);

@@ -60,7 +60,7 @@ spool_open(struct post *p, struct az_err *err)
 {
 	const char *dir = getenv("TMPDIR");
 
-	p->spool = open(dir && dir[0] == '/' ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	p->spool = az_open_spool(dir && dir[0] == '/' ? dir : "/tmp");
 	p->spooled = 0;
 	if (p->spool < 0)
 		return az_fail_errno(err, AZ_EIO, op, "cannot make a temporary file");

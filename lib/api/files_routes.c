@@ -45,29 +45,30 @@ files_ready(struct az_rq *rq, void *app, struct az_err *err)
 }
 
 #define HEALTH                                                                                     \
-	{"GET HEAD", "/files/health/live", files_live},                                            \
+	{"GET", "/files/health/live", files_live},                                                 \
 	{                                                                                          \
-		"GET HEAD", "/files/health/ready", files_ready                                     \
+		"GET", "/files/health/ready", files_ready                                          \
 	}
 
 const struct az_route az_api_file_routes[] = {
     HEALTH,
     {"POST", "/files/inputs", files_post_inputs},
-    {"GET HEAD", "/files/inputs/{set}", files_get_set},
+    {"GET", "/files/inputs/{set}", files_get_set},
     {"DELETE", "/files/inputs/{set}", files_remove_set},
     {"PUT", "/files/inputs/{set}/{path*}", files_put_input},
-    {"GET HEAD", "/files/inputs/{set}/{path*}", files_get_input},
+    {"GET", "/files/inputs/{set}/{path*}", files_get_input},
     {"DELETE", "/files/inputs/{set}/{path*}", files_remove_input},
     {"DELETE", "/files", files_remove_all},
-    {"GET HEAD", "/files/{id}", files_list},
+    {"GET", "/files/{id}", files_list},
     {"DELETE", "/files/{id}", files_remove},
-    {"GET HEAD", "/files/{id}/{path*}", files_get},
+    {"GET", "/files/{id}/{path*}", files_get},
     {"DELETE", "/files/{id}/{path*}", files_remove_one},
     {NULL, NULL, NULL},
 };
 
 const struct az_route az_api_archive_routes[] = {
     HEALTH,
-    {"GET HEAD", "/files/{id}", files_archive},
+    {"GET", "/files/{id}", files_archive},
+    {"GET", "/files/{id}/{path*}", files_archive},
     {NULL, NULL, NULL},
 };

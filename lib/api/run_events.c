@@ -230,7 +230,8 @@ stream(struct stream *s, struct az_err *err)
 	az_buf_init(&s->beat, AZ_KIB(256));
 	s->sent_ms = az_boot_ms();
 	rc = az_sse_open(s->rq, err);
-	while (rc == AZ_OK && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
+	s->end = az_rq_is_head(s->rq);
+	while (rc == AZ_OK && !s->end && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
 	       !az_web_stopping(s->rq))
 		rc = stream_wait(s, err);
 	/* the reader's EventSource comes back by itself, to the next process */

@@ -6,11 +6,11 @@
 #define COMMON                                                                                     \
 	{"GET", "/run_workflow/prompts", run_prompts_get},                                         \
 	    {"POST", "/run_workflow/prompts", run_prompts_set},                                    \
-	    {"GET HEAD", "/run_workflow/health/live", run_live},                                   \
-	    {"GET HEAD", "/run_workflow/health/ready", run_ready}, {"DELETE", ID, run_remove},     \
+	    {"GET", "/run_workflow/health/live", run_live},                                        \
+	    {"GET", "/run_workflow/health/ready", run_ready}, {"DELETE", ID, run_remove},          \
 	    {"POST", ID "/cancel", run_cancel}, {"GET", ID "/iterations", run_iterations},         \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
-	    {"GET HEAD", ID "/iterations/{n}/logs/{stream}", run_log},                             \
+	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \
 	    {"GET", ID "/events", run_events}, {"POST", "/run_workflow", run_create},              \
 	{                                                                                          \
 		"GET", "/run_workflow", run_list                                                   \
@@ -18,14 +18,14 @@
 
 const struct az_route az_api_run_routes[] = {
     COMMON,
-    {"GET HEAD", ID, run_status},
+    {"GET", ID, run_status},
     {"GET", ID "/result", run_result},
     {NULL, NULL, NULL},
 };
 
 const struct az_route az_api_wait_routes[] = {
     COMMON,
-    {"GET HEAD", ID, run_status_wait},
+    {"GET", ID, run_status_wait},
     {"GET", ID "/result", run_result_wait},
     {"GET", "/_wait/{id}", run_handed_over},
     {NULL, NULL, NULL},

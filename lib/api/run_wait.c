@@ -14,7 +14,8 @@ api_wait_deadline(
 	enum az_code rc = az_rq_query_i64(rq, "wait", 0, RUN_WAIT_MAX_S, -1, &s, err);
 
 	*deadline_ms = 0;
-	if (rc != AZ_OK || s < 0)
+	/* the headers of what is so now */
+	if (rc != AZ_OK || s < 0 || az_rq_is_head(rq))
 		return rc;
 	ms = s * 1000 < api->sync_wait_ms ? s * 1000 : api->sync_wait_ms;
 	*deadline_ms = az_boot_ms() + ms;

@@ -97,6 +97,12 @@ az_rq_method(const struct az_rq *rq)
 	return rq->method;
 }
 
+bool
+az_rq_is_head(const struct az_rq *rq)
+{
+	return rq->is_head;
+}
+
 struct az_str
 az_rq_path(const struct az_rq *rq)
 {

@@ -1,6 +1,5 @@
 /*
- * The accept loop: leader/follower. One thread polls {listening socket, eventfd},
- * accepts, hands the lead to the thread that went idle last, and serves. Threads
+ * The accept loop: threads that take connections and serve them, signals, drain. Threads
  * are made when there is no idle one to lead, so a quiet process stays small.
  */
 #include <errno.h>
@@ -77,9 +76,8 @@ az_web_crowded(const struct az_rq *rq)
 	return atomic_load(&s->serving) > s->max_threads - s->max_threads / CROWDED_PART;
 }
 
-/* s->mu held. */
-static enum az_code
-thread_add(struct web_server *s)
+enum az_code
+web_thread_add(struct web_server *s, struct web_thread **out)
 {
 	struct web_thread *t;
 	pthread_attr_t attr;
@@ -102,92 +100,79 @@ thread_add(struct web_server *s)
 	}
 	s->all[s->n_threads++] = t;
 	s->n_alive++;
+	*out = t;
 	return AZ_OK;
 }
 
-/* Wait for the lead; false when the process stops. */
+/* Wait as the leader until somebody connects; false when told to stop. */
 static bool
-lead_take(struct web_thread *t)
+connection_wait(struct web_server *s)
 {
-	struct web_server *s = t->s;
-
-	pthread_mutex_lock(&s->mu);
-	if (s->led) {
-		t->next_idle = s->idle;
-		s->idle = t;
-		t->lead = false;
-		while (!t->lead && !atomic_load(&s->stopping))
-			pthread_cond_wait(&t->wake, &s->mu);
-	}
-	s->led = true;
-	pthread_mutex_unlock(&s->mu);
-	return !atomic_load(&s->stopping);
-}
-
-/* Hand the lead on; busy: this thread serves a request now. */
-static void
-lead_pass(struct web_thread *t, bool busy)
-{
-	struct web_server *s = t->s;
-	struct web_thread *next;
-	bool failed = false;
-
-	pthread_mutex_lock(&s->mu);
-	t->busy = busy;
-	if ((next = s->idle)) {
-		s->idle = next->next_idle;
-		next->lead = true;
-	} else {
-		s->led = false;
-		failed = thread_add(s) != AZ_OK;
-	}
-	pthread_mutex_unlock(&s->mu);
-	/* after the unlock: woken under it, the next leader would sleep again at once */
-	if (next)
-		pthread_cond_signal(&next->wake);
-	if (failed)
-		az_log(AZ_WARN, "web.thread",
-		    AZ_KC("err", "no further thread; requests wait for the ones there are"));
-}
-
-/* Accept one request; false when told to stop. */
-static bool
-lead_accept(struct web_thread *t)
-{
-	struct web_server *s = t->s;
 	struct pollfd p[2] = {
 	    {.fd = s->w->listen_fd, .events = POLLIN}, {.fd = s->stop_fd, .events = POLLIN}};
+	int r;
 
-	for (;;) {
-		int r = poll(p, 2, -1);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0 || p[1].revents)
-			return false;
-		if (p[0].revents & (POLLERR | POLLNVAL | POLLHUP)) {
-			az_log(AZ_ERROR, "web.listen", AZ_KC("err", "listening socket unusable"));
-			atomic_store(&s->failed, true);
-			stop_ask(s);
-			return false;
-		}
-		r = FCGX_Accept_r(&t->f);
-		if (r == 0) {
-			(void)fcntl(t->f.ipcFd, F_SETFD, FD_CLOEXEC);
-			return true;
-		}
-		/* another process won, or the peer left already */
-		if (r == -EAGAIN || r == -EINTR || r == -ECONNABORTED)
-			continue;
-		az_log(AZ_WARN, "web.accept", AZ_KN("sys", -r));
-		/* out of descriptors or memory: let requests under way end */
-		(void)poll(&p[1], 1, 100);
+	do
+		r = poll(p, 2, -1);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 || p[1].revents)
+		return false;
+	if (p[0].revents & (POLLERR | POLLNVAL | POLLHUP)) {
+		az_log(AZ_ERROR, "web.listen", AZ_KC("err", "listening socket unusable"));
+		atomic_store(&s->failed, true);
+		stop_ask(s);
+		return false;
 	}
+	return true;
+}
+
+/* The next connection: one that waits already, for that nobody has to lead, or one that
+   comes. -1 when told to stop. */
+static int
+connection_next(struct web_thread *t)
+{
+	struct web_server *s = t->s;
+	bool again = false;
+
+	while (!atomic_load(&s->stopping)) {
+		int fd = web_conn_accept(s->w->listen_fd), sys = errno;
+
+		if (fd >= 0)
+			return fd;
+		if (sys == EINTR || sys == ECONNABORTED)
+			continue;
+		if (!web_lead_take(t))
+			break;
+		if (sys == EAGAIN) {
+			if (!connection_wait(s))
+				break;
+			continue;
+		}
+		/* only who leads complains and pauses */
+		if (!again) {
+			again = true;
+			continue;
+		}
+		az_log(AZ_WARN, "web.accept", AZ_KN("sys", sys));
+		/* out of descriptors or memory: let requests under way end */
+		(void)poll(&(struct pollfd){.fd = s->stop_fd, .events = POLLIN}, 1, 100);
+	}
+	return -1;
+}
+
+static void
+busy_set(struct web_thread *t, bool busy)
+{
+	pthread_mutex_lock(&t->s->mu);
+	t->busy = busy;
+	pthread_mutex_unlock(&t->s->mu);
 }
 
 static void
 serve(struct web_thread *t, struct az_arena *arena)
 {
 	struct az_rq *rq = &t->rq;
+	bool whole;
 
 	memset(rq, 0, sizeof *rq);
 	rq->srv = t->s;
@@ -197,15 +182,24 @@ serve(struct web_thread *t, struct az_arena *arena)
 	az_buf_init(&rq->head, WEB_HEAD_BYTES);
 	web_answer_reset(rq);
 	atomic_fetch_add(&t->s->serving, 1);
+	busy_set(t, true);
 	web_serve(rq);
+	whole = web_conn_read_whole(rq);
+	/* from here on f may close the descriptor */
+	busy_set(t, false);
 	atomic_fetch_sub(&t->s->serving, 1);
 	az_buf_release(&rq->head);
 	az_arena_reset(arena);
+	web_conn_close(&t->f, whole);
+}
 
-	pthread_mutex_lock(&t->s->mu);
-	t->busy = false;
-	pthread_mutex_unlock(&t->s->mu);
-	FCGX_Finish_r(&t->f);
+/* Can this request be served by who leads? What changes something waits for the disk. */
+static bool
+short_read(const struct web_thread *t)
+{
+	struct az_str method = az_str_c(FCGX_GetParam("REQUEST_METHOD", t->f.envp));
+
+	return az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD");
 }
 
 static void *
@@ -215,18 +209,26 @@ thread_main(void *arg)
 	struct web_server *s = t->s;
 	size_t bytes = s->w->arena_bytes ? s->w->arena_bytes : ARENA_BYTES;
 	struct az_arena *arena = az_arena_new(bytes);
+	int fd;
 
-	FCGX_InitRequest(&t->f, s->w->listen_fd, 0);
-	while (arena && lead_take(t)) {
-		bool got = lead_accept(t);
-		lead_pass(t, got);
-		if (got)
-			serve(t, arena);
+	web_conn_init(&t->f);
+	while (arena && (fd = connection_next(t)) >= 0) {
+		if (s->w->short_reads)
+			web_lead_carry(t);
+		else
+			web_lead_pass(t);
+		if (!web_conn_open(&t->f, fd))
+			continue;
+		if (!short_read(t))
+			web_lead_pass(t);
+		serve(t, arena);
 	}
 	az_arena_free(arena);
 	FCGX_Free(&t->f, 1);
 
 	pthread_mutex_lock(&s->mu);
+	if (s->leader == t) /* it never had an arena, or all stop */
+		s->leader = NULL;
 	s->n_alive--;
 	pthread_cond_signal(&s->gone);
 	pthread_mutex_unlock(&s->mu);
@@ -278,6 +280,8 @@ server_free(struct web_server *s)
 	free(s->all);
 	if (s->stop_fd >= 0)
 		close(s->stop_fd);
+	if (s->watch_fd >= 0)
+		close(s->watch_fd);
 	pthread_cond_destroy(&s->gone);
 	pthread_mutex_destroy(&s->mu);
 	free(s);
@@ -293,6 +297,7 @@ server_new(const struct az_web *w)
 		return NULL;
 	s->w = w;
 	s->max_threads = w->threads > 0 ? w->threads : THREADS_DEFAULT;
+	s->processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	if (s->max_threads > THREADS_MAX)
 		s->max_threads = THREADS_MAX;
 	pthread_mutex_init(&s->mu, NULL);
@@ -302,7 +307,8 @@ server_new(const struct az_web *w)
 	pthread_condattr_destroy(&ca);
 	s->all = calloc((size_t)s->max_threads, sizeof(struct web_thread *));
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!s->all || s->stop_fd < 0) {
+	s->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!s->all || s->stop_fd < 0 || s->watch_fd < 0) {
 		server_free(s);
 		return NULL;
 	}
@@ -314,9 +320,9 @@ az_web_run(const struct az_web *w, struct az_err *err)
 {
 	struct web_server *s = NULL;
 	struct signalfd_siginfo si;
-	struct pollfd p[2] = {{.events = POLLIN}, {.events = POLLIN}};
+	struct pollfd p[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	sigset_t set;
-	int sfd = -1, flags;
+	int sfd = -1, flags, ms = -1;
 	enum az_code rc;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -330,6 +336,9 @@ az_web_run(const struct az_web *w, struct az_err *err)
 	pthread_once(&fcgx_once, fcgx_init);
 	if (fcgx_failed)
 		return az_fail(err, AZ_EINTERNAL, "web.run", "FCGX_Init failed");
+	if (getenv("FCGI_WEB_SERVER_ADDRS"))
+		return az_fail(err, AZ_EINVAL, "web.run",
+		    "FCGI_WEB_SERVER_ADDRS is not looked at: listen on a unix socket");
 	flags = fcntl(w->listen_fd, F_GETFL);
 	if (flags < 0 || fcntl(w->listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return az_fail_errno(err, AZ_EIO, "web.run", "listening socket");
@@ -340,7 +349,7 @@ az_web_run(const struct az_web *w, struct az_err *err)
 		goto out;
 	}
 	pthread_mutex_lock(&s->mu);
-	rc = thread_add(s);
+	rc = web_thread_add(s, &s->leader);
 	pthread_mutex_unlock(&s->mu);
 	if (rc != AZ_OK) {
 		rc = az_fail(err, rc, "web.run", "no thread");
@@ -349,8 +358,12 @@ az_web_run(const struct az_web *w, struct az_err *err)
 
 	p[0].fd = sfd;
 	p[1].fd = s->stop_fd;
-	while (poll(p, 2, -1) < 0 && errno == EINTR)
-		;
+	p[2].fd = s->watch_fd;
+	while (!p[0].revents && !p[1].revents) {
+		if (poll(p, 3, ms) < 0 && errno != EINTR)
+			break;
+		ms = web_lead_watch(s);
+	}
 	/* taken, so that it is not delivered once we unblock */
 	if (p[0].revents && read(sfd, &si, sizeof si) == (ssize_t)sizeof si)
 		az_log(AZ_INFO, "web.stopping", AZ_KN("signal", si.ssi_signo));

@@ -61,9 +61,19 @@ web_methods_have(const char *methods, struct az_str method)
 	if (method.n == 0)
 		return false;
 	while (az_str_cut(&rest, ' ', &m))
-		if (az_str_eq(m, method))
+		if (az_str_eq(m, method) || (az_str_eqc(m, "GET") && az_str_eqc(method, "HEAD")))
 			return true;
 	return false;
+}
+
+static void
+allow_add(struct az_buf *allow, struct az_str method)
+{
+	if (allow->n)
+		az_buf_addc(allow, ", ");
+	az_buf_adds(allow, method);
+	if (az_str_eqc(method, "GET"))
+		az_buf_addc(allow, ", HEAD");
 }
 
 const struct az_route *
@@ -82,11 +92,9 @@ web_route_find(const struct az_route *routes, struct az_str method, struct az_st
 		pattern = r->pattern;
 		if (web_methods_have(r->methods, method))
 			return r;
-		for (struct az_str rest = az_str_c(r->methods), m; az_str_cut(&rest, ' ', &m);) {
-			if (allow->n)
-				az_buf_addc(allow, ", ");
-			az_buf_adds(allow, m);
-		}
+		for (struct az_str rest = az_str_c(r->methods), m; az_str_cut(&rest, ' ', &m);)
+			if (!az_str_eqc(m, "HEAD"))
+				allow_add(allow, m);
 	}
 	*n = 0;
 	if (pattern)

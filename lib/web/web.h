@@ -1,5 +1,5 @@
 /*
- * Inside the web room. libfcgi's request stands only here and in loop.c, input.c
+ * Inside the web room. libfcgi's request stands only here and in loop.c, conn.c, input.c
  * and answer.c. Everything in a struct az_rq lives until its handler returned.
  */
 #ifndef AZLON_WEB_ROOM_H
@@ -26,14 +26,20 @@ enum web_state {
 
 struct web_server {
 	const struct az_web *w;
-	int max_threads, stop_fd; /* eventfd, readable once a stop was asked */
+	int max_threads, processors;
+	int stop_fd;  /* eventfd, readable once a stop was asked */
+	int watch_fd; /* eventfd, readable when the watch is to tick */
 	atomic_bool stopping;
-	atomic_int serving;      /* requests under way */
-	atomic_bool failed;      /* the listening socket is unusable */
-	pthread_mutex_t mu;      /* all that follows */
-	pthread_cond_t gone;     /* a thread ended */
-	bool led;                /* some thread polls and accepts */
-	struct web_thread *idle; /* the last to go idle is the first to lead */
+	atomic_int serving;         /* requests under way */
+	atomic_bool failed;         /* the listening socket is unusable */
+	pthread_mutex_t mu;         /* all that follows */
+	pthread_cond_t gone;        /* a thread ended */
+	struct web_thread *leader;  /* polls and accepts, or carries the lead; or NULL */
+	bool carried;               /* the leader serves a request meanwhile */
+	bool watched;               /* the watch ticks */
+	int quiet;                  /* its ticks without news */
+	uint64_t turns, turns_seen; /* requests begun by who carried the lead */
+	struct web_thread *idle;    /* the last to go idle is the first to lead */
 	struct web_thread **all;
 	int n_threads, n_alive;
 };
@@ -64,11 +70,36 @@ struct web_thread {
 	pthread_t id;
 	pthread_cond_t wake;
 	struct web_thread *next_idle;
-	bool lead; /* the lead was handed to this thread */
 	bool busy; /* f holds a connection with a request */
 	FCGX_Request f;
 	struct az_rq rq;
 };
+
+/* lead.c: who accepts. README.md has the design. */
+/* Become the leader, when another one is after waiting for it; false when told to stop. */
+bool web_lead_take(struct web_thread *t);
+/* t serves and will not lead meanwhile: if nobody else does, the thread that went idle
+   last shall, or a new one. */
+void web_lead_pass(struct web_thread *t);
+/* t serves what should be short: if nobody else leads, it keeps the lead meanwhile. */
+void web_lead_carry(struct web_thread *t);
+/* A tick of the watch: take the lead from who carries it for too long. ms until the next
+   tick, or -1: not before watch_fd says so. */
+int web_lead_watch(struct web_server *s);
+/* loop.c: one thread more, told in *out; none, and AZ_OK, when there are max_threads.
+   s->mu held */
+AZ_MUST_CHECK enum az_code web_thread_add(struct web_server *s, struct web_thread **out);
+
+/* conn.c */
+void web_conn_init(FCGX_Request *f);
+/* A connection or -1 and errno. */
+int web_conn_accept(int listen_fd);
+/* Read the parameters from fd, which f owns from here on; false if there is no request. */
+bool web_conn_open(FCGX_Request *f, int fd);
+/* Is nothing left unread? Does not wait for a body that the handler did not want. */
+bool web_conn_read_whole(struct az_rq *rq);
+/* whole: as said by the one above */
+void web_conn_close(FCGX_Request *f, bool whole);
 
 /* input.c: fill method, path, query, id from the parameters; AZ_EINVAL when what
    nginx passed cannot be a request of ours. */
@@ -82,6 +113,7 @@ AZ_MUST_CHECK enum az_code web_query_parse(struct az_str qs, struct az_arena *a,
 /* route.c */
 AZ_MUST_CHECK enum az_code web_path_ok(struct az_str path, struct az_err *err);
 bool web_pattern_match(const char *pattern, struct az_str path, struct web_pair *param, size_t *n);
+/* Is method one of these? HEAD goes wherever GET goes. */
 bool web_methods_have(const char *methods, struct az_str method);
 /* The route, or NULL with err AZ_ENOTFOUND, or AZ_EMETHOD and *allow filled. */
 const struct az_route *web_route_find(const struct az_route *routes, struct az_str method,

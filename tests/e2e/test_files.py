@@ -81,6 +81,16 @@ def test_files_archive_holds_the_tree(stack, run, fmt):
     assert got == want
 
 
+def test_files_archive_of_one_path(stack, run):
+    url = f"/files/{run}/solution.py"
+    r = stack.get(f"{url}?format=zip", user="filer")
+    assert r.headers["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(r.content)) as z:
+        assert z.namelist() == ["solution.py"]
+        assert z.read("solution.py") == stack.get(url, user="filer").content
+    assert stack.get(f"/files/{run}/nowhere?format=zip", user="filer").status_code == 404
+
+
 def test_inputs_multipart_zip_and_put_read_back(stack):
     body = os.urandom(300_000)
     r = stack.post("/files/inputs", user="up", files=[

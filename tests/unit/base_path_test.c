@@ -6,9 +6,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <azlon/path.h>
 
@@ -114,6 +116,59 @@ types_come_from_a_short_list(void **state)
 	assert_int_equal(az_path_ext(AZ_S("a.b/c")).n, 0);
 }
 
+/* In a process of its own: O_TMPFILE fails with this from now on. */
+static void
+no_tmpfile(int error)
+{
+	const scmp_datum_t bits = O_TMPFILE & ~O_DIRECTORY;
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!f ||
+	    seccomp_rule_add(f, SCMP_ACT_ERRNO((unsigned)error), SCMP_SYS(openat), 1,
+		SCMP_A2(SCMP_CMP_MASKED_EQ, bits, bits)) ||
+	    seccomp_load(f))
+		_exit(9);
+	seccomp_release(f);
+}
+
+static bool
+spools(const char *dir)
+{
+	int fd = az_open_spool(dir);
+	struct stat st;
+	char c = 0;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0 && (st.st_mode & 0777) == 0600 &&
+	       az_write_all(fd, "x", 1) == 0 && pread(fd, &c, 1, 0) == 1 && c == 'x' &&
+	       (fcntl(fd, F_GETFD) & FD_CLOEXEC) && close(fd) == 0;
+}
+
+static void
+a_spool_has_no_name_on_any_file_system(void **state)
+{
+	static const int error[] = {0, EOPNOTSUPP, EISDIR, ENOENT};
+	char dir[] = "/tmp/az-spool-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	for (size_t i = 0; i < sizeof error / sizeof *error; i++) {
+		pid_t pid = fork();
+		int st;
+
+		if (pid == 0) {
+			if (error[i])
+				no_tmpfile(error[i]);
+			_exit(!spools(dir));
+		}
+		assert_int_equal(waitpid(pid, &st, 0), pid);
+		assert_int_equal(st, 0);
+	}
+	assert_int_equal(az_open_spool("/nonexistent"), -1);
+	assert_int_equal(errno, ENOENT);
+	/* and nothing was left */
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int
 main(void)
 {
@@ -121,6 +176,7 @@ main(void)
 	    cmocka_unit_test(only_safe_names_are_accepted),
 	    cmocka_unit_test(the_kernel_keeps_lookups_beneath_the_root),
 	    cmocka_unit_test(types_come_from_a_short_list),
+	    cmocka_unit_test(a_spool_has_no_name_on_any_file_system),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

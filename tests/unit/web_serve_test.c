@@ -257,7 +257,8 @@ refuses_what_is_no_request(void **state)
 		assert_string_equal(
 		    fcgi_peer_header(&r, "Content-Type", h, sizeof h), "application/problem+json");
 		if (t[i].status == 405)
-			assert_string_equal(fcgi_peer_header(&r, "Allow", h, sizeof h), "GET");
+			assert_string_equal(
+			    fcgi_peer_header(&r, "Allow", h, sizeof h), "GET, HEAD");
 		fcgi_peer_release(&r);
 	}
 }
@@ -295,6 +296,16 @@ head_has_headers_and_no_body(void **state)
 	assert_int_equal(r.status, 200);
 	assert_int_equal(r.body_n, 0);
 	assert_string_equal(fcgi_peer_header(&r, "Content-Length", h, sizeof h), "4");
+	fcgi_peer_release(&r);
+	/* a route that names GET alone serves HEAD too */
+	CALL(&r, "HEAD", "/echo/a", "", );
+	assert_int_equal(r.status, 201);
+	assert_int_equal(r.body_n, 0);
+	assert_true(atoi(fcgi_peer_header(&r, "Content-Length", h, sizeof h)) > 50);
+	fcgi_peer_release(&r);
+	CALL(&r, "HEAD", "/boom/unproc", "", );
+	assert_int_equal(r.status, 422);
+	assert_int_equal(r.body_n, 0);
 	fcgi_peer_release(&r);
 	CALL(&r, "HEAD", "/big", "", );
 	assert_int_equal(r.body_n, 0);
@@ -462,6 +473,80 @@ a_slow_handler_does_not_hold_up_others(void **state)
 	close(fd);
 }
 
+static int
+setup_short(void **state)
+{
+	(void)state;
+	sem_init(&entered, 0, 0);
+	sem_init(&gate, 0, 0);
+	memset(&fix, 0, sizeof fix);
+	fix.w.short_reads = true;
+	return web_fixture_start(&fix, routes, NULL) ? 0 : -1;
+}
+
+/* A peer that sends half of its parameters and stays: whoever accepted it cannot go on. */
+static void
+a_stalled_peer_does_not_hold_up_others(void **state)
+{
+	static const unsigned char half[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4};
+	struct fcgi_resp o;
+	int fd = fcgi_peer_connect(fix.path);
+
+	(void)state;
+	assert_int_equal(write(fd, half, sizeof half), sizeof half);
+	for (int i = 0; i < 20; i++) {
+		CALL(&o, "GET", "/echo/x", "", );
+		assert_int_equal(o.status, 201);
+		fcgi_peer_release(&o);
+	}
+	close(fd);
+	/* it served nobody, its thread does again */
+	sixty_four_requests_are_in_hand_together(state);
+}
+
+#define CROWD 8
+
+static void *
+crowd_main(void *arg)
+{
+	struct fcgi_req q = {.path = "/echo/x"};
+	int *bad = arg;
+
+	for (int i = 0; i < 200; i++) {
+		struct fcgi_resp r = {.status = 0};
+		if (!fcgi_peer_call(fix.path, &q, &r) || r.status != 201 || !r.ended)
+			++*bad;
+		fcgi_peer_release(&r);
+	}
+	return NULL;
+}
+
+static void
+a_crowd_of_short_requests_is_served(void **state)
+{
+	struct fcgi_req q = {.path = "/hold"};
+	struct fcgi_resp r = {.status = 0};
+	int bad[CROWD] = {0}, fd = fcgi_peer_connect(fix.path);
+	pthread_t t[CROWD];
+
+	(void)state;
+	for (int i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, crowd_main, &bad[i]), 0);
+	/* in the middle of it one that holds its thread to the end */
+	assert_true(fcgi_peer_send(fd, &q, true));
+	for (int i = 0; i < CROWD; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(bad[i], 0);
+	}
+	while (sem_wait(&entered) != 0)
+		;
+	sem_post(&gate);
+	assert_true(fcgi_peer_read(fd, &r));
+	assert_string_equal(r.body, "held");
+	fcgi_peer_release(&r);
+	close(fd);
+}
+
 static void
 a_stop_finishes_the_request_in_hand(void **state)
 {
@@ -513,6 +598,11 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* the same where the lead is carried through short requests */
+#define S(f)                                                                                       \
+	{                                                                                          \
+#f " (short reads)", f, setup_short, teardown, NULL                                \
+	}
 	const struct CMUnitTest tests[] = {
 	    T(hands_over_what_was_asked),
 	    T(counts_the_body_itself),
@@ -525,6 +615,14 @@ main(void)
 	    T(sixty_four_requests_are_in_hand_together),
 	    T(a_slow_handler_does_not_hold_up_others),
 	    T(a_stop_finishes_the_request_in_hand),
+	    S(hands_over_what_was_asked),
+	    S(counts_the_body_itself),
+	    S(half_an_answer_is_never_well_formed),
+	    S(sixty_four_requests_are_in_hand_together),
+	    S(a_slow_handler_does_not_hold_up_others),
+	    S(a_stalled_peer_does_not_hold_up_others),
+	    S(a_crowd_of_short_requests_is_served),
+	    S(a_stop_finishes_the_request_in_hand),
 	    cmocka_unit_test(a_stop_cuts_what_does_not_end),
 	};
 

@@ -35,6 +35,9 @@ AZ_API int az_open_beneath(int root, const char *path, int flags, mode_t mode);
 AZ_API int az_mkparents_beneath(int root, const char *path);
 /* Remove path and what is below it, beneath root, links not followed; missing is fine. */
 AZ_API int az_remove_tree(int root, const char *path);
+/* A file of dir, open for reading and writing, that has no name and goes with its last
+   descriptor; -1 with errno. */
+AZ_API int az_open_spool(const char *dir);
 /* Write all n bytes, retrying; 0 or -1 with errno. */
 AZ_API int az_write_all(int fd, const void *p, size_t n);
 /* Read a whole small file (<= max bytes) into b; path as open(2). */

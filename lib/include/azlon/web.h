@@ -2,9 +2,9 @@
  * FastCGI service: accept loop, routes, requests, answers, event streams.
  *
  * A process gives az_web_run() a route table and a listening socket. Threads run in
- * leader/follower: one at a time polls and accepts, passes the lead on, then
- * serves. Paths are DOCUMENT_URI as nginx decoded it. Parameters set by nginx carry
- * no HTTP_ prefix; a client can never set them.
+ * leader/follower: one at a time polls and accepts; it passes the lead on before it
+ * serves, or keeps it through a short request. Paths are DOCUMENT_URI as nginx decoded it.
+ * Parameters set by nginx carry no HTTP_ prefix; a client can never set them.
  */
 #ifndef AZLON_WEB_H
 #define AZLON_WEB_H
@@ -19,7 +19,8 @@ struct az_rq; /* one request and its answer; lives until the handler returns */
  * connection is broken off so that a cut answer is never well-formed).
  */
 struct az_route {
-	const char *methods; /* "GET HEAD" */
+	const char *methods; /* "GET POST"; whoever serves GET serves HEAD, whose body
+				is dropped: a handler that would wait asks az_rq_is_head() */
 	const char *pattern; /* "/run_workflow/{id}/events"; a last "{rest*}" takes
 				what follows, slashes included, at least one byte */
 	enum az_code (*handle)(struct az_rq *rq, void *app, struct az_err *err);
@@ -32,6 +33,8 @@ struct az_web {
 	int threads;                   /* 0 = 64 */
 	int drain_ms;                  /* after SIGTERM, 0 = 10 000 */
 	size_t arena_bytes;            /* ceiling per request, 0 = 8 MiB */
+	bool short_reads;              /* GETs mostly take less than a millisecond: a thread
+					  then accepts again without waking another */
 	/* Problem document of a failure instead of problem+json; NULL = ours.
 	   Used by the stand-ins, whose protocols have error bodies of their own. */
 	enum az_code (*problem)(struct az_rq *rq, void *app, const struct az_err *e, int status);
@@ -54,6 +57,7 @@ AZ_API bool az_web_crowded(const struct az_rq *rq);
 /* ---- reading ---- */
 AZ_API struct az_arena *az_rq_arena(struct az_rq *rq);
 AZ_API struct az_str az_rq_method(const struct az_rq *rq);
+AZ_API bool az_rq_is_head(const struct az_rq *rq);
 AZ_API struct az_str az_rq_path(const struct az_rq *rq);
 /* Value of {name} in the matched pattern; empty if there is none. */
 AZ_API struct az_str az_rq_param(const struct az_rq *rq, const char *name);

@@ -1,0 +1,68 @@
+/*
+ * One connection, from accept to close. libfcgi would accept and close by itself, but
+ * while the lead is held and with four system calls more, two of which sleep.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "web.h"
+
+void
+web_conn_init(FCGX_Request *f)
+{
+	/* no listening socket: libfcgi fails instead of accepting another connection
+	   when one that it was given ends before its request is whole */
+	FCGX_InitRequest(f, -1, 0);
+}
+
+int
+web_conn_accept(int listen_fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t n = sizeof peer;
+	int one = 1, fd = accept4(listen_fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC);
+
+	if (fd >= 0 && peer.ss_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	return fd;
+}
+
+bool
+web_conn_open(FCGX_Request *f, int fd)
+{
+	/* as if the connection had been kept from a request before */
+	f->ipcFd = fd;
+	f->keepConnection = 1;
+	return FCGX_Accept_r(f) == 0;
+}
+
+bool
+web_conn_read_whole(struct az_rq *rq)
+{
+	bool only_end = rq->body_bytes <= 0 || rq->body_seen == rq->body_bytes;
+
+	return rq->state != WEB_BROKEN && only_end && FCGX_GetChar(rq->f->in) == EOF &&
+	       FCGX_GetError(rq->f->in) == 0;
+}
+
+void
+web_conn_close(FCGX_Request *f, bool whole)
+{
+	/*
+	 * To close over unread bytes would reset the connection under nginx's hands, so
+	 * libfcgi shuts down its side and waits until nginx has closed. With nothing
+	 * unread there is nothing to wait for.
+	 */
+	if (!whole) {
+		f->keepConnection = 0;
+		FCGX_Finish_r(f);
+		return;
+	}
+	(void)FCGX_FClose(f->err);
+	(void)FCGX_FClose(f->out);
+	close(f->ipcFd);
+	f->ipcFd = -1;
+	FCGX_Free(f, 0);
+}
