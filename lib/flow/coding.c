@@ -10,6 +10,8 @@
 enum {
 	/* the finalisation has a time of its own: it comes after the wall timer too */
 	FINALIZE_TOTAL_MS = 3600 * 1000,
+	/* what a graceful cancel gives the function under way */
+	GRACE_MS = 30 * 1000,
 	RETRY_INITIAL_MS = 500,
 	RETRY_MAX_MS = 10 * 1000,
 };
@@ -56,7 +58,7 @@ text_in(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err 
 static int64_t
 left_s(int64_t limit_ms, int64_t used_ms)
 {
-	return used_ms >= limit_ms ? 1 : (limit_ms - used_ms + 999) / 1000;
+	return used_ms >= limit_ms ? 0 : (limit_ms - used_ms + 999) / 1000;
 }
 
 static int64_t
@@ -96,6 +98,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 		az_jw_ki(&w, "best", st->best);
 		az_jw_kb(&w, "last", st->iteration >= st->lim.iterations);
 		az_jw_ki(&w, "tokens_left", tokens_left(st));
+		az_jw_ki(&w, "sandbox_s_left", left_s(st->lim.sandbox_ms, st->sandbox_ms));
 		break;
 	case STEP_FINALIZE:
 		az_jw_ki(&w, "best", st->best);
@@ -171,6 +174,22 @@ want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 	return add(out, &c, err);
 }
 
+/* The outcome is decided while a function is under way: end it, now or in a while. */
+static enum az_code
+want_stop(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
+{
+	struct az_cmd c = {.type = AZ_CMD_CANCEL_FN, .ref = st->pending};
+
+	if (st->step == STEP_FINALIZE || st->cancel_sent)
+		return AZ_OK;
+	if (st->graceful && !st->hurry) {
+		if (st->grace)
+			return AZ_OK;
+		c = (struct az_cmd){.type = AZ_CMD_START_TIMER, .delay_ms = GRACE_MS};
+	}
+	return add(out, &c, err);
+}
+
 static enum az_code
 fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct az_err *err)
 {
@@ -192,12 +211,27 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 	}
 	if (!st.pending)
 		return want_function(&st, out, err);
-	if (st.status && st.step != STEP_FINALIZE && !st.cancel_sent) {
-		struct az_cmd c = {.type = AZ_CMD_CANCEL_FN, .ref = st.pending};
-
-		return add(out, &c, err);
-	}
-	return AZ_OK;
+	return st.status ? want_stop(&st, out, err) : AZ_OK;
 }
 
-const struct az_workflow az_flow_coding = {"AutonomousCodingWorkflow", fold};
+/* The least that a start by another client needs; what else there is stands in API.md. */
+static const char input_schema[] =
+    "{\"type\":\"object\",\"title\":\"AutonomousCodingInput\",\"required\":[\"user_prompt\"],"
+    "\"properties\":{\"user_prompt\":{\"type\":\"string\",\"title\":\"User Prompt\"},"
+    "\"test_conditions\":{\"type\":\"string\",\"title\":\"Test Conditions\"},"
+    "\"model\":{\"type\":\"string\",\"title\":\"Model\"}}}";
+static const char output_schema[] =
+    "{\"type\":\"object\",\"title\":\"AutonomousCodingResult\",\"properties\":{"
+    "\"status\":{\"type\":\"string\"},\"result\":{\"type\":\"boolean\"},"
+    "\"reason\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"},"
+    "\"best_iteration\":{\"type\":\"integer\"},\"iterations\":{\"type\":\"integer\"}}}";
+
+const struct az_workflow az_flow_coding = {
+    .name = "AutonomousCodingWorkflow",
+    .fold = fold,
+    .query = flow_query,
+    .queries = FLOW_QUERIES,
+    .description = "Writes code for a prompt, runs it, and repeats until the checks pass.",
+    .input_schema = input_schema,
+    .output_schema = output_schema,
+};

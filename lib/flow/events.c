@@ -33,6 +33,7 @@ begin(struct emit *m, struct az_jw *w)
 	az_buf_init(&tb, sizeof(t));
 	az_rfc3339(&tb, m->t_ms);
 	az_buf_reset(&m->line);
+	m->line.fail = tb.fail;
 	az_jw_init(w, &m->line);
 	az_jw_obj(w);
 	az_jw_ki(w, "seq", m->seq);

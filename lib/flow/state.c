@@ -169,6 +169,14 @@ take_totals(struct flow_state *st, const struct az_json *r)
 		st->checks = az_json_get(r, "checks");
 }
 
+/* Commands were stopped, or not begun, because the run had no sandbox time left. */
+static void
+take_cut(struct flow_state *st, const struct az_json *r)
+{
+	if (az_json_getb(r, "sandbox_cut", false))
+		decide(st, "failed", "budget_exhausted", AZ_S("The sandbox time is used up."));
+}
+
 static void
 take_preflight(struct flow_state *st, const struct az_json *r)
 {
@@ -182,7 +190,9 @@ take_preflight(struct flow_state *st, const struct az_json *r)
 		decide(st, "succeeded", NULL, AZ_S("The inputs pass all checks as they are."));
 		return;
 	}
-	next_attempt(st);
+	take_cut(st, r);
+	if (!st->status)
+		next_attempt(st);
 }
 
 static void
@@ -204,6 +214,7 @@ take_verdict(struct flow_state *st, const struct az_json *r)
 	}
 	if (az_json_getb(r, "passed", false))
 		decide(st, "succeeded", NULL, (struct az_str){0});
+	take_cut(st, r);
 	if (!st->status)
 		next_attempt(st);
 }
@@ -213,8 +224,11 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
     struct az_err *err)
 {
 	enum flow_step done = st->step;
+	enum az_code rc = az_json_parse_in(st->a, e->payload, &az_json_own_limits, result, err);
 
-	if (az_json_parse_in(st->a, e->payload, &az_json_own_limits, result, err) != AZ_OK)
+	if (rc == AZ_ENOMEM)
+		return rc;
+	if (rc)
 		return az_fail(
 		    err, AZ_EINTERNAL, OP, "event %lld: result is no JSON", (long long)e->id);
 	st->pending = 0;
@@ -250,6 +264,8 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
 static const char *
 reason_of(struct az_str r, enum flow_step step)
 {
+	/* these are the engine's own: its workers died, its payload was too large */
+	static const char *const engine[] = {"poison", "payload_too_large"};
 	static const char *const known[] = {"llm_unavailable", "llm_not_configured",
 	    "bad_model_output", "sandbox_unavailable", "store_unavailable", "engine_unavailable",
 	    "budget_exhausted", "bad_input"};
@@ -257,6 +273,9 @@ reason_of(struct az_str r, enum flow_step step)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (az_str_eqc(r, known[i]))
 			return known[i];
+	for (size_t i = 0; i < sizeof(engine) / sizeof(engine[0]); i++)
+		if (az_str_eqc(r, engine[i]))
+			return "engine_unavailable";
 	if (az_str_eqc(r, "no_recording"))
 		return "llm_not_configured";
 	if (az_str_eqc(r, "sandbox_gone"))
@@ -319,13 +338,49 @@ take_scheduled(struct flow_state *st, const struct az_event *e, struct az_err *e
 	return AZ_OK;
 }
 
+/* A cancel. The first decides how the run ends; a later one may still hurry it. One
+   that says nothing, as other clients of an engine send, is to be obeyed at once. */
+static enum az_code
+take_cancel(struct flow_state *st, const struct az_event *e, struct az_err *err)
+{
+	const struct az_json *j = NULL;
+	bool graceful;
+
+	if (e->payload.n > 0 &&
+	    az_json_parse_in(st->a, e->payload, &az_json_own_limits, &j, err) == AZ_ENOMEM)
+		return AZ_ENOMEM;
+	graceful = az_str_eqc(az_json_gets(j, "mode"), "graceful");
+	if (!st->status) {
+		stop(st, "cancelled", "user_cancelled", (struct az_str){0});
+		st->cancelled = true;
+		st->graceful = graceful;
+	} else if (!graceful) {
+		st->hurry = true;
+	}
+	return AZ_OK;
+}
+
+/* The wall timer is always the first; a second one is a graceful cancel's. */
+static enum az_code
+take_timer(struct flow_state *st, const struct az_event *e, struct az_err *err)
+{
+	if (!st->timer)
+		st->timer = e->id;
+	else if (st->graceful && !st->grace)
+		st->grace = e->id;
+	else
+		return refuse(err, e, "not a timer that was wanted");
+	return AZ_OK;
+}
+
 static enum az_code
 take_close(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
-	bool ours =
-	    e->type == AZ_EV_COMPLETED || e->type == AZ_EV_FAILED || e->type == AZ_EV_CANCELED;
+	bool over = st->step == STEP_CLOSE && !st->pending;
 
-	if (ours && (st->step != STEP_CLOSE || st->pending))
+	/* an engine that gives a run up says so without a result of ours */
+	st->given_up = e->type == AZ_EV_FAILED && e->payload.n == 0 && !(over && st->infra);
+	if (!over && !st->given_up && e->type != AZ_EV_TIMED_OUT && e->type != AZ_EV_TERMINATED)
 		return refuse(err, e, "the run was not over");
 	st->close = e;
 	return AZ_OK;
@@ -338,11 +393,13 @@ take_fact(struct flow_state *st, const struct az_event *e, const struct az_json 
 {
 	bool timer = e->type == AZ_EV_TIMER_FIRED;
 
-	if (e->ref == 0 || e->ref != (timer ? st->timer : st->pending))
+	if (e->ref == 0 ||
+	    (timer ? e->ref != st->timer && e->ref != st->grace : e->ref != st->pending))
 		return refuse(err, e, "refers to nothing under way");
 	if (e->type == AZ_EV_FN_COMPLETED)
 		return take_result(st, e, result, err);
 	if (timer) {
+		st->hurry = true;
 		stop(st, "timed_out", "budget_exhausted", AZ_S("The time allowed is used up."));
 	} else if (e->type == AZ_EV_FN_CANCEL_REQUESTED) {
 		if (!st->status || st->step == STEP_FINALIZE)
@@ -372,10 +429,7 @@ flow_take(struct flow_state *st, const struct az_event *e, const struct az_json 
 	case AZ_EV_FN_SCHEDULED:
 		return take_scheduled(st, e, err);
 	case AZ_EV_TIMER_STARTED:
-		if (st->timer)
-			return refuse(err, e, "there is only one timer");
-		st->timer = e->id;
-		break;
+		return take_timer(st, e, err);
 	case AZ_EV_FN_COMPLETED:
 	case AZ_EV_FN_FAILED:
 	case AZ_EV_FN_CANCELED:
@@ -383,11 +437,7 @@ flow_take(struct flow_state *st, const struct az_event *e, const struct az_json 
 	case AZ_EV_TIMER_FIRED:
 		return take_fact(st, e, result, err);
 	case AZ_EV_CANCEL_REQUESTED:
-		if (!st->status) {
-			stop(st, "cancelled", "user_cancelled", (struct az_str){0});
-			st->cancelled = true;
-		}
-		break;
+		return take_cancel(st, e, err);
 	case AZ_EV_SIGNALED:
 		break;
 	case AZ_EV_COMPLETED:

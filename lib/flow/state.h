@@ -51,7 +51,10 @@ struct flow_state {
 	int iteration;
 	int64_t pending; /* id of the SCHEDULED event, 0 = none */
 	bool cancel_sent;
-	int64_t timer;     /* id of the TIMER_STARTED event, 0 = none */
+	bool graceful;     /* a cancel lets the function under way finish, for a while */
+	bool hurry;        /* that while is over, or a later stop allows none */
+	int64_t timer;     /* id of the wall timer's TIMER_STARTED event, 0 = none */
+	int64_t grace;     /* the same of the timer that ends a graceful cancel */
 	bool request_sent; /* some function has carried the request */
 	int64_t now_ms;    /* time of the last event */
 	int64_t first_fn_ms;
@@ -78,6 +81,7 @@ struct flow_state {
 	struct az_str model, provenance;
 
 	const struct az_event *close;
+	bool given_up; /* by the engine: the close is none that the run asked for */
 };
 
 /*
@@ -101,5 +105,10 @@ void flow_view_of(const struct flow_state *st, struct az_flow_view *v);
 
 /* Decide how the attempt after the last judged one starts. Needs n_att >= 1. */
 void flow_plan_next(struct flow_state *st);
+
+/* Answers az_workflow's queries; query.c. */
+#define FLOW_QUERIES "status"
+enum az_code flow_query(const struct az_history *h, struct az_str name, struct az_arena *a,
+    struct az_buf *out, struct az_err *err);
 
 #endif

@@ -65,6 +65,10 @@ outcome_of(const struct flow_state *st, struct az_flow_view *v)
 	} else if (t == AZ_EV_TIMED_OUT) {
 		v->status = "timed_out";
 		v->reason = "budget_exhausted";
+	} else if (st->given_up) {
+		v->status = "failed";
+		v->reason = "engine_unavailable";
+		v->message = st->close->message;
 	} else {
 		v->status = st->status ? st->status : "failed";
 	}

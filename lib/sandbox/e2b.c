@@ -9,7 +9,7 @@ e2b_close(struct az_sandbox *s)
 {
 	struct e2b *e = e2b_of(s);
 
-	if (!e)
+	if (!e || e->root != e)
 		return;
 	if (e->key)
 		az_wipe(e->key, strlen(e->key));
@@ -21,8 +21,41 @@ e2b_close(struct az_sandbox *s)
 	free(e);
 }
 
+bool
+e2b_stopped(void *arg)
+{
+	const struct e2b *e = arg;
+
+	return e->cancelled && e->cancelled(e->arg);
+}
+
+enum az_code
+e2b_watched(struct az_sandbox *s, bool (*cancelled)(void *arg), void *arg, struct az_arena *a,
+    struct az_sandbox **out, struct az_err *err)
+{
+	struct e2b *of = e2b_of(s)->root, *e = az_arena_alloc(a, sizeof(*e));
+
+	if (!e)
+		return az_fail(err, AZ_ENOMEM, "sandbox.watched", "out of memory");
+	*e = (struct e2b){.base = of->base,
+	    .http = of->http,
+	    .api_url = of->api_url,
+	    .sandbox_url = of->sandbox_url,
+	    .domain = of->domain,
+	    .key = of->key,
+	    .template_id = of->template_id,
+	    .root = of,
+	    .cancelled = cancelled,
+	    .arg = arg,
+	    .idle_ms = of->idle_ms,
+	    .grace_ms = of->grace_ms};
+	*out = &e->base;
+	return AZ_OK;
+}
+
 static const struct az_sandbox_ops ops = {
     .name = "e2b",
+    .watched = e2b_watched,
     .create = e2b_create,
     .connect = e2b_attach,
     .find = e2b_find,
@@ -88,6 +121,7 @@ az_sandbox_e2b_open(
 	if (!(e = calloc(1, sizeof *e)))
 		return az_fail(err, AZ_ENOMEM, "sandbox.open", "out of memory");
 	e->base.ops = &ops;
+	e->root = e;
 	e->http = o->http;
 	atomic_init(&e->api, 0);
 	e->idle_ms = 2 * E2B_KEEPALIVE_S * 1000;

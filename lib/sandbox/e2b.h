@@ -1,7 +1,7 @@
 /*
- * The E2B client, private to this room: control plane (REST) in e2b_rest.c, Connect RPC
- * framing and unary calls in e2b_connect.c, commands in e2b_process.c, files in
- * e2b_files.c. Nothing here tells E2B's cloud from our own server.
+ * The E2B client, private to this room: control plane in e2b_rest.c, e2b_create.c and
+ * e2b_find.c, Connect RPC framing and unary calls in e2b_connect.c, commands in e2b_process.c,
+ * files in e2b_files.c. Nothing here tells E2B's cloud from our own server.
  */
 #ifndef AZ_SANDBOX_E2B_H
 #define AZ_SANDBOX_E2B_H
@@ -27,10 +27,13 @@ struct e2b {
 	struct az_sandbox base;
 	struct az_http *http; /* borrowed */
 	char *api_url, *sandbox_url, *domain, *key, *template_id;
-	atomic_int api; /* control plane version: 0 not known yet, 1, 2 */
-	int idle_ms;    /* silence of a stream that makes us ask /health */
-	int grace_ms;   /* past a command's time limit, for the service to end it
-			   and say so before we do */
+	struct e2b *root; /* the service; itself unless this is a caller's view of it */
+	atomic_int api;   /* of the root. Control plane version: 0 not known yet, 1, 2 */
+	bool (*cancelled)(void *arg); /* of a view, else NULL */
+	void *arg;
+	int idle_ms;  /* silence of a stream that makes us ask /health */
+	int grace_ms; /* past a command's time limit, for the service to end it
+			 and say so before we do */
 };
 
 static inline struct e2b *
@@ -38,6 +41,9 @@ e2b_of(struct az_sandbox *s)
 {
 	return (struct e2b *)s;
 }
+
+/* Is the caller whose view this is told to stop? arg is the struct e2b. */
+bool e2b_stopped(void *arg);
 
 /* e2b.c: addressing */
 /* Base URL of the sandbox's daemon into b, without a trailing '/'. */
@@ -63,11 +69,12 @@ enum az_code e2b_envd_fail(const struct az_http_resp *r, const char *op, struct 
 enum az_code e2b_rpc_fail(
     struct az_str code, struct az_str message, const char *op, struct az_err *err);
 /* Transport failed: ask /health whether the sandbox lives, and say which it is.
-   AZ_ENOTFOUND sandbox_gone, else AZ_EUNAVAIL; *lives (may be NULL): it answered. */
+   AZ_ENOTFOUND sandbox_gone, AZ_ECANCELLED, else AZ_EUNAVAIL; *lives (may be NULL): it
+   answered. */
 enum az_code e2b_explain(
     struct e2b *e, const struct az_box_ref *ref, const char *op, bool *lives, struct az_err *err);
 bool e2b_transport(enum az_code code);
-/* Does it answer? AZ_OK, AZ_ENOTFOUND sandbox_gone or AZ_EUNAVAIL. */
+/* Does it answer? AZ_OK, AZ_ENOTFOUND sandbox_gone, AZ_ECANCELLED or AZ_EUNAVAIL. */
 enum az_code e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err);
 
 /* e2b_connect.c: frames */
@@ -99,16 +106,19 @@ struct e2b_call {
 	const char *method;
 	struct az_str body;
 	const char *user;
-	size_t max_bytes; /* of the reply, 0 = 1 MiB */
-	int total_ms;     /* 0 = E2B_CALL_MS */
-	bool no_probe;    /* a failure needs no explaining */
-	bool (*cancelled)(void *arg);
+	size_t max_bytes;             /* of the reply, 0 = 1 MiB */
+	int total_ms;                 /* 0 = E2B_CALL_MS */
+	bool no_probe;                /* a failure needs no explaining */
+	bool always;                  /* also when the caller is told to stop */
+	bool (*cancelled)(void *arg); /* instead of the view's, or NULL */
 	void *arg;
 };
 enum az_code e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
     struct az_json **reply, struct az_err *err);
 
 /* the slots */
+enum az_code e2b_watched(struct az_sandbox *s, bool (*cancelled)(void *arg), void *arg,
+    struct az_arena *a, struct az_sandbox **out, struct az_err *err);
 enum az_code e2b_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *a,
     struct az_box_ref *out, struct az_err *err);
 enum az_code e2b_attach(struct az_sandbox *s, struct az_str id, int timeout_s, struct az_arena *a,

@@ -130,8 +130,10 @@ e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
 		.url = url.p,
 		.headers = h.line,
 		.body = c->body,
-		.cancelled = c->cancelled,
-		.arg = c->arg,
+		.cancelled = c->always      ? NULL
+			     : c->cancelled ? c->cancelled
+					    : e2b_stopped,
+		.arg = c->cancelled ? c->arg : e,
 		.total_ms = c->total_ms ? c->total_ms : E2B_CALL_MS,
 		.max_bytes = c->max_bytes},
 	    &r, err);

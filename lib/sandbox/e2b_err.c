@@ -216,11 +216,15 @@ e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err)
 	    &(struct az_http_req){.method = "GET",
 		.url = url.p,
 		.headers = h.line,
+		.cancelled = e2b_stopped,
+		.arg = e,
 		.connect_ms = E2B_PROBE_MS,
 		.idle_ms = E2B_PROBE_MS,
 		.total_ms = E2B_PROBE_MS,
 		.max_bytes = AZ_KIB(64)},
 	    &r, err);
+	if (rc == AZ_ECANCELLED)
+		goto out;
 	if (rc != AZ_OK) {
 		rc = az_fail(err, AZ_EUNAVAIL, "sandbox.probe", "the sandbox does not answer");
 		az_err_reason(err, E2B_AWAY);
@@ -250,6 +254,8 @@ e2b_explain(
 	rc = e2b_probe(e, ref, &now);
 	if (lives)
 		*lives = rc == AZ_OK;
+	if (rc == AZ_ECANCELLED)
+		return az_fail(err, rc, op, "%.120s", now.text);
 	if (rc == AZ_ENOTFOUND) {
 		az_fail(err, rc, op, "the sandbox is gone (%.100s)", was.text);
 		return az_err_reason(err, E2B_GONE), rc;

@@ -20,11 +20,18 @@ files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path, s
 }
 
 struct upload {
+	struct e2b *e;
 	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err);
 	void *arg;
 	int64_t sent;
 	enum az_code mine; /* the source failed, not the sandbox */
 };
+
+static bool
+upload_stopped(void *arg)
+{
+	return e2b_stopped(((struct upload *)arg)->e);
+}
 
 static enum az_code
 pass_up(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
@@ -46,7 +53,7 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 {
 	static const struct az_json_limits limits = {AZ_MIB(1), 8, 1000};
 	struct e2b *e = e2b_of(s);
-	struct upload u = {.read = read, .arg = arg};
+	struct upload u = {.e = e, .read = read, .arg = arg};
 	struct az_http_resp r = {0};
 	struct az_json *j = NULL;
 	struct e2b_head h;
@@ -64,6 +71,7 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 		.headers = h.line,
 		.read = pass_up,
 		.body_bytes = bytes,
+		.cancelled = upload_stopped,
 		.arg = &u},
 	    &r, err);
 	if (rc != AZ_OK) {
@@ -94,10 +102,17 @@ out:
 }
 
 struct download {
+	struct e2b *e;
 	enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err);
 	void *arg;
 	enum az_code mine;
 };
+
+static bool
+download_stopped(void *arg)
+{
+	return e2b_stopped(((struct download *)arg)->e);
+}
 
 static enum az_code
 pass_down(void *arg, struct az_str chunk, struct az_err *err)
@@ -114,7 +129,7 @@ e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *pat
     struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct download d = {.data = data, .arg = arg};
+	struct download d = {.e = e, .data = data, .arg = arg};
 	struct az_http_resp r = {0};
 	struct e2b_head h;
 	struct az_buf url;
@@ -126,8 +141,12 @@ e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *pat
 		goto out;
 	e2b_head_add(&h, "Accept-Encoding: identity");
 	rc = az_http_call(e->http,
-	    &(struct az_http_req){
-		.method = "GET", .url = url.p, .headers = h.line, .data = pass_down, .arg = &d},
+	    &(struct az_http_req){.method = "GET",
+		.url = url.p,
+		.headers = h.line,
+		.data = pass_down,
+		.cancelled = download_stopped,
+		.arg = &d},
 	    &r, err);
 	if (rc != AZ_OK) {
 		if (d.mine == AZ_OK && e2b_transport(rc))

@@ -173,7 +173,7 @@ on_wait(void *arg)
 {
 	struct run *run = arg;
 
-	if (run->cmd->cancelled && run->cmd->cancelled(run->cmd->arg))
+	if ((run->cmd->cancelled && run->cmd->cancelled(run->cmd->arg)) || e2b_stopped(run->e))
 		run->cancelled = true;
 	if (az_boot_ms() >= run->deadline)
 		run->timed_out = true;

@@ -17,7 +17,7 @@ e2b_selector(struct az_jw *w, int64_t pid, const char *tag)
 
 static enum az_code
 sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t pid, const char *tag,
-    bool no_probe, struct az_err *err)
+    bool regardless, struct az_err *err)
 {
 	struct az_buf b;
 	struct az_jw w;
@@ -34,7 +34,8 @@ sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t p
 		.body = az_buf_str(&b),
 		.user = user,
 		.total_ms = KILL_MS,
-		.no_probe = no_probe},
+		.no_probe = regardless,
+		.always = regardless},
 	    NULL, err);
 	az_buf_release(&b);
 	return rc;
@@ -94,9 +95,12 @@ sweep(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
 {
 	const char *const argv[] = {"/bin/sh", "-c", "kill -9 -1", NULL};
 	const struct az_sb_cmd c = {.argv = argv, .timeout_s = 10};
-	struct az_sb_result r;
+	struct az_sb_result r = {0};
+	enum az_code rc = e2b_run(s, ref, &c, &r, err);
 
-	return e2b_run(s, ref, &c, &r, err);
+	if (rc == AZ_OK && r.end == AZ_END_CANCELLED)
+		rc = az_fail(err, AZ_ECANCELLED, "sandbox.kill_all", "cancelled");
+	return rc;
 }
 
 enum az_code

@@ -41,6 +41,14 @@ ref_ok(const struct az_box_ref *b, const char *op, struct az_err *err)
 }
 
 enum az_code
+az_sandbox_watched(struct az_sandbox *s, bool (*cancelled)(void *arg), void *arg,
+    struct az_arena *a, struct az_sandbox **out, struct az_err *err)
+{
+	*out = NULL;
+	return s->ops->watched(s, cancelled, arg, a, out, err);
+}
+
+enum az_code
 az_sandbox_create(struct az_sandbox *s, const struct az_sb_create *c, struct az_arena *a,
     struct az_box_ref *out, struct az_err *err)
 {

@@ -93,12 +93,19 @@ owner(struct az_str uid, char tag[33])
 }
 
 void
-az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms, const char *tail26)
+az_wid_prefix(struct az_buf *b, struct az_str uid)
 {
 	char tag[33];
 	struct az_str u = owner(uid, tag);
 
-	az_buf_addf(b, "user-%.*s-%lld-", AZ_FMT(u), (long long)ms);
+	az_buf_addf(b, "user-%.*s-", AZ_FMT(u));
+}
+
+void
+az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms, const char *tail26)
+{
+	az_wid_prefix(b, uid);
+	az_buf_addf(b, "%lld-", (long long)ms);
 	if (tail26)
 		az_buf_add(b, tail26, TAIL);
 	else

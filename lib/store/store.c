@@ -1,6 +1,7 @@
 /* The port: preconditions are checked here once, then the adapter's slot runs. */
 #include <azlon/crypto.h>
 #include <azlon/path.h>
+#include <azlon/keys.h>
 #include <azlon/store.h>
 
 struct az_bucket
@@ -12,6 +13,24 @@ az_bucket_of(struct az_str uid)
 	az_user_tag(uid, tag);
 	memcpy(b.name, "azlon-", 6);
 	memcpy(b.name + 6, tag, 33);
+	return b;
+}
+
+struct az_bucket
+az_bucket_of_run(struct az_str wid, struct az_str uid)
+{
+	struct az_bucket b;
+	struct az_str u = AZ_S("anonymous");
+
+	if (uid.n)
+		return az_bucket_of(uid);
+	(void)!az_wid_parse(wid, &u, NULL);
+	if (u.n != 32)
+		return az_bucket_of(u);
+	/* the id holds the tag itself */
+	memcpy(b.name, "azlon-", 6);
+	memcpy(b.name + 6, u.p, 32);
+	b.name[38] = '\0';
 	return b;
 }
 

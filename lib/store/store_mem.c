@@ -76,11 +76,22 @@ find(const struct store_mem *m, struct az_str name)
 										   : NULL;
 }
 
+static void
+put_abort(struct az_put *base)
+{
+	struct mem_put *p = (struct mem_put *)base;
+
+	az_buf_release(&p->body);
+	az_buf_release(&p->name);
+	free(p);
+}
+
 static enum az_code
 put_open(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_put **out,
     struct az_err *err)
 {
 	struct mem_put *p = calloc(1, sizeof *p);
+	enum az_code rc;
 
 	if (!p)
 		return az_fail(err, AZ_ENOMEM, "store.put", "out of memory");
@@ -89,8 +100,12 @@ put_open(struct az_store *s, const struct az_bucket *b, struct az_str key, struc
 	az_buf_init(&p->body, AZ_LIM_UPLOAD_BYTES);
 	az_buf_init(&p->name, 2048);
 	name_of(&p->name, b, key);
-	*out = (struct az_put *)p;
-	return AZ_OK;
+	rc = az_buf_check(&p->name, "store.put", err);
+	if (rc)
+		put_abort((struct az_put *)p);
+	else
+		*out = (struct az_put *)p;
+	return rc;
 }
 
 static enum az_code
@@ -111,34 +126,26 @@ put_name(struct az_put *base, struct az_str key, struct az_err *err)
 	return az_buf_check(&p->name, "store.put", err);
 }
 
-static void
-put_abort(struct az_put *base)
-{
-	struct mem_put *p = (struct mem_put *)base;
-
-	az_buf_release(&p->body);
-	az_buf_release(&p->name);
-	free(p);
-}
-
 /* As in a file system: an object is not also a prefix. */
-static bool
-collides(const struct store_mem *m, struct az_str name)
+static enum az_code
+collides(const struct store_mem *m, struct az_str name, bool *hit, struct az_err *err)
 {
+	enum az_code rc;
 	struct az_buf b;
 	size_t i;
-	bool hit;
 
+	*hit = true;
 	for (i = 39; i < name.n; i++)
 		if (name.p[i] == '/' && find(m, az_str_sub(name, 0, i)))
-			return true;
+			return AZ_OK;
 	az_buf_init(&b, name.n + 1);
 	az_buf_adds(&b, name);
 	az_buf_addch(&b, '/');
+	rc = az_buf_check(&b, "store.put", err);
 	i = lower_bound(m, az_buf_str(&b));
-	hit = i < m->n && az_str_starts(az_str_n(m->v[i].name, m->v[i].name_n), az_buf_str(&b));
+	*hit = i < m->n && az_str_starts(az_str_n(m->v[i].name, m->v[i].name_n), az_buf_str(&b));
 	az_buf_release(&b);
-	return hit;
+	return rc;
 }
 
 /* Room for one more item at i. */
@@ -166,8 +173,12 @@ insert(struct store_mem *m, struct az_str name, struct az_str body, struct az_er
 	static const char op[] = "store.put";
 	struct item *it = find(m, name);
 	char *p, *n;
+	bool hit = false;
+	enum az_code rc;
 
-	if (!it && collides(m, name))
+	if (!it && (rc = collides(m, name, &hit, err)))
+		return rc;
+	if (hit)
 		return az_fail(err, AZ_ECONFLICT, op,
 		    "a file stands where a directory is needed, or the reverse");
 	p = malloc(body.n + 1);
@@ -224,7 +235,9 @@ put_if(struct az_store *s, const struct az_bucket *b, struct az_str key, struct 
 	name_of(&name, b, key);
 	pthread_mutex_lock(&m->lock);
 	it = find(m, az_buf_str(&name));
-	if (it ? !was.p || !az_str_eq(was, az_str_n(it->p, it->n)) : was.p != NULL)
+	if ((rc = az_buf_check(&name, "store.put_if", err)))
+		;
+	else if (it ? !was.p || !az_str_eq(was, az_str_n(it->p, it->n)) : was.p != NULL)
 		rc = az_fail(
 		    err, AZ_EPRECOND, "store.put_if", "the object was changed by somebody else");
 	else
@@ -241,13 +254,15 @@ get_open(struct az_store *s, const struct az_bucket *b, struct az_str key, int64
 {
 	struct store_mem *m = of(s);
 	struct mem_get *g = calloc(1, sizeof *g);
-	enum az_code rc = AZ_OK;
+	enum az_code rc;
 	struct az_buf name;
 	struct item *it;
 
 	az_buf_init(&name, 2048);
 	name_of(&name, b, key);
 	pthread_mutex_lock(&m->lock);
+	if ((rc = az_buf_check(&name, "store.get", err)))
+		goto out;
 	it = find(m, az_buf_str(&name));
 	if (!it) {
 		rc = az_fail(err, AZ_ENOTFOUND, "store.get", "no such object");
@@ -379,12 +394,16 @@ list_locked(struct store_mem *m, const struct az_bucket *b, const struct az_stor
 {
 	struct az_str last = {NULL, 0};
 	struct az_buf bucket;
+	enum az_code rc;
 	size_t i;
 
 	az_buf_init(&bucket, 64);
 	name_of(&bucket, b, AZ_S(""));
 	i = lower_bound(m, az_buf_str(&bucket));
+	rc = az_buf_check(&bucket, "store.list", err);
 	az_buf_release(&bucket);
+	if (rc)
+		return rc;
 	for (; i < m->n && memcmp(m->v[i].name, b->name, 38) == 0; i++) {
 		struct az_str key = az_str_n(m->v[i].name + 39, m->v[i].name_n - 39);
 		struct az_obj o = {.bytes = (int64_t)m->v[i].n, .modified_ms = m->v[i].modified_ms};

@@ -2,6 +2,7 @@
 #include "box.h"
 
 #include <stdio.h>
+#include <azlon/clock.h>
 #include <azlon/crypto.h>
 
 #define OP "work.box"
@@ -54,7 +55,7 @@ work_box_network(struct work_job *j, const struct work_box *b, bool building, st
 	const char *const *allow = building && b->net == NET_INSTALL ? NULL : b->allow;
 
 	return job_sandbox_rc(
-	    az_sandbox_network(j->w->sandbox, &b->ref, on, on ? allow : NULL, err), err);
+	    az_sandbox_network(j->sandbox, &b->ref, on, on ? allow : NULL, err), err);
 }
 
 /* The same attempt of the same step asks for the same sandbox. */
@@ -84,7 +85,7 @@ create(struct work_job *j, struct work_box *b, const char *wid, const char *nth,
 
 	create_key(j, nth, key);
 	b->made = true;
-	return job_sandbox_rc(az_sandbox_create(j->w->sandbox, &c, j->a, &b->ref, err), err);
+	return job_sandbox_rc(az_sandbox_create(j->sandbox, &c, j->a, &b->ref, err), err);
 }
 
 enum az_code
@@ -96,15 +97,15 @@ work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
 	size_t n = 0;
 
 	*b = (struct work_box){.made = false};
+	(void)work_box_time(j, 1); /* from here on it counts */
 	policy(j, b);
 	if (!wid)
 		return job_nomem(err);
-	rc =
-	    job_sandbox_rc(az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n, err), err);
+	rc = job_sandbox_rc(az_sandbox_find(j->sandbox, META_RUN, wid, j->a, &ids, &n, err), err);
 	if (rc != AZ_OK)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		rc = az_sandbox_connect(j->w->sandbox, ids[i], BOX_LIFE_S, j->a, &b->ref, err);
+		rc = az_sandbox_connect(j->sandbox, ids[i], BOX_LIFE_S, j->a, &b->ref, err);
 		if (rc == AZ_OK)
 			return AZ_OK;
 		if (rc != AZ_ENOTFOUND)
@@ -128,10 +129,46 @@ work_box_renew(struct work_job *j, struct work_box *b, struct az_err *err)
 
 	if (!wid)
 		return job_nomem(err);
-	rc = job_sandbox_rc(az_sandbox_kill(j->w->sandbox, b->ref.id, err), err);
+	rc = job_sandbox_rc(az_sandbox_kill(j->sandbox, b->ref.id, err), err);
 	if (rc == AZ_OK)
 		rc = create(j, b, wid, "/again", err);
 	b->renewed = true;
+	return rc;
+}
+
+int
+work_box_time(struct work_job *j, int wish_s)
+{
+	int64_t now = az_boot_ms(), left = az_json_geti(j->in, "sandbox_s_left", -1);
+
+	if (!j->box_counted) {
+		j->box_counted = true;
+		if (left >= 0)
+			j->box_until_ms = now + 1000 * (left < 30 * 86400 ? left : 30 * 86400);
+	}
+	left = j->box_until_ms ? (j->box_until_ms - now + 999) / 1000 : wish_s;
+	if (left <= 0)
+		j->box_spent = true;
+	if (j->box_spent)
+		return 0;
+	return left < wish_s ? (int)left : wish_s;
+}
+
+enum az_code
+work_box_run(struct work_job *j, const struct work_box *b, const struct az_sb_cmd *c,
+    struct az_sb_result *r, struct az_err *err)
+{
+	struct az_sb_cmd cmd = *c;
+	enum az_code rc;
+
+	cmd.timeout_s = work_box_time(j, c->timeout_s);
+	if (cmd.timeout_s <= 0) {
+		*r = (struct az_sb_result){.end = AZ_END_TIMEOUT};
+		return AZ_OK;
+	}
+	rc = az_sandbox_run(j->sandbox, &b->ref, &cmd, r, err);
+	if (rc == AZ_OK && r->end == AZ_END_TIMEOUT && cmd.timeout_s < c->timeout_s)
+		j->box_spent = true;
 	return rc;
 }
 
@@ -145,9 +182,9 @@ job_box_kill(struct work_job *j, struct az_err *err)
 
 	if (!wid)
 		return job_nomem(err);
-	rc = az_sandbox_find(j->w->sandbox, META_RUN, wid, j->a, &ids, &n, err);
+	rc = az_sandbox_find(j->sandbox, META_RUN, wid, j->a, &ids, &n, err);
 	for (size_t i = 0; i < n && rc == AZ_OK; i++)
-		rc = az_sandbox_kill(j->w->sandbox, ids[i], err);
+		rc = az_sandbox_kill(j->sandbox, ids[i], err);
 	return job_sandbox_rc(rc, err);
 }
 
@@ -175,8 +212,7 @@ work_box_write(struct work_job *j, const struct work_box *b, const char *path, s
 	struct reader r = {body};
 
 	return job_sandbox_rc(
-	    az_sandbox_upload(j->w->sandbox, &b->ref, path, (int64_t)body.n, read_text, &r, err),
-	    err);
+	    az_sandbox_upload(j->sandbox, &b->ref, path, (int64_t)body.n, read_text, &r, err), err);
 }
 
 static enum az_code
@@ -198,7 +234,7 @@ work_box_read(struct work_job *j, const struct work_box *b, const char *path, si
 
 	*out = (struct az_str){0};
 	az_buf_init(&text, max);
-	rc = az_sandbox_download(j->w->sandbox, &b->ref, path, append, &text, &e);
+	rc = az_sandbox_download(j->sandbox, &b->ref, path, append, &text, &e);
 	if (rc == AZ_OK) {
 		rc = job_text(j, &text, out, err);
 	} else if ((rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0) ||

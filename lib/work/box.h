@@ -29,6 +29,16 @@ AZ_MUST_CHECK enum az_code work_box_renew(
 /* Is the route to the internet as building (or not) wants it? */
 AZ_MUST_CHECK enum az_code work_box_network(
     struct work_job *j, const struct work_box *b, bool building, struct az_err *err);
+/*
+ * What is left of the run's sandbox time (limits.sandbox_s): seconds that a command may
+ * take which wants wish_s; 0: none are left. The clock starts with the first question;
+ * an input without "sandbox_s_left" has no such limit.
+ */
+int work_box_time(struct work_job *j, int wish_s);
+/* A command within that time, as az_sandbox_run(). One that was cut by it, or for which
+   nothing was left, has timed out, and j->box_spent is set. */
+AZ_MUST_CHECK enum az_code work_box_run(struct work_job *j, const struct work_box *b,
+    const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err);
 /* Kill all sandboxes of the run; none is fine. */
 AZ_MUST_CHECK enum az_code job_box_kill(struct work_job *j, struct az_err *err);
 /* What a small file in the box says ("" when there is none), and writing one. */
@@ -68,6 +78,13 @@ AZ_MUST_CHECK enum az_code work_tree_list(
 AZ_MUST_CHECK enum az_code work_tree_collect(struct work_job *j, const struct work_box *b,
     const struct tree_list *before, struct az_manifest *m, struct tree_stats *st,
     struct az_err *err);
+/*
+ * SHA-256 of files as they are in the box, in hex; "" where it is not known: unreadable,
+ * too many, too large all together, or no time for it.
+ */
+#define AZ_SUM_BYTES 65
+AZ_MUST_CHECK enum az_code work_tree_sums(struct work_job *j, const struct work_box *b,
+    const struct tree_entry *const *v, size_t n, char (*sums)[AZ_SUM_BYTES], struct az_err *err);
 /* "/home/user/app/" + path */
 char *work_tree_path(struct work_job *j, struct az_str path);
 

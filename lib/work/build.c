@@ -107,6 +107,12 @@ watch_cancelled(void *arg)
 	return job_cancelled(((struct watch *)arg)->j);
 }
 
+static int
+watch_allow(void *arg, int wish_s)
+{
+	return work_box_time(((struct watch *)arg)->j, wish_s);
+}
+
 static bool
 has_run_steps(const struct az_plan *p)
 {
@@ -121,8 +127,9 @@ execute(struct work_job *j, const struct work_box *x, struct work_build *b, stru
     struct az_err *err)
 {
 	struct watch w = {j, log};
-	struct az_plan_exec e = {.sandbox = j->w->sandbox,
+	struct az_plan_exec e = {.sandbox = j->sandbox,
 	    .box = &x->ref,
+	    .allow = watch_allow,
 	    .begin = step_begins,
 	    .output = step_output,
 	    .cancelled = watch_cancelled,
@@ -139,6 +146,7 @@ execute(struct work_job *j, const struct work_box *x, struct work_build *b, stru
 	if (rc != AZ_OK)
 		return rc;
 	b->ok = b->r.built;
+	j->box_spent = j->box_spent || b->r.out_of_time;
 	if (!b->ok) {
 		b->text = job_clip(j, b->r.text, 1000);
 		b->step = b->r.failed ? job_clip(j, b->r.failed->text, 300) : AZ_S("FROM");
@@ -163,7 +171,7 @@ build_exec(struct work_job *j, const struct work_box *x, int n, const struct az_
 		return job_nomem(err);
 	rc = build_forget(j, x, err);
 	if (rc == AZ_OK)
-		rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
+		rc = job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x->ref, err), err);
 	if (rc == AZ_OK)
 		rc = work_tree_upload(j, x, m, err);
 	if (rc == AZ_OK)

@@ -175,6 +175,23 @@ checks_all_passed(const struct checks *c)
 	return checks_passed(c) == c->n;
 }
 
+static void
+cut(struct check_result *r)
+{
+	r->status = CHECK_UNVERIFIED;
+	r->message = AZ_S("not finished: " AZ_PLAN_OUT_OF_TIME);
+}
+
+void
+checks_cut(const struct work_job *j, struct checks *c)
+{
+	struct az_str t;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].status == CHECK_SKIPPED && !check_is_text(j, c, i, &t))
+			cut(&c->v[i]);
+}
+
 /* ---- the environment ---- */
 
 static bool
@@ -266,7 +283,7 @@ run(struct work_job *j, const struct work_box *x, struct az_sb_cmd cmd, struct c
 	cmd.output = capture_output;
 	cmd.cancelled = capture_cancelled;
 	cmd.arg = &c;
-	rc = az_sandbox_run(j->w->sandbox, &x->ref, &cmd, &seen->r, err);
+	rc = work_box_run(j, x, &cmd, &seen->r, err);
 	if (rc == AZ_EINVAL || rc == AZ_EPERM) {
 		az_buf_addc(&c.err, err ? err->text : "refused");
 		seen->r = (struct az_sb_result){.end = AZ_END_EXITED, .exit_code = 126};
@@ -342,6 +359,10 @@ check_run(struct work_job *j, const struct work_box *x, const char *const *env,
 	if (rc != AZ_OK)
 		return rc;
 	r->ms = seen.r.ms;
+	if (j->box_spent) {
+		cut(r);
+		return AZ_OK;
+	}
 	expect_run(j, az_json_get(q, "expect"), &seen, r);
 	return AZ_OK;
 }
@@ -390,7 +411,9 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 	if (rc != AZ_OK)
 		return rc;
 	r->ms = seen.r.ms;
-	if (seen.out.n) {
+	if (j->box_spent) {
+		cut(r);
+	} else if (seen.out.n) {
 		expect_http(j, http, az_json_get(q, "expect"), seen.out, r);
 	} else {
 		r->message = seen.r.exit_code == 97
@@ -399,7 +422,7 @@ check_http(struct work_job *j, const struct work_box *x, const char *const *env,
 		r->got = job_clip(j, seen.err, CHECK_SHOW_BYTES);
 	}
 	/* the next check starts a server of its own */
-	return job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
+	return job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x->ref, err), err);
 }
 
 /* A check that ran the program gave it another turn: the next one finds neither its
@@ -408,7 +431,7 @@ static enum az_code
 between(struct work_job *j, struct checks *c, const struct work_box *x, struct check_result *r,
     bool *fine, struct az_err *err)
 {
-	enum az_code rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
+	enum az_code rc = job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x->ref, err), err);
 
 	*fine = true;
 	if (rc != AZ_OK)
@@ -444,6 +467,10 @@ checks_run(struct work_job *j, struct checks *c, const struct work_box *x,
 		q = check_at(j, i - 1);
 		if (job_cancelled(j))
 			return az_fail(err, AZ_ECANCELLED, OP, "cancelled");
+		if (work_box_time(j, 1) == 0) {
+			checks_cut(j, c);
+			break;
+		}
 		runs = az_json_get(q, "run") || az_json_get(q, "http");
 		if (runs && ran)
 			rc = between(j, c, x, &c->v[i], &fine, err);

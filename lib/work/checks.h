@@ -66,6 +66,8 @@ struct checks {
 
 /* Lay out the results for the request, all skipped. */
 AZ_MUST_CHECK enum az_code checks_begin(struct work_job *j, struct checks *c, struct az_err *err);
+/* There is no sandbox time left: what was not executed yet is not going to be. */
+void checks_cut(const struct work_job *j, struct checks *c);
 /* Judge the implicit check from the record of the run. */
 void checks_program(struct work_job *j, struct checks *c, const struct az_json *run);
 /* Run all but the texts in the sandbox, which must hold the iteration. */

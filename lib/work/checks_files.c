@@ -61,7 +61,7 @@ checks_file(struct work_job *j, const struct work_box *x, const struct az_json *
 	l->j = j;
 	l->needle = az_json_gets(az_json_get(q, "expect"), "contains");
 	az_buf_init(&l->window, AZ_MIB(64));
-	rc = az_sandbox_download(j->w->sandbox, &x->ref, at, look_at, l, &e);
+	rc = az_sandbox_download(j->sandbox, &x->ref, at, look_at, l, &e);
 	az_buf_release(&l->window);
 	l->f.there = rc == AZ_OK || rc == AZ_ETOOBIG;
 	if (rc != AZ_OK && rc != AZ_ETOOBIG && rc != AZ_EINVAL && rc != AZ_EPERM &&
@@ -125,7 +125,7 @@ drop_compiled(struct work_job *j, const struct work_box *x, struct az_str path, 
 		return AZ_OK;
 	if (!at)
 		return job_nomem(err);
-	return job_sandbox_rc(az_sandbox_remove(j->w->sandbox, &x->ref, at, err), err);
+	return job_sandbox_rc(az_sandbox_remove(j->sandbox, &x->ref, at, err), err);
 }
 
 enum az_code

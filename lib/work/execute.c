@@ -109,7 +109,7 @@ run_program(struct work_job *j, const struct work_box *x, const struct work_buil
 	    .arg = s};
 	enum az_code rc;
 
-	rc = az_sandbox_run(j->w->sandbox, &x->ref, &c, &out->r, err);
+	rc = work_box_run(j, x, &c, &out->r, err);
 	if (rc == AZ_EINVAL || rc == AZ_EPERM) {
 		out->kind = "run_failed";
 		out->text = job_clip(j, err ? az_str_c(err->text) : AZ_S("refused"), 300);
@@ -123,6 +123,8 @@ run_program(struct work_job *j, const struct work_box *x, const struct work_buil
 	if (out->r.end == AZ_END_CANCELLED)
 		return az_fail(err, AZ_ECANCELLED, OP, "cancelled");
 	out->text = execute_words(j, &out->r, timeout_s);
+	if (j->box_spent && out->r.end == AZ_END_TIMEOUT)
+		out->text = AZ_S("stopped: " AZ_PLAN_OUT_OF_TIME);
 	if (out->server && out->r.end == AZ_END_TIMEOUT) {
 		out->kind = "ok";
 		out->text = AZ_S("a server: it was still running, as it should");
@@ -164,6 +166,7 @@ write_record(struct work_job *j, int n, const struct work_run *run, const struct
 	az_jw_ki(w, "exit", run->r.exit_code);
 	az_jw_ki(w, "ms", run->r.ms);
 	az_jw_ki(w, "sandbox_ms", run->sandbox_ms);
+	az_jw_kb(w, "sandbox_cut", j->box_spent);
 	az_jw_ks(w, "language", b->plan.language);
 	az_jw_kb(w, "guessed_dockerfile", b->guessed);
 	strings(w, "argv", b->ok ? b->r.argv : NULL);
@@ -228,15 +231,13 @@ commit_streams(struct streams *s, struct az_err *err)
 
 /* In the sandbox: build, run, stop everything, collect. */
 static enum az_code
-in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m, struct work_build *b,
+in_sandbox(struct work_job *j, int n, struct az_manifest *m, struct work_build *b,
     struct streams *s, struct work_run *out, struct tree_stats *st, struct az_err *err)
 {
 	int timeout_s = out->server ? SERVER_LOOK_S : AZ_LIM_CMD_S;
 	struct work_box x;
 	enum az_code rc = work_box_open(j, &x, err);
 
-	if (limit_s < timeout_s)
-		timeout_s = limit_s < 1 ? 1 : (int)limit_s;
 	if (rc == AZ_OK)
 		rc = build_exec(j, &x, n, m, b, &s->build, err);
 	/* earlier programs may have left what is in the way of this one */
@@ -253,15 +254,14 @@ in_sandbox(struct work_job *j, int n, int64_t limit_s, struct az_manifest *m, st
 	if (out->has_program)
 		rc = run_program(j, &x, b, s, timeout_s, out, err);
 	if (rc == AZ_OK)
-		rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x.ref, err), err);
+		rc = job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x.ref, err), err);
 	if (rc == AZ_OK)
 		rc = work_tree_collect(j, &x, &b->before, m, st, err);
 	return rc;
 }
 
 enum az_code
-execute_iteration(
-    struct work_job *j, int n, int64_t limit_s, struct work_run *out, struct az_err *err)
+execute_iteration(struct work_job *j, int n, struct work_run *out, struct az_err *err)
 {
 	struct streams *s = az_arena_alloc(j->a, sizeof(*s));
 	struct work_build *b = az_arena_alloc(j->a, sizeof(*b));
@@ -287,7 +287,7 @@ execute_iteration(
 	if (rc == AZ_OK)
 		rc = build_parse(j, &m, b, err);
 	if (rc == AZ_OK && b->ok)
-		rc = in_sandbox(j, n, limit_s, &m, b, s, out, &st, err);
+		rc = in_sandbox(j, n, &m, b, s, out, &st, err);
 	if (rc == AZ_OK && !b->ok) {
 		/* people look for it where errors are */
 		out->text = b->text;

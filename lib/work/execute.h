@@ -21,8 +21,7 @@ struct work_run {
 struct az_str execute_words(struct work_job *j, const struct az_sb_result *r, int timeout_s);
 /* Do the checks talk to a server, so that the program does not end by itself? */
 bool execute_is_server(const struct work_job *j);
-/* limit_s bounds the program's own time. */
 AZ_MUST_CHECK enum az_code execute_iteration(
-    struct work_job *j, int n, int64_t limit_s, struct work_run *out, struct az_err *err);
+    struct work_job *j, int n, struct work_run *out, struct az_err *err);
 
 #endif

@@ -119,22 +119,29 @@ fn_finalize(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
     struct az_err *err)
 {
 	struct az_manifest m;
+	struct az_err kill_err = AZ_ERR_INIT;
+	enum az_code rc, killed = AZ_OK;
 	int64_t bytes = 0;
 	struct work_job j;
-	enum az_code rc;
 	struct az_jw w;
 	int n = 0;
 
 	rc = job_open(&j, ctx, app, input, "finalize", err);
+	/* it costs money while files are copied; when its service is away the files are
+	   copied all the same, and the next attempt ends it */
+	if (rc == AZ_OK)
+		killed = job_box_kill(&j, &kill_err);
 	if (rc == AZ_OK)
 		rc = choose(&j, &n, err);
 	if (rc == AZ_OK)
 		rc = job_manifest(&j, n, "manifest", &m, err);
 	if (rc == AZ_OK)
 		rc = final_tree(&j, &m, &bytes, err);
-	/* files first: they are worth more than a sandbox that ends by itself */
-	if (rc == AZ_OK)
-		rc = job_box_kill(&j, err);
+	if (rc == AZ_OK && killed != AZ_OK) {
+		rc = killed;
+		if (err)
+			*err = kill_err;
+	}
 	if (rc == AZ_OK) {
 		az_jw_init(&w, result);
 		az_jw_obj(&w);

@@ -92,12 +92,16 @@ static enum az_code
 take_file(struct work_job *j, struct az_str entry, struct az_manifest *m, struct az_err *err)
 {
 	struct az_str path = entry, wid;
+	struct az_bucket owner;
 	const struct az_file *f = NULL;
 	struct az_manifest of;
 	enum az_code rc = AZ_OK;
 	struct az_buf key;
 
-	if (!az_str_cut(&path, '/', &wid) || path.n == 0 || !az_wid_owned_by(wid, j->ctx->uid))
+	if (!az_str_cut(&path, '/', &wid) || path.n == 0 || !az_wid_parse(wid, NULL, NULL))
+		return not_there(entry, err);
+	owner = az_bucket_of_run(wid, AZ_S(""));
+	if (strcmp(owner.name, j->bkt.name) != 0)
 		return not_there(entry, err);
 	az_buf_init(&key, 2048);
 	az_manifest_init(&of, j->a);
@@ -164,6 +168,8 @@ write_result(struct work_job *j, const struct az_manifest *m, bool ran, const st
 	az_jw_ki(w, "passed", (int64_t)passed);
 	az_jw_ki(w, "unjudged", (int64_t)unjudged);
 	az_jw_ki(w, "sandbox_ms", sandbox_ms);
+	if (j->box_spent)
+		az_jw_kb(w, "sandbox_cut", true);
 	if (ran) {
 		az_jw_key(w, "checks");
 		verdict_checks_json(j, v, w);
@@ -198,8 +204,7 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 		rc = take_inputs(&j, &m, err);
 	if (rc == AZ_OK && build_possible(&m)) {
 		ran = true;
-		rc = execute_iteration(
-		    &j, 0, az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
+		rc = execute_iteration(&j, 0, &run, err);
 		if (rc == AZ_OK)
 			rc = verdict_reach(&j, false, &v, err);
 	}

@@ -64,8 +64,7 @@ fn_run(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *res
 		rc = job_json_iter(&j, j.iteration, "run", &rec, err);
 	/* a step that had ended before its worker could say so is not done twice */
 	if (rc == AZ_OK && (!rec || az_json_geti(rec, "ref", -1) != ctx->ref)) {
-		rc = execute_iteration(
-		    &j, j.iteration, az_json_geti(j.in, "sandbox_s_left", AZ_LIM_CMD_S), &run, err);
+		rc = execute_iteration(&j, j.iteration, &run, err);
 		if (rc == AZ_OK)
 			rc = job_json_iter(&j, j.iteration, "run", &rec, err);
 	}

@@ -22,6 +22,8 @@ write_result(struct work_job *j, const struct verdict *v, struct az_jw *w)
 	az_jw_ki(w, "tokens_in", v->use.tokens_in);
 	az_jw_ki(w, "tokens_out", v->use.tokens_out);
 	az_jw_ki(w, "sandbox_ms", v->sandbox_ms);
+	if (v->cut)
+		az_jw_kb(w, "sandbox_cut", true);
 	az_jw_ks(w, "reason", v->reason);
 	az_jw_key(w, "events");
 	az_jw_arr(w);

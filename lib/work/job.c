@@ -358,7 +358,10 @@ job_open(struct work_job *j, struct az_fn_ctx *ctx, void *app, struct az_str inp
 	j->a = az_arena_new(WORK_ARENA_BYTES);
 	if (!j->a)
 		return job_nomem(err);
-	j->bkt = az_bucket_of(ctx->uid);
+	rc = az_sandbox_watched(j->w->sandbox, job_cancelled, j, j->a, &j->sandbox, err);
+	if (rc != AZ_OK)
+		return rc;
+	j->bkt = az_bucket_of_run(ctx->workflow_id, ctx->uid);
 	rc = az_json_parse_in(j->a, input, &az_json_own_limits, &j->in, err);
 	if (rc != AZ_OK)
 		return rc;

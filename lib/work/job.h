@@ -15,6 +15,7 @@
 struct work_job {
 	struct az_fn_ctx *ctx;
 	const struct az_work *w;
+	struct az_sandbox *sandbox; /* the service, its calls ended by job_cancelled() */
 	struct az_bucket bkt;
 	struct az_arena *a;
 	const struct az_json *in, *request;
@@ -28,6 +29,11 @@ struct work_job {
 	int64_t tokens;
 	unsigned tags;   /* given out by job_tag() */
 	int64_t beat_ms; /* boot clock of the last one */
+
+	/* the run's sandbox time, see work_box_time() */
+	int64_t box_until_ms; /* boot clock, 0 = not running */
+	bool box_counted;     /* asked for already */
+	bool box_spent;       /* something was cut by it */
 };
 
 /* Parse the input; store the request when it carries it, else load it (in phase

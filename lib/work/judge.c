@@ -1,12 +1,15 @@
 /* The judge and its evidence: see judge.h. */
 #include "judge.h"
 
+#include <azlon/keys.h>
+
 #include "prompt.h"
+#include "quote.h"
 #include "reply.h"
 
 #define OP "work.judge"
 
-enum { QUOTE_MIN = 4, FILES_SEARCHED = 50, TURNS = 2 };
+enum { FILES_SEARCHED = 50, TURNS = 2 };
 
 static const char schema[] =
     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"result\",\"reason\","
@@ -21,54 +24,31 @@ static const char schema[] =
     "\"filename\":{\"type\":\"string\"},\"content\":{\"type\":\"string\"}}}},"
     "\"evidence\":{\"type\":[\"string\",\"null\"]}}}";
 
-static bool
-blank(char c)
+/* Does the object hold the quote? One that is not there does not. */
+static enum az_code
+search(
+    struct work_job *j, const struct az_buf *key, struct quote *q, bool *found, struct az_err *err)
 {
-	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
+	struct az_get *g = NULL;
+	char chunk[16384];
+	size_t got = 1;
+	enum az_code rc = az_buf_check(key, OP, err);
 
-/* Next byte of s from *at with runs of blanks as one; -1 at the end. */
-static int
-folded(struct az_str s, size_t *at)
-{
-	if (*at >= s.n)
-		return -1;
-	if (!blank(s.p[*at]))
-		return (unsigned char)s.p[(*at)++];
-	while (*at < s.n && blank(s.p[*at]))
-		(*at)++;
-	return ' ';
-}
-
-static bool
-matches_at(struct az_str quote, struct az_str text, size_t at)
-{
-	size_t q = 0;
-	int c;
-
-	while ((c = folded(quote, &q)) >= 0)
-		if (c != folded(text, &at))
-			return false;
-	return true;
-}
-
-bool
-judge_quote_in(struct az_str quote, struct az_str text)
-{
-	quote = az_str_trim(quote);
-	text = az_str_trim(text);
-	if (quote.n == 0 || (quote.n < QUOTE_MIN && !az_str_eq(quote, text)))
-		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		const char *p = memchr(text.p + i, quote.p[0], text.n - i);
-
-		if (!p)
-			return false;
-		i = (size_t)(p - text.p);
-		if (matches_at(quote, text, i))
-			return true;
+	*found = false;
+	if (rc == AZ_OK)
+		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(key), 0, NULL, &g, err);
+	while (rc == AZ_OK && got > 0 && !q->found) {
+		if (job_cancelled(j)) {
+			rc = az_fail(err, AZ_ECANCELLED, OP, "cancelled");
+			break;
+		}
+		rc = az_store_get_read(g, chunk, sizeof(chunk), &got, err);
+		if (rc == AZ_OK)
+			rc = quote_push(q, az_str_n(chunk, got), err);
 	}
-	return false;
+	az_store_get_close(g);
+	*found = quote_end(q) && rc == AZ_OK;
+	return job_store_rc(rc, err);
 }
 
 /* In stdout, stderr, or a file that the program wrote. */
@@ -78,30 +58,38 @@ proven(struct work_job *j, struct az_str quote, const struct az_json *run,
 {
 	const struct az_json *all = az_json_get(run, "written");
 	static const char *const logs[] = {"stdout", "stderr"};
-	struct az_str text;
-	enum az_code rc;
+	enum az_code rc = AZ_OK;
+	struct az_buf key;
+	struct quote q;
 
 	*found = false;
-	for (size_t i = 0; i < 2 && !*found; i++) {
-		rc = job_get_iter(j, j->iteration, logs[i], AZ_LIM_LOG_BYTES + 1, &text, err);
+	quote_init(&q, quote);
+	az_buf_init(&key, 1024);
+	for (size_t i = 0; i < 2 && !*found && rc == AZ_OK; i++) {
+		az_buf_reset(&key);
+		az_key_iter(&key, job_wid(j), j->iteration, logs[i]);
+		rc = search(j, &key, &q, found, err);
 		if (rc == AZ_ENOTFOUND)
-			continue;
-		if (rc != AZ_OK)
-			return rc;
-		*found = judge_quote_in(quote, text);
+			rc = AZ_OK;
 	}
-	for (size_t i = 0; i < az_json_len(all) && i < FILES_SEARCHED && !*found; i++) {
+	for (size_t i = 0; i < az_json_len(all) && i < FILES_SEARCHED && !*found && rc == AZ_OK;
+	     i++) {
 		const struct az_file *f =
 		    az_manifest_find(m, az_json_gets(az_json_at(all, i), "path"));
 
 		if (!f || f->size > (int64_t)AZ_MIB(1))
 			continue;
-		rc = job_get_blob(j, f->sha256, AZ_MIB(1), &text, err);
-		if (rc != AZ_OK)
-			return rc;
-		*found = judge_quote_in(quote, text);
+		az_buf_reset(&key);
+		az_key_blob(&key, job_wid(j), az_str_c(f->sha256));
+		rc = search(j, &key, &q, found, err);
+		if (rc == AZ_ENOTFOUND) { /* named by a manifest: it must be there */
+			rc = az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing");
+			az_err_reason(err, "store_unavailable");
+		}
 	}
-	return AZ_OK;
+	az_buf_release(&key);
+	quote_release(&q);
+	return rc;
 }
 
 /* Ask, once more if the answer is no verdict. *have false: neither was one. */

@@ -17,7 +17,4 @@ AZ_MUST_CHECK enum az_code judge_text(struct work_job *j, struct az_str conditio
     const struct az_json *run, const struct az_manifest *m, const struct checks *c,
     struct check_result *r, struct judged *said, struct model_use *use, struct az_err *err);
 
-/* Does quote occur in text, blanks folded? Quotes under four bytes prove nothing. */
-bool judge_quote_in(struct az_str quote, struct az_str text);
-
 #endif

@@ -70,15 +70,30 @@ sequence(struct az_str s, size_t at)
 	return n;
 }
 
+static struct az_str
+without_bom(struct az_str s)
+{
+	return az_str_starts(s, AZ_S("\xef\xbb\xbf")) ? az_str_sub(s, 3, s.n) : s;
+}
+
+/* Is CRLF how this answer came? Its first line tells: otherwise it is a file's content. */
+static bool
+ends_lines_with_crlf(struct az_str s)
+{
+	ptrdiff_t lf = az_str_chr(s, '\n');
+
+	return lf > 0 && s.p[lf - 1] == '\r';
+}
+
 struct az_str
 reply_clean(struct az_arena *a, struct az_str text)
 {
 	size_t out = 0, n = 0;
+	bool crlf;
 	char *p;
 
-	text = az_llm_unthink(text);
-	if (az_str_starts(text, AZ_S("\xef\xbb\xbf")))
-		text = az_str_sub(text, 3, text.n);
+	text = without_bom(az_llm_unthink(without_bom(text)));
+	crlf = ends_lines_with_crlf(text);
 	for (size_t i = 0, k; i < text.n; i += k ? k : 1) {
 		k = sequence(text, i);
 		n += k ? k : 3;
@@ -87,7 +102,7 @@ reply_clean(struct az_arena *a, struct az_str text)
 		return (struct az_str){NULL, 0};
 	for (size_t i = 0, k; i < text.n; i += k ? k : 1) {
 		k = sequence(text, i);
-		if (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n')
+		if (crlf && text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n')
 			continue;
 		memcpy(p + out, k ? text.p + i : "\xef\xbf\xbd", k ? k : 3);
 		out += k ? k : 3;

@@ -3,6 +3,11 @@
  * comes out has safe paths, valid UTF-8 and no NUL. Linear time, all memory from the
  * caller's arena, nothing borrowed from text after return.
  *
+ * What is in a file stays as it came, byte for byte, but for this: bytes that are no UTF-8
+ * become U+FFFD; in an answer whose first line ends in CRLF every CRLF becomes LF (escapes
+ * in JSON strings are not touched); one BOM before the answer goes. A BOM, a CR or a CRLF
+ * inside a file of another answer stay.
+ *
  *   reply.c         limits, cleaning, the choice between the two forms, paths
  *   reply_blocks.c  "### FILE: path" blocks
  *   reply_fence.c   fences, and paths in or before them

@@ -22,8 +22,8 @@ struct reply_ctx {
 /* reply.c */
 enum az_code reply_bad(struct az_err *err, const char *fmt, ...) AZ_PRINTF(2, 3);
 enum az_code reply_big(struct az_err *err, const char *fmt, ...) AZ_PRINTF(2, 3);
-/* Without think blocks, CRLF as LF, valid UTF-8; a copy in the arena, .p NULL on
-   failure. */
+/* Without think blocks and a BOM before all, valid UTF-8, CRLF as LF when the first line
+   ends so; a copy in the arena, .p NULL on failure. */
 struct az_str reply_clean(struct az_arena *a, struct az_str text);
 /* Without **x**, `x`, "x", a trailing colon, "./" and blanks. */
 struct az_str reply_bare_path(struct az_str raw);

@@ -24,6 +24,7 @@
 #define AZ_PLAN_MAX_VALUE AZ_KIB(16) /* one variable, expanded */
 #define AZ_PLAN_MAX_PORTS 32
 #define AZ_PLAN_MAX_WARNINGS 50
+#define AZ_PLAN_OUT_OF_TIME "the run's sandbox time (limits.sandbox_s) is used up"
 #define AZ_PLAN_ARENA_BYTES                                                                        \
 	AZ_MIB(32) /* ceiling to give the arena; what needs                                        \
 		      more is refused */
@@ -74,7 +75,10 @@ AZ_MUST_CHECK enum az_code az_plan_parse(
 struct az_plan_exec {
 	struct az_sandbox *sandbox;
 	const struct az_box_ref *box;
-	int timeout_s;   /* per command; <= 0: AZ_LIM_CMD_S */
+	int timeout_s; /* per command; <= 0: AZ_LIM_CMD_S */
+	/* Seconds that a command may take which wants wish_s; 0: none are left, and the
+	   build fails. May be NULL. */
+	int (*allow)(void *arg, int wish_s);
 	const char *tag; /* prefix of the tags of its commands, or NULL */
 	/* A step begins; its text is step->text ("FROM …" with step NULL). May be NULL. */
 	void (*begin)(void *arg, const struct az_plan_step *step, struct az_str text);
@@ -90,6 +94,7 @@ struct az_plan_result {
 	const struct az_plan_step *failed; /* the step, NULL for FROM */
 	enum az_run_end end;               /* how it ended, 0 when it was not started */
 	int exit_code;
+	bool out_of_time;        /* allow() gave too little */
 	struct az_str text;      /* why, for model and user; "" when built */
 	const char *const *argv; /* what to run then: as in the plan … */
 	const char *const *env;  /* … complete, with PATH */

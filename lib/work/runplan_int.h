@@ -70,8 +70,8 @@ enum az_code plan_exec_form(
 enum az_code plan_set(
     struct plan_parse *p, struct az_str name, struct az_str value, bool env, bool set);
 const struct plan_var *plan_var(const struct plan_parse *p, struct az_str name);
-/* "K=V" of all variables (ARGs too when args), NULL-terminated; NULL: no memory. */
-const char *const *plan_env(struct plan_parse *p, bool args);
+/* "K=V" of all variables (ARGs too when args), NULL-terminated. */
+enum az_code plan_env(struct plan_parse *p, bool args, const char *const **out);
 
 /* paths */
 /* path seen from cwd: absolute, without ".", ".." and doubled '/'. Appends. */

@@ -231,7 +231,7 @@ read_all(struct plan_parse *p, struct az_str text)
 			more = continues(&line, p->escape);
 			az_buf_adds(&b, line);
 		}
-		rc = instruction(p, az_buf_str(&b), &r);
+		rc = b.fail ? plan_nomem(p) : instruction(p, az_buf_str(&b), &r);
 	}
 	az_buf_release(&b);
 	return rc;
@@ -264,7 +264,7 @@ az_plan_parse(struct az_str dockerfile, struct az_arena *a, struct az_plan *out,
 		return plan_bad(p, "no FROM");
 	if ((rc = join_command(p)) != AZ_OK)
 		return rc;
-	if (!(out->env = plan_env(p, false)))
-		return plan_bad(p, "the environment grew too large");
+	if ((rc = plan_env(p, false, &out->env)) != AZ_OK)
+		return rc;
 	return plan_map_all(p);
 }

@@ -334,8 +334,8 @@ do_run(struct plan_parse *p, struct plan_line *l)
 		return rc;
 	if (!n)
 		return plan_bad(p, "nothing to run");
-	if (!p->env && !(p->env = plan_env(p, true)))
-		return plan_bad(p, "the environment grew too large");
+	if (!p->env && (rc = plan_env(p, true, &p->env)) != AZ_OK)
+		return rc;
 	if ((rc = plan_add_step(p, l, &s)) != AZ_OK)
 		return rc;
 	s->kind = AZ_PLAN_RUN;

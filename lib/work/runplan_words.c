@@ -26,8 +26,9 @@ plan_bad(struct plan_parse *p, const char *fmt, ...)
 enum az_code
 plan_nomem(struct plan_parse *p)
 {
-	/* the arena's ceiling: a small text can ask for much */
-	return plan_bad(p, "the plan needs too much memory");
+	/* the ceiling is the Dockerfile's fault: a small text can ask for much */
+	return az_arena_full(p->a) ? plan_bad(p, "the plan needs too much memory")
+				   : az_fail(p->err, AZ_ENOMEM, "work.dockerfile", "out of memory");
 }
 
 void
@@ -52,8 +53,10 @@ plan_keep(struct plan_parse *p, const struct az_buf *b, struct az_str *out)
 {
 	if (b->fail == AZ_ETOOBIG)
 		return plan_bad(p, "a value grew too long");
-	if (b->fail != AZ_OK || (p->spent += b->n) > TEXT_BYTES)
+	if (b->fail != AZ_OK)
 		return plan_nomem(p);
+	if ((p->spent += b->n) > TEXT_BYTES)
+		return plan_bad(p, "the plan needs too much memory");
 	*out = az_arena_str(p->a, az_buf_str(b));
 	return out->p ? AZ_OK : plan_nomem(p);
 }
@@ -95,14 +98,14 @@ plan_set(struct plan_parse *p, struct az_str name, struct az_str value, bool env
 	return v->value.p ? AZ_OK : plan_nomem(p);
 }
 
-const char *const *
-plan_env(struct plan_parse *p, bool args)
+enum az_code
+plan_env(struct plan_parse *p, bool args, const char *const **out)
 {
 	const char **e = az_arena_alloc(p->a, (p->n_vars + 1) * sizeof *e);
 	size_t i, n = 0, bytes = 0;
 
 	if (!e)
-		return NULL;
+		return plan_nomem(p);
 	for (i = 0; i < p->n_vars; i++) {
 		const struct plan_var *v = &p->vars[i];
 
@@ -110,12 +113,15 @@ plan_env(struct plan_parse *p, bool args)
 			continue;
 		e[n] = az_arena_printf(p->a, "%.*s=%.*s", AZ_FMT(v->name), AZ_FMT(v->value));
 		if (!e[n])
-			return NULL;
+			return plan_nomem(p);
 		bytes += strlen(e[n++]) + 1;
 	}
 	e[n] = NULL;
 	p->spent += bytes;
-	return bytes <= ENV_BYTES && p->spent <= TEXT_BYTES ? e : NULL;
+	if (bytes > ENV_BYTES || p->spent > TEXT_BYTES)
+		return plan_bad(p, "the environment grew too large");
+	*out = e;
+	return AZ_OK;
 }
 
 static bool
@@ -353,13 +359,17 @@ plan_exec_form(struct plan_parse *p, struct az_str rest, bool *is, const char **
 	*is = false;
 	if (!s.n || s.p[0] != '[')
 		return AZ_OK;
-	if (az_json_parse(s, &lim, &j, NULL) != AZ_OK || az_json_type(j) != AZ_JARR) {
+	rc = az_json_parse(s, &lim, &j, p->err);
+	if (rc == AZ_ENOMEM)
+		return rc;
+	if (rc || az_json_type(j) != AZ_JARR) {
+		rc = AZ_OK;
 		/* "[ -f x ] && …" is a shell's; ['a'] was meant as a list */
 		inner = az_str_trim(az_str_sub(s, 1, s.n));
 		if ((inner.n && inner.p[0] == '\'') ||
 		    (inner.n && inner.p[0] == '"' && az_str_ends(s, AZ_S("]"))))
 			rc = plan_bad(
-			    p, "not a JSON array of strings: %.60s", az_arena_cstr(p->a, s));
+			    p, "not a JSON array of strings: %.*s", AZ_FMT(az_str_sub(s, 0, 60)));
 		goto out;
 	}
 	if (az_json_len(j) > AZ_PLAN_MAX_WORDS) {

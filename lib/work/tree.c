@@ -59,8 +59,7 @@ work_tree_upload_file(
 		rc = job_store_rc(rc, err);
 	else
 		rc = job_sandbox_rc(
-		    az_sandbox_upload(j->w->sandbox, &b->ref, to, f->size, read_blob, &s, err),
-		    err);
+		    az_sandbox_upload(j->sandbox, &b->ref, to, f->size, read_blob, &s, err), err);
 	az_store_get_close(s.g);
 	az_buf_release(&key);
 	return rc;
@@ -90,9 +89,32 @@ make_executable(
 		if (n == CHMOD_BATCH || (n > 0 && i + 1 == m->n)) {
 			argv[3 + n] = NULL;
 			n = 0;
-			rc = job_sandbox_rc(
-			    az_sandbox_run(j->w->sandbox, &b->ref, &c, &r, err), err);
+			rc = job_sandbox_rc(work_box_run(j, b, &c, &r, err), err);
 		}
+	}
+	return rc;
+}
+
+/* What earlier programs left in a box that is used again would count against the disk of
+   this one. Names with a dot stay: caches and installed packages. */
+static enum az_code
+empty_home(struct work_job *j, const struct work_box *b, struct az_err *err)
+{
+	struct az_sb_entry *e = NULL;
+	size_t n = 0;
+	enum az_code rc = az_sandbox_list(j->sandbox, &b->ref, AZ_PLAN_HOME, 1, j->a, &e, &n, err);
+
+	for (size_t i = 0; i < n && rc == AZ_OK; i++) {
+		ptrdiff_t slash = az_str_rchr(e[i].path, '/');
+		const char *path = az_arena_cstr(j->a, e[i].path);
+
+		if (slash < 0 || e[i].path.p[slash + 1] == '.')
+			continue;
+		if (!path)
+			return job_nomem(err);
+		rc = az_sandbox_remove(j->sandbox, &b->ref, path, err);
+		if (rc == AZ_ENOTFOUND && (!err || strcmp(err->reason, "sandbox_gone") != 0))
+			rc = AZ_OK;
 	}
 	return rc;
 }
@@ -101,13 +123,10 @@ enum az_code
 work_tree_upload(
     struct work_job *j, const struct work_box *b, const struct az_manifest *m, struct az_err *err)
 {
-	enum az_code rc;
+	enum az_code rc = b->made ? AZ_OK : empty_home(j, b, err);
 
-	rc = az_sandbox_remove(j->w->sandbox, &b->ref, AZ_PLAN_APP, err);
-	if (rc == AZ_ENOTFOUND && (!err || strcmp(err->reason, "sandbox_gone") != 0))
-		rc = AZ_OK;
 	if (rc == AZ_OK)
-		rc = az_sandbox_mkdir(j->w->sandbox, &b->ref, AZ_PLAN_APP, err);
+		rc = az_sandbox_mkdir(j->sandbox, &b->ref, AZ_PLAN_APP, err);
 	if (rc == AZ_ECONFLICT)
 		rc = AZ_OK;
 	if (rc != AZ_OK)
@@ -199,7 +218,7 @@ work_tree_list(
 
 		if (job_cancelled(j))
 			return az_fail(err, AZ_ECANCELLED, OP, "cancelled");
-		rc = az_sandbox_list(j->w->sandbox, &b->ref, dirs[d], 1, j->a, &es, &n, &e);
+		rc = az_sandbox_list(j->sandbox, &b->ref, dirs[d], 1, j->a, &es, &n, &e);
 		if (rc == AZ_ETOOBIG) {
 			out->cut = true;
 			continue;
@@ -289,7 +308,7 @@ take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
 	rc = az_blob_open(j->w->store, &j->bkt, job_wid(j), (struct az_str){0}, &t.w, err);
 	if (rc != AZ_OK)
 		return job_store_rc(rc, err);
-	rc = az_sandbox_download(j->w->sandbox, &b->ref, from, take_chunk, &t, &x);
+	rc = az_sandbox_download(j->sandbox, &b->ref, from, take_chunk, &t, &x);
 	if (rc != AZ_OK) {
 		az_blob_abort(t.w);
 		if (t.full) {
@@ -315,18 +334,54 @@ take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
 	return AZ_OK;
 }
 
+/*
+ * Which files of now are new or were changed: by size and time, and where these are as they
+ * were, by content.
+ */
+static enum az_code
+changes(struct work_job *j, const struct work_box *b, const struct tree_list *before,
+    const struct tree_list *now, const struct az_manifest *m, bool **out, struct az_err *err)
+{
+	const struct tree_entry **same = az_arena_alloc(j->a, (now->n + 1) * sizeof(*same));
+	char(*sums)[AZ_SUM_BYTES] = az_arena_alloc(j->a, (now->n + 1) * sizeof(*sums));
+	bool *changed = az_arena_alloc(j->a, now->n + 1);
+	enum az_code rc;
+	size_t n = 0;
+
+	if (!same || !sums || !changed)
+		return job_nomem(err);
+	for (size_t i = 0; i < now->n; i++) {
+		const struct tree_entry *e = &now->v[i], *was = find(before, e->path);
+
+		changed[i] = !was || was->size != e->size || was->modified_ms != e->modified_ms;
+		if (!changed[i])
+			same[n++] = e;
+	}
+	rc = work_tree_sums(j, b, same, n, sums, err);
+	for (size_t k = 0; rc == AZ_OK && k < n; k++) {
+		const struct az_file *f = az_manifest_find(m, same[k]->path);
+
+		changed[same[k] - now->v] = f && sums[k][0] && strcmp(sums[k], f->sha256) != 0;
+	}
+	*out = changed;
+	return rc;
+}
+
 enum az_code
 work_tree_collect(struct work_job *j, const struct work_box *b, const struct tree_list *before,
     struct az_manifest *m, struct tree_stats *st, struct az_err *err)
 {
 	struct tree_list now;
+	bool *changed = NULL;
 	enum az_code rc = work_tree_list(j, b, &now, err);
 
 	*st = (struct tree_stats){.cut = now.cut};
-	for (size_t i = 0; rc == AZ_OK && i < now.n; i++) {
-		const struct tree_entry *e = &now.v[i], *was = find(before, e->path);
+	if (rc == AZ_OK)
+		rc = changes(j, b, before, &now, m, &changed, err);
+	for (size_t i = 0; rc == AZ_OK && changed && i < now.n; i++) {
+		const struct tree_entry *e = &now.v[i];
 
-		if (was && was->size == e->size && was->modified_ms == e->modified_ms)
+		if (!changed[i])
 			continue;
 		if (job_cancelled(j))
 			return az_fail(err, AZ_ECANCELLED, OP, "cancelled");

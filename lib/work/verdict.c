@@ -45,10 +45,12 @@ rebuild(struct work_job *j, const struct work_box *x, const struct az_manifest *
 	return rc;
 }
 
-/* It built before: the world outside has changed, not the code. */
+/* It built before: the world outside has changed, not the code; or there was no time. */
 static enum az_code
-unbuildable(struct az_err *err)
+unbuildable(const struct work_job *j, struct az_err *err)
 {
+	if (j->box_spent)
+		return AZ_OK;
 	az_fail(err, AZ_EUNAVAIL, OP, "the attempt can no longer be built");
 	return az_err_reason(err, "sandbox_unavailable");
 }
@@ -57,7 +59,7 @@ unbuildable(struct az_err *err)
 static enum az_code
 prepare(struct work_job *j, struct verdict *v, const struct work_box *x, struct az_err *err)
 {
-	enum az_code rc = job_sandbox_rc(az_sandbox_kill_all(j->w->sandbox, &x->ref, err), err);
+	enum az_code rc = job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x->ref, err), err);
 
 	/* checks that are cut short leave traces: whoever repeats them builds anew */
 	if (rc == AZ_OK)
@@ -85,8 +87,8 @@ execute(struct work_job *j, struct verdict *v, const struct az_json *run,
 	if (rc == AZ_OK && !held)
 		rc = rebuild(j, &x, m, &built, err);
 	if (rc == AZ_OK && !built)
-		rc = unbuildable(err);
-	if (rc == AZ_OK)
+		rc = unbuildable(j, err);
+	if (rc == AZ_OK && built)
 		rc = prepare(j, v, &x, err);
 	/* what the program left is in the way: its tree again, in another sandbox */
 	if (work_box_spoiled(&x, rc)) {
@@ -94,8 +96,8 @@ execute(struct work_job *j, struct verdict *v, const struct az_json *run,
 		if (rc == AZ_OK)
 			rc = rebuild(j, &x, m, &built, err);
 		if (rc == AZ_OK && !built)
-			rc = unbuildable(err);
-		if (rc == AZ_OK)
+			rc = unbuildable(j, err);
+		if (rc == AZ_OK && built)
 			rc = prepare(j, v, &x, err);
 	}
 	if (rc == AZ_OK)
@@ -336,8 +338,15 @@ verdict_reach(struct work_job *j, bool judge, struct verdict *v, struct az_err *
 	if (rc != AZ_OK)
 		return rc;
 	checks_program(j, &v->checks, run);
-	if (!az_str_eqc(az_json_gets(run, "kind"), "build_failed") && needs_sandbox(j, &v->checks))
-		rc = execute(j, v, run, &m, err);
+	j->box_spent = j->box_spent || az_json_getb(run, "sandbox_cut", false);
+	if (!az_str_eqc(az_json_gets(run, "kind"), "build_failed") &&
+	    needs_sandbox(j, &v->checks)) {
+		if (work_box_time(j, 1) > 0)
+			rc = execute(j, v, run, &m, err);
+		else
+			checks_cut(j, &v->checks);
+	}
+	v->cut = j->box_spent;
 	if (rc == AZ_OK && judge && checks_deterministic_ok(j, &v->checks))
 		rc = judge_all(j, v, run, &m, err);
 	if (rc != AZ_OK)

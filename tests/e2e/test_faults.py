@@ -1,11 +1,17 @@
 """Processes die; no accepted run is lost and none finishes twice."""
+import os
+import pathlib
 import random
+import shutil
 import signal
+import tempfile
 import threading
 
+import pytest
 import requests
 
-from conftest import FULL, example, until
+from conftest import FULL, RECORDINGS, example, until
+from test_hostile import JUDGE, reply
 
 KILLS = 50 if FULL else 10
 EXPECTED = {
@@ -129,3 +135,46 @@ def test_sigterm_lets_a_request_in_hand_finish(own_stack):
     s.control("start")
     s.post(f"/run_workflow/{wid}/cancel", json={"mode": "now"})
     s.finish(wid)
+
+
+SLOW = "import subprocess\nsubprocess.run(['sleep', '4.250417'])\nprint('fine')\n"
+
+
+def under_way(text):
+    """Does a process of this host, in a sandbox or not, have that in its command line?"""
+    for p in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in p.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize("command, phase", [(b"sleep\x004.250417", "execute"), (b"sleep 2.750193", "check")])
+def test_a_sandbox_server_that_dies_is_waited_for_and_nobodys_failure(own_stack, command, phase):
+    scripts = pathlib.Path(tempfile.mkdtemp(prefix="azlon-scripts-"))
+    try:
+        (scripts / "slow").mkdir()
+        (scripts / "slow" / "1.md").write_text(reply(SLOW))
+        (scripts / "slow" / "2.md").write_text(JUDGE)
+        shutil.copy(RECORDINGS / "weather" / "provenance.json", scripts / "slow")
+        for p in [scripts, *scripts.rglob("*")]:
+            os.chmod(p, 0o777 if p.is_dir() else 0o666)
+        s = own_stack(AZLON_RECORDINGS=str(scripts), AZLON_RECORD=str(scripts))
+        wid = s.start_run({
+            "model": "recording/slow", "user_prompt": "Print fine.", "test_conditions": "fine is printed",
+            "checks": [{"id": "o", "run": "sleep 2.750193; echo fine", "expect": {"stdout_contains": "fine"}}],
+            "limits": {"iterations": 1}})
+        until(lambda: under_way(command), 60)
+        assert s.get(f"/run_workflow/{wid}").json()["phase"] == phase
+        s.kill_and_wait("sandbox")
+        until(lambda: not under_way(command))  # no box outlives its server
+        now = s.get(f"/run_workflow/{wid}?wait=2").json()
+        assert now["status"] == "running", now
+        s.control("start")
+        run = s.finish(wid, within=60)
+        assert (run["status"], run["progress"]["iteration"]) == ("succeeded", 1), (run, s.events(wid))
+        assert [c["status"] for c in run["checks"] if c["id"] == "o"] == ["pass"]
+    finally:
+        shutil.rmtree(scripts, ignore_errors=True)

@@ -97,7 +97,8 @@ def test_the_program_run_by_one_check_cannot_help_itself_through_the_next(script
 
 def test_a_pattern_that_never_ends_does_not_hold_the_worker(scripted):
     wid, end = run(scripted, "pattern", b"print('ok')\n", [
-        {"id": "p", "run": "python3 -c \"import random; print(''.join(random.choices('ab', k=9999)))\"",
+        # every letter makes the matcher a new state: hours, for this much
+        {"id": "p", "run": "python3 -c \"import random; print(''.join(random.choices('ab', k=900000)))\"",
          "expect": {"stdout_matches": "(a|b)*a(a|b){200}c"}}], limits={"iterations": 1})
     assert "too long" in next(c for c in end["checks"] if c["id"] == "p")["message"], end
     assert end["usage"]["wall_s"] < 20, json.dumps(end["usage"])

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import pytest
 
-from conftest import RECORDINGS, example
+from conftest import RECORDINGS, example, until
 
 HUMAN_EVAL = sorted(p.name for p in RECORDINGS.glob("human-eval-*") if p.is_dir())
 
@@ -167,6 +167,23 @@ def test_cancel_stops_a_running_program(stack):
     assert stack.events(wid)[-1]["type"] == "run.finished"
     again = stack.post(f"/run_workflow/{wid}/cancel", json={})
     assert again.status_code in (202, 409)
+
+
+def test_a_graceful_cancel_waits_until_it_is_hurried(stack):
+    wid = stack.start_run(example("endless"))
+    until(lambda: stack.get(f"/run_workflow/{wid}").json()["phase"] == "execute", within=60)
+    assert stack.post(f"/run_workflow/{wid}/cancel", json={"mode": "graceful"}).status_code == 202
+    run = stack.get(f"/run_workflow/{wid}").json()
+    assert (run["status"], run["phase"]) == ("cancelling", "execute"), run
+    assert stack.post(f"/run_workflow/{wid}/cancel", json={"mode": "now"}).status_code == 202
+    run = stack.finish(wid, within=30)
+    assert (run["status"], run["reason"]) == ("cancelled", "user_cancelled")
+
+
+def test_the_sandbox_time_ends_a_run(stack):
+    run = stack.finish(stack.start_run({**example("endless"), "limits": {"sandbox_s": 4}}), within=60)
+    assert (run["status"], run["reason"]) == ("failed", "budget_exhausted"), run
+    assert run["progress"]["iteration"] == 1 and run["usage"]["sandbox_s"] >= 4, run
 
 
 def test_status_etag_and_long_poll(stack, weather):

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <azlon/crypto.h>
+
 #include "fake_ports.h"
 
 /* ---- files ---- */
@@ -54,6 +56,17 @@ void
 fake_write(struct fake_sandbox *s, const char *path, struct az_str body)
 {
 	az_buf_adds(&make(s, path)->data, body);
+}
+
+void
+fake_rewrite(struct fake_sandbox *s, const char *path, struct az_str body)
+{
+	struct fake_file *f = find(s, path);
+	int64_t was = f ? f->modified_ms : 0;
+
+	f = make(s, path);
+	az_buf_adds(&f->data, body);
+	f->modified_ms = was;
 }
 
 struct az_str
@@ -145,6 +158,19 @@ refer(struct fake_sandbox *s, struct az_arena *a, struct az_box_ref *out)
 	return AZ_OK;
 }
 
+/* Nothing here ever waits. */
+static enum az_code
+sb_watched(struct az_sandbox *p, bool (*cancelled)(void *arg), void *arg, struct az_arena *a,
+    struct az_sandbox **out, struct az_err *err)
+{
+	(void)cancelled;
+	(void)arg;
+	(void)a;
+	(void)err;
+	*out = p;
+	return AZ_OK;
+}
+
 static enum az_code
 sb_create(struct az_sandbox *p, const struct az_sb_create *c, struct az_arena *a,
     struct az_box_ref *out, struct az_err *err)
@@ -204,6 +230,8 @@ sb_kill(struct az_sandbox *p, struct az_str id, struct az_err *err)
 	if (rc != AZ_OK)
 		return rc;
 	s->kills++;
+	if (s->on_kill)
+		s->on_kill(s);
 	fake_die(s);
 	return AZ_OK;
 }
@@ -243,6 +271,21 @@ sb_run(struct az_sandbox *p, const struct az_box_ref *b, const struct az_sb_cmd 
 
 			if (f)
 				f->mode = 0755;
+		}
+		return AZ_OK;
+	}
+	if (strcmp(argv[0], "sha256sum") == 0) {
+		for (size_t i = 2; argv[i]; i++) {
+			struct fake_file *f = find(s, argv[i]);
+			char hex[65];
+
+			if (!f)
+				continue;
+			az_sha256_hex(az_buf_str(&f->data), hex);
+			fake_print(c, 1, hex);
+			fake_print(c, 1, "  ");
+			fake_print(c, 1, argv[i]);
+			fake_print(c, 1, "\n");
 		}
 		return AZ_OK;
 	}
@@ -381,9 +424,9 @@ sb_close(struct az_sandbox *p)
 	(void)p;
 }
 
-static const struct az_sandbox_ops sandbox_ops = {"fake", sb_create, sb_connect, sb_find, sb_kill,
-    sb_network, sb_run, sb_kill_all, sb_upload, sb_download, sb_list, sb_mkdir, sb_remove, sb_ping,
-    sb_close};
+static const struct az_sandbox_ops sandbox_ops = {"fake", sb_watched, sb_create, sb_connect,
+    sb_find, sb_kill, sb_network, sb_run, sb_kill_all, sb_upload, sb_download, sb_list, sb_mkdir,
+    sb_remove, sb_ping, sb_close};
 
 void
 fake_sandbox_init(struct fake_sandbox *s)

@@ -28,7 +28,8 @@ struct fake_sandbox {
 	bool internet;
 	int64_t clock_ms; /* modification times */
 	int kills, kill_alls, runs, uploads;
-	enum az_code down; /* not AZ_OK: every call fails like this */
+	enum az_code down;                       /* not AZ_OK: every call fails like this */
+	void (*on_kill)(struct fake_sandbox *s); /* it is about to be killed; or NULL */
 	/*
 	 * A command that is not the build's own. argv is without the shell wrapper of a
 	 * program. Default (NULL): exit 0.
@@ -43,6 +44,8 @@ void fake_sandbox_release(struct fake_sandbox *s);
 /* For exec: write a file as the program would, read one (empty if absent), print. */
 void fake_write(struct fake_sandbox *s, const char *path, struct az_str body);
 struct az_str fake_read(struct fake_sandbox *s, const char *path);
+/* The same, but the time of its last change stays what it was. */
+void fake_rewrite(struct fake_sandbox *s, const char *path, struct az_str body);
 bool fake_exists(struct fake_sandbox *s, const char *path);
 void fake_unlink(struct fake_sandbox *s, const char *path);
 void fake_print(const struct az_sb_cmd *c, int stream, const char *text);

@@ -243,7 +243,8 @@ rig_input(struct rig *r, const char *set, const char *path, const char *body)
 /*
  * The language of the fake sandbox, one directive a line: "out TEXT", "err TEXT",
  * "write PATH TEXT", "unlink PATH", "exit N", "hang", "oom", "stdin", "flood N",
- * "many N". Run by "python3 FILE" as program or check; "cat FILE" works as well.
+ * "many N", "stealth PATH TEXT" (written with its time kept). Run by "python3 FILE" as program or
+ * check; "cat FILE" works as well.
  */
 static inline void
 rig_script(
@@ -273,6 +274,9 @@ rig_script(
 		} else if (sscanf(line, "write %299s %1999[^\n]", name, rest) == 2) {
 			snprintf(path, sizeof(path), "/home/user/app/%s", name);
 			fake_write(s, path, az_str_c(rest));
+		} else if (sscanf(line, "stealth %299s %1999[^\n]", name, rest) == 2) {
+			snprintf(path, sizeof(path), "/home/user/app/%s", name);
+			fake_rewrite(s, path, az_str_c(rest));
 		} else if (sscanf(line, "unlink %299s", name) == 1) {
 			snprintf(path, sizeof(path), "/home/user/app/%s", name);
 			fake_unlink(s, path);

@@ -162,7 +162,7 @@ check_prefixes(void)
 		}
 		az_arena_free(a);
 	}
-	assert_true(tiny_count(&T, AZ_EV_TIMER_STARTED, NULL) <= 1);
+	assert_true(tiny_count(&T, AZ_EV_TIMER_STARTED, NULL) <= 2);
 }
 
 static void
@@ -350,6 +350,143 @@ cancel_while_finalising_is_too_late(void **state)
 	expect_close(AZ_EV_COMPLETED, "succeeded", NULL);
 }
 
+#define GRACEFUL AZ_S("{\"mode\":\"graceful\"}")
+
+/* The last timer started, which is the one that ends the grace. */
+static int64_t
+grace_timer(void)
+{
+	int64_t id = 0;
+
+	for (size_t i = 0; i < T.n; i++)
+		if (T.ev[i].type == AZ_EV_TIMER_STARTED)
+			id = T.ev[i].id;
+	return id == tiny_timer(&T) ? 0 : id;
+}
+
+/* In the middle of run_with_e2b, asked to end gracefully. */
+static int64_t
+begin_grace(void)
+{
+	struct az_err err = AZ_ERR_INIT;
+	struct az_cmds c;
+	int64_t id;
+
+	begin(INPUT(L3, ""));
+	done(AZ_FN_GENERATE, GEN);
+	id = expect_fn(AZ_FN_RUN)->id;
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, GRACEFUL);
+	assert_int_equal(tiny_fold_prefix(&T, T.n, T.a, &c, &err), AZ_OK);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.v[0].type, AZ_CMD_START_TIMER);
+	assert_int_equal(c.v[0].delay_ms, 30000);
+	assert_int_equal(tiny_fold(&T, &err), 1);
+	assert_int_equal(tiny_fold(&T, &err), 0);
+	assert_false(tiny_cancel_wanted(&T, id));
+	assert_true(grace_timer() != 0);
+	return id;
+}
+
+static void
+end_grace(void)
+{
+	done(AZ_FN_FINALIZE, FINAL("1"));
+	expect_close(AZ_EV_CANCELED, "cancelled", "user_cancelled");
+	check_prefixes();
+	tiny_release(&T);
+}
+
+static void
+a_graceful_cancel_lets_the_function_finish(void **state)
+{
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	begin_grace();
+	done(AZ_FN_RUN, RAN);
+	expect_fn(AZ_FN_FINALIZE);
+	/* the timer that nobody needs any more disturbs nothing */
+	tiny_add(&T, AZ_EV_TIMER_FIRED, grace_timer(), NULL, AZ_S(""));
+	assert_int_equal(tiny_fold(&T, &err), 0);
+	end_grace();
+
+	begin_grace();
+	tiny_fail(&T, expect_fn(AZ_FN_RUN)->id, "sandbox_unavailable", "gone");
+	end_grace();
+}
+
+static void
+grace_ends_with_its_timer_a_second_cancel_or_the_wall(void **state)
+{
+	static const struct az_str payloads[] = {{"{\"mode\":\"now\"}", 14}, {"", 0}};
+
+	(void)state;
+	for (int how = 0; how < 4; how++) {
+		struct az_err err = AZ_ERR_INIT;
+		int64_t id = begin_grace();
+
+		/* asking for the same again changes nothing */
+		tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, GRACEFUL);
+		assert_int_equal(tiny_fold(&T, &err), 0);
+		if (how == 0)
+			tiny_add(&T, AZ_EV_TIMER_FIRED, grace_timer(), NULL, AZ_S(""));
+		else if (how == 1)
+			tiny_add(&T, AZ_EV_TIMER_FIRED, tiny_timer(&T), NULL, AZ_S(""));
+		else
+			tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, payloads[how - 2]);
+		assert_int_equal(tiny_fold(&T, &err), 1);
+		assert_true(tiny_cancel_wanted(&T, id));
+		assert_int_equal(tiny_fold(&T, &err), 0);
+		tiny_add(&T, AZ_EV_FN_CANCELED, id, NULL, AZ_S(""));
+		end_grace();
+	}
+}
+
+/* Histories made before there was a grace: cancelled at once, whatever was asked. */
+static void
+old_graceful_cancels_still_fold(void **state)
+{
+	struct az_err err = AZ_ERR_INIT;
+	int64_t id;
+
+	(void)state;
+	begin(INPUT(L3, ""));
+	done(AZ_FN_GENERATE, GEN);
+	id = expect_fn(AZ_FN_RUN)->id;
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, GRACEFUL);
+	tiny_add(&T, AZ_EV_FN_CANCEL_REQUESTED, id, NULL, AZ_S(""));
+	assert_int_equal(tiny_fold(&T, &err), 0);
+	tiny_add(&T, AZ_EV_FN_CANCELED, id, NULL, AZ_S(""));
+	done(AZ_FN_FINALIZE, FINAL("1"));
+	expect_close(AZ_EV_CANCELED, "cancelled", "user_cancelled");
+}
+
+/* The function ended between the fold that wanted the timer and the timer. */
+static void
+a_grace_timer_may_come_too_late(void **state)
+{
+	(void)state;
+	begin(INPUT(L3, ""));
+	done(AZ_FN_GENERATE, GEN);
+	expect_fn(AZ_FN_RUN);
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, GRACEFUL);
+	tiny_add(&T, AZ_EV_FN_COMPLETED, tiny_pending(&T)->id, NULL, AZ_S(RAN));
+	tiny_add(&T, AZ_EV_TIMER_STARTED, 0, NULL, AZ_S("30000"));
+	expect_fn(AZ_FN_FINALIZE);
+	end_grace();
+}
+
+static void
+a_graceful_cancel_with_nothing_under_way_needs_no_timer(void **state)
+{
+	(void)state;
+	begin(INPUT(L3, ""));
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, GRACEFUL);
+	done(AZ_FN_FINALIZE, FINAL("0"));
+	assert_int_equal(grace_timer(), 0);
+	expect_close(AZ_EV_CANCELED, "cancelled", "user_cancelled");
+}
+
 static void
 wall_timer_ends_the_run(void **state)
 {
@@ -408,6 +545,40 @@ budgets_stop_before_a_new_attempt(void **state)
 	expect_close(AZ_EV_COMPLETED, "failed", "budget_exhausted");
 }
 
+/* What was cut short by the budget ends the run for that reason, whatever else is true. */
+static void
+a_cut_sandbox_ends_with_the_budget(void **state)
+{
+	static const char cut[] = "{\"v\":1,\"passed\":false,\"n_passed\":0,\"n_total\":2,"
+				  "\"sandbox_cut\":true}";
+	const struct az_event *p;
+
+	(void)state;
+	begin(INPUT("\"iterations\":1,\"sandbox_s\":5", ""));
+	done(AZ_FN_GENERATE, GEN);
+	assert_int_equal(input_of(expect_fn(AZ_FN_RUN), "sandbox_s_left"), 5);
+	done(AZ_FN_RUN, RAN);
+	p = expect_fn(AZ_FN_VALIDATE);
+	assert_int_equal(input_of(p, "sandbox_s_left"), 3);
+	done(AZ_FN_VALIDATE, cut);
+	done(AZ_FN_FINALIZE, FINAL("1"));
+	expect_close(AZ_EV_COMPLETED, "failed", "budget_exhausted");
+	check_prefixes();
+	tiny_release(&T);
+
+	begin(INPUT("\"iterations\":2,\"sandbox_s\":1", "\"default\""));
+	done(AZ_FN_PREFLIGHT, "{\"v\":1,\"explicit\":1,\"passed\":0,\"sandbox_cut\":true}");
+	done(AZ_FN_FINALIZE, FINAL("0"));
+	expect_close(AZ_EV_COMPLETED, "failed", "budget_exhausted");
+	tiny_release(&T);
+
+	/* nothing left is said as nothing */
+	begin(INPUT("\"iterations\":1,\"sandbox_s\":2", ""));
+	done(AZ_FN_GENERATE, GEN);
+	done(AZ_FN_RUN, RAN);
+	assert_int_equal(input_of(expect_fn(AZ_FN_VALIDATE), "sandbox_s_left"), 0);
+}
+
 static void
 failures_map_to_reasons(void **state)
 {
@@ -423,6 +594,9 @@ failures_map_to_reasons(void **state)
 	    {1, "sandbox_gone", "failed", "sandbox_unavailable"},
 	    {2, "store_unavailable", "failed", "store_unavailable"},
 	    {1, "weird", "failed", "sandbox_unavailable"},
+	    {0, "poison", "failed", "engine_unavailable"},
+	    {1, "poison", "failed", "engine_unavailable"},
+	    {2, "payload_too_large", "failed", "engine_unavailable"},
 	    {1, "timeout", "timed_out", "budget_exhausted"},
 	};
 	static const char *const fn[] = {AZ_FN_GENERATE, AZ_FN_RUN, AZ_FN_VALIDATE};
@@ -568,6 +742,17 @@ impossible_histories_are_refused(void **state)
 	tiny_add(&T, AZ_EV_TIMER_STARTED, 0, NULL, AZ_S("1"));
 	assert_int_equal(tiny_fold(&T, &err), -1);
 	tiny_release(&T);
+	/* a second timer of a cancel that lets nothing finish, a third of one that does */
+	begin(INPUT(L3, ""));
+	expect_fn(AZ_FN_GENERATE);
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S("{\"mode\":\"now\"}"));
+	tiny_add(&T, AZ_EV_TIMER_STARTED, 0, NULL, AZ_S("1"));
+	assert_int_equal(tiny_fold(&T, &err), -1);
+	tiny_release(&T);
+	begin_grace();
+	tiny_add(&T, AZ_EV_TIMER_STARTED, 0, NULL, AZ_S("1"));
+	assert_int_equal(tiny_fold(&T, &err), -1);
+	tiny_release(&T);
 	/* a success that is followed by another attempt */
 	begin(INPUT(L3, ""));
 	round_of(PASS);
@@ -596,9 +781,13 @@ random_walks_end_without_contradiction(void **state)
 			seed = seed * 1664525 + 1013904223;
 			switch ((seed >> 24) % 16) {
 			case 0:
-				tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S(""));
+				tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL,
+				    run % 3 ? GRACEFUL : AZ_S(""));
 				break;
 			case 1:
+				if (grace_timer() && (seed >> 8) % 2)
+					tiny_add(
+					    &T, AZ_EV_TIMER_FIRED, grace_timer(), NULL, AZ_S(""));
 				if (tiny_timer(&T) && tiny_count(&T, AZ_EV_TIMER_FIRED, NULL) == 0)
 					tiny_add(
 					    &T, AZ_EV_TIMER_FIRED, tiny_timer(&T), NULL, AZ_S(""));
@@ -648,9 +837,15 @@ main(void)
 	    T_(cancel_before_anything_still_finalises),
 	    T_(cancel_that_overtakes_a_command),
 	    T_(cancel_while_finalising_is_too_late),
+	    T_(a_graceful_cancel_lets_the_function_finish),
+	    T_(grace_ends_with_its_timer_a_second_cancel_or_the_wall),
+	    T_(old_graceful_cancels_still_fold),
+	    T_(a_grace_timer_may_come_too_late),
+	    T_(a_graceful_cancel_with_nothing_under_way_needs_no_timer),
 	    T_(wall_timer_ends_the_run),
 	    T_(time_left_shrinks),
 	    T_(budgets_stop_before_a_new_attempt),
+	    T_(a_cut_sandbox_ends_with_the_budget),
 	    T_(failures_map_to_reasons),
 	    T_(a_failed_finalisation_keeps_the_outcome),
 	    T_(repetition_changes_then_restarts_then_stops),

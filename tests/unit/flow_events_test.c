@@ -268,6 +268,64 @@ cancel_and_failure_are_told(void **state)
 	tiny_release(&T);
 }
 
+/* An engine gives a run up by itself, in the middle of whatever it does. */
+static void
+failures_of_the_engine_have_a_reason(void **state)
+{
+	static const struct {
+		enum az_ev_type type;
+		const char *status, *reason, *message;
+	} cases[] = {
+	    {AZ_EV_FAILED, "failed", "engine_unavailable", "event 3 is damaged"},
+	    {AZ_EV_TIMED_OUT, "timed_out", "budget_exhausted", ""},
+	};
+	static struct log l;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		for (int decided = 0; decided < 2; decided++) {
+			struct az_err err = AZ_ERR_INIT;
+			struct az_flow_view v;
+			struct az_event *e;
+
+			tiny_init(&T, &az_flow_coding, INPUT);
+			step(AZ_FN_GENERATE, GEN);
+			assert_true(tiny_fold(&T, &err) > 0);
+			if (decided)
+				tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S(""));
+			tiny_add(&T, cases[i].type, 0, NULL, AZ_S(""));
+			e = &T.ev[T.n - 1];
+			e->reason = AZ_S("journal_damaged");
+			e->message = az_str_c(cases[i].message);
+			v = view(T.n);
+			assert_string_equal(v.status, cases[i].status);
+			assert_string_equal(v.reason, cases[i].reason);
+			assert_int_equal(v.result, 0);
+			if (!decided)
+				assert_true(az_str_eqc(v.message, cases[i].message));
+			events(T.n, 0, &l);
+			assert_true(l.last);
+			assert_non_null(strstr(l.lines[l.n - 1], cases[i].reason));
+			tiny_release(&T);
+		}
+}
+
+/* Some engines keep no payload with a failure: what the run asked for is still its own. */
+static void
+a_failure_without_payload_keeps_its_reason(void **state)
+{
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	tiny_init(&T, &az_flow_coding, INPUT);
+	assert_true(tiny_fold(&T, &err) > 0);
+	tiny_fail(&T, tiny_pending(&T)->id, "llm_unavailable", "away");
+	step(AZ_FN_FINALIZE, "{\"v\":1,\"iteration\":0}");
+	tiny_add(&T, AZ_EV_FAILED, 0, NULL, AZ_S(""));
+	assert_string_equal(view(T.n).reason, "llm_unavailable");
+	tiny_release(&T);
+}
+
 static void
 an_empty_history_has_no_view(void **state)
 {
@@ -290,6 +348,8 @@ main(void)
 	    cmocka_unit_test(resuming_leaves_no_gap_and_no_double),
 	    cmocka_unit_test(view_moves_forward),
 	    cmocka_unit_test(cancel_and_failure_are_told),
+	    cmocka_unit_test(failures_of_the_engine_have_a_reason),
+	    cmocka_unit_test(a_failure_without_payload_keeps_its_reason),
 	    cmocka_unit_test(an_empty_history_has_no_view),
 	};
 

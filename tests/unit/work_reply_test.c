@@ -10,6 +10,7 @@
 
 #define T5 "~~~~~\n"
 #define END "### END\n"
+#define BOM "\xef\xbb\xbf"
 
 /* Expected: flags (t truncated, f fenced, r repaired) + ':' then, in order, D{…} for
    the Dockerfile, path{…} for a file, path- for a removal; or "!" and a part of the
@@ -30,6 +31,34 @@ static const struct row rows[] = {
     {"back-tick fence with a language", "### FILE: a.py\n```python\nx\n```\n" END, "f:a.py{x\n}",
 	false},
     {"CRLF", "### FILE: a.py\r\n```\r\nx\r\ny\r\n```\r\n### END\r\n", "f:a.py{x\ny\n}", false},
+    {"CRLF without a last line end", "### FILE: a.py\r\n```\r\nx\r\n```\r\n### END", "f:a.py{x\n}",
+	false},
+    {"CRLF at first, LF later", "### FILE: a\r\n" T5 "x\ny\r\n" T5 END, "f:a{x\ny\n}", false},
+    {"a file of CRLF lines", "### FILE: a.bat\n" T5 "x\r\n\r\ny\r\n" T5 END,
+	"f:a.bat{x\r\n\r\ny\r\n}", false},
+    {"a file of CRLF lines, unfenced", "### FILE: a.bat\nx\r\ny\r\n### FILE: b\nz\n" END,
+	"r:a.bat{x\r\ny\r\n}b{z\n}", false},
+    {"a file of CRLF lines in tags", "Here.\n<file path=\"a.bat\">\nx\r\ny\r\n</file>\n",
+	":a.bat{x\r\ny\r\n}", false},
+    {"a file of CRLF lines by path", "a.bat\n```bat\nx\r\ny\r\n```\n", "f:a.bat{x\r\ny\r\n}",
+	false},
+    {"CR alone", "### FILE: a\n" T5 "x\ry\n" T5 END, "f:a{x\ry\n}", false},
+    {"CR alone among CRLF", "### FILE: a\r\n~~~\r\nx\ry\r\r\n~~~\r\n### END\r\n", "f:a{x\ry\r\n}",
+	false},
+    {"CRLF escaped in JSON", "{\"files\":[{\"filename\":\"a\",\"content\":\"x\\r\\ny\"}]}",
+	":a{x\r\ny}", false},
+    {"CRLF escaped in JSON of CRLF lines",
+	"{\"files\":[{\"filename\":\"a\",\r\n\"content\":\"x\\r\\ny\"}]}\r\n", ":a{x\r\ny}", false},
+    {"raw CRLF in a JSON string", "{\"files\":[\n{\"filename\":\"a\",\"content\":\"x\r\ny\"}]}",
+	"r:a{x\r\ny}", false},
+    {"BOM", BOM "### FILE: a\n" T5 "x\n" T5 END, "f:a{x\n}", false},
+    {"BOM before JSON", BOM "{\"files\":[{\"filename\":\"a\",\"content\":\"x\"}]}", ":a{x}", false},
+    {"BOM before thoughts",
+	BOM "<think>### FILE: no\n</think>\n" BOM "### FILE: a\n" T5 "x\n" T5 END, "f:a{x\n}",
+	false},
+    {"BOM of a file", "### FILE: a.csv\n" T5 BOM "id\n" T5 END, "f:a.csv{" BOM "id\n}", false},
+    {"BOM of a file in JSON", "{\"files\":[{\"filename\":\"a.csv\",\"content\":\"\\ufeffid\"}]}",
+	":a.csv{" BOM "id}", false},
     {"readme with back-ticks in tildes",
 	"### FILE: README.md\n" T5 "# T\n```sh\nmake\n```\n" T5 END,
 	"f:README.md{# T\n```sh\nmake\n```\n}", false},
@@ -457,11 +486,55 @@ verdicts_are_read_as_told(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* One line of nearly a mebibyte, of every letter that means something to the parser. */
+static void
+long_lines_stay_whole(void **state)
+{
+	static const char kinds[] = "x#<*~`{\"\\ \t:'/\r";
+	static const char *const forms[][2] = {
+	    {"### FILE: a.txt\n~~~~~\n", "\n~~~~~\n### END\n"},
+	    {"### FILE: a.txt\nx", "\n### END\n"},
+	    {"<file path=\"a.txt\">\n", "\n</file>\n"},
+	    {"a.txt\n```text\n", "\n```\n"},
+	};
+	const size_t n = AZ_LIM_REPLY_FILE_BYTES - 10;
+
+	(void)state;
+	for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
+		for (const char *k = kinds; *k; k++) {
+			struct az_arena *a = az_arena_new(AZ_REPLY_ARENA_BYTES);
+			struct az_err err = AZ_ERR_INIT;
+			char *line = test_malloc(n);
+			struct az_reply r;
+			struct az_str body;
+			struct az_buf b;
+
+			memset(line, *k, n);
+			line[0] = 'a'; /* no fence, no mark */
+			line[n - 1] = 'z';
+			az_buf_init(&b, AZ_LIM_REPLY_BYTES);
+			az_buf_addc(&b, forms[f][0]);
+			az_buf_add(&b, line, n);
+			az_buf_addc(&b, forms[f][1]);
+			if (az_reply_parse(az_buf_str(&b), false, a, &r, &err) != AZ_OK)
+				fail_msg("form %zu, '%c': %s", f, *k, err.text);
+			assert_int_equal(r.n, 1);
+			body = r.files[0].body;
+			/* unfenced: one letter in front keeps it from being a fence */
+			assert_true(body.n >= n);
+			assert_memory_equal(body.p + (f == 1), line, n);
+			test_free(line);
+			az_buf_release(&b);
+			az_arena_free(a);
+		}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(replies_are_read_as_told),
+	    cmocka_unit_test(long_lines_stay_whole),
 	    cmocka_unit_test(the_note_is_the_prose_before),
 	    cmocka_unit_test(limits_are_kept),
 	    cmocka_unit_test(time_is_linear),

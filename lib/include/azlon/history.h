@@ -91,6 +91,12 @@ struct az_workflow {
 	const char *name; /* "AutonomousCodingWorkflow" */
 	enum az_code (*fold)(const struct az_history *h, struct az_arena *a, struct az_cmds *out,
 	    struct az_err *err);
+	/* Answer a query with JSON; AZ_ENOTFOUND when there is no such query. May be NULL. */
+	enum az_code (*query)(const struct az_history *h, struct az_str name, struct az_arena *a,
+	    struct az_buf *out, struct az_err *err);
+	const char *queries; /* their names, for the error: "events, status" */
+	/* For engines that show what a worker offers; JSON Schema. May be NULL. */
+	const char *description, *input_schema, *output_schema;
 };
 
 #endif

@@ -58,6 +58,15 @@ struct az_sb_entry {
 
 struct az_sandbox_ops {
 	const char *name; /* value of AZLON_SANDBOX */
+	/*
+	 * The service as one caller sees it: every call on *out also ends, with
+	 * AZ_ECANCELLED, within a second or so of cancelled(arg) becoming true (creating a
+	 * sandbox: within 4 s). cancelled is asked by the calling thread about twice a second
+	 * while a call waits, so it may do other periodic work. *out lives in the arena and no
+	 * longer than s; there is nothing to close.
+	 */
+	enum az_code (*watched)(struct az_sandbox *s, bool (*cancelled)(void *arg), void *arg,
+	    struct az_arena *a, struct az_sandbox **out, struct az_err *err);
 	/* Failures everywhere: AZ_EUNAVAIL reason "sandbox_unavailable" (service away or
 	   busy; retryable) or "sandbox_cap" (as many live as the plan allows: helps only
 	   when one ends), AZ_ENOTFOUND reason "sandbox_gone" (this one no longer lives) or
@@ -116,6 +125,9 @@ struct az_sandbox_e2b_opts {
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_e2b_open(
     const struct az_sandbox_e2b_opts *o, struct az_sandbox **out, struct az_err *err);
 
+AZ_API AZ_MUST_CHECK enum az_code az_sandbox_watched(struct az_sandbox *s,
+    bool (*cancelled)(void *arg), void *arg, struct az_arena *a, struct az_sandbox **out,
+    struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_create(struct az_sandbox *s,
     const struct az_sb_create *c, struct az_arena *a, struct az_box_ref *out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_connect(struct az_sandbox *s, struct az_str id,

@@ -10,11 +10,14 @@
 
 struct az_store;
 
-/* A user's bucket, made by az_bucket_of() only. */
+/* A user's bucket, made by az_bucket_of() and az_bucket_of_run() only. */
 struct az_bucket {
 	char name[39]; /* "azlon-" + tag */
 };
 AZ_API struct az_bucket az_bucket_of(struct az_str uid);
+/* The bucket of a run. Without uid (it was started by another client of the engine) the id
+   says whose it is; one that says nothing is the anonymous user's. */
+AZ_API struct az_bucket az_bucket_of_run(struct az_str wid, struct az_str uid);
 
 struct az_obj {
 	struct az_str key;
