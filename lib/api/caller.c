@@ -1,3 +1,4 @@
+#include <azlon/flow.h>
 #include <azlon/keys.h>
 #include <azlon/log.h>
 #include "caller.h"
@@ -71,4 +72,19 @@ enum az_code
 api_store_rc(enum az_code rc, struct az_err *err)
 {
 	return away(rc, err, "store", "The file store cannot be reached. Try again.");
+}
+
+enum az_code
+api_list_query(
+    struct az_list_query *q, struct az_str uid, struct az_arena *a, struct az_err *err)
+{
+	struct az_buf b;
+
+	az_buf_init(&b, 256);
+	az_wid_prefix(&b, uid);
+	q->uid = uid;
+	q->type = az_str_c(az_flow_coding.name);
+	q->prefix = az_arena_str(a, az_buf_str(&b));
+	az_buf_release(&b);
+	return q->prefix.p ? AZ_OK : az_fail(err, AZ_ENOMEM, "api.list", "out of memory");
 }

@@ -18,6 +18,10 @@ AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api
 AZ_MUST_CHECK enum az_code api_caller_run(struct az_rq *rq, const struct az_api *api,
     struct az_caller *out, struct az_str *id, struct az_err *err);
 
+/* Whose runs a list or count is about, and the hints that go with it. */
+AZ_MUST_CHECK enum az_code api_list_query(
+    struct az_list_query *q, struct az_str uid, struct az_arena *a, struct az_err *err);
+
 /*
  * A body that changes something must say that it is JSON: a page of another site can send
  * text without asking first, JSON only after a preflight. Else AZ_ETYPE.

@@ -203,19 +203,20 @@ enum az_code
 files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct az_list_query q = {.state = AZ_RUN_OPEN, .limit = 1};
-	struct az_list_page page;
+	struct az_list_query q = {.state = AZ_RUN_OPEN};
 	struct az_caller caller;
+	int64_t open;
 	struct az_bucket b;
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (rc)
 		return rc;
-	q.uid = caller.uid;
-	rc = az_engine_list(api->engine, &q, az_rq_arena(rq), &page, err);
+	if ((rc = api_list_query(&q, caller.uid, az_rq_arena(rq), err)))
+		return rc;
+	rc = az_engine_count(api->engine, &q, &open, err);
 	if (rc)
 		return api_engine_rc(rc, err);
-	if (page.n) {
+	if (open) {
 		(void)az_fail(err, AZ_ECONFLICT, op, "a run is not finished; cancel it first");
 		return az_err_reason(err, "not_finished");
 	}

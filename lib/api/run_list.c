@@ -128,10 +128,12 @@ static enum az_code
 legacy(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw *w,
     struct az_err *err)
 {
-	struct az_list_query q = {.uid = uid, .limit = LIMIT_MAX};
+	struct az_list_query q = {.limit = LIMIT_MAX};
 	enum az_code rc;
 	size_t n = 0;
 
+	if ((rc = api_list_query(&q, uid, az_rq_arena(rq), err)) != AZ_OK)
+		return rc;
 	az_jw_arr(w);
 	do {
 		struct az_list_page page;
@@ -157,14 +159,15 @@ list(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw
 	struct az_str want = az_rq_query(rq, "status");
 	const char *filter = want.n ? api_run_status(want) : NULL;
 	struct az_list_query q = {
-	    .uid = uid, .state = state_of(filter), .cursor = az_rq_query(rq, "cursor")};
+	    .state = state_of(filter), .cursor = az_rq_query(rq, "cursor")};
 	struct az_arena *a = az_rq_arena(rq);
 	int64_t limit, n = 0;
 	enum az_code rc;
 
 	if (want.n && !filter)
 		return az_fail(err, AZ_EINVAL, "api.list", "status: no such status");
-	if ((rc = az_rq_query_i64(rq, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit, err)))
+	if ((rc = az_rq_query_i64(rq, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT, &limit, err)) ||
+	    (rc = api_list_query(&q, uid, a, err)))
 		return rc;
 	az_jw_obj(w);
 	az_jw_key(w, "runs");

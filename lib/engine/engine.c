@@ -85,20 +85,36 @@ az_engine_history(struct az_engine *e, struct az_str id, int64_t after, size_t m
 	return rc ? rc : e->ops->history(e, id, after, max, a, out, err);
 }
 
+static enum az_code
+check_query(const struct az_list_query *q, const char *op, struct az_err *err)
+{
+	if (q->uid.n < 1 || q->uid.n > UID_MAX)
+		return az_fail(err, AZ_EINVAL, op, "bad uid");
+	if (q->state < 0 || q->state > AZ_RUN_TERMINATED)
+		return az_fail(err, AZ_EINVAL, op, "no such state");
+	return AZ_OK;
+}
+
 enum az_code
 az_engine_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
     struct az_list_page *out, struct az_err *err)
 {
 	static const char op[] = "engine.list";
+	enum az_code rc = check_query(q, op, err);
 
 	memset(out, 0, sizeof *out);
-	if (q->uid.n < 1 || q->uid.n > UID_MAX)
-		return az_fail(err, AZ_EINVAL, op, "bad uid");
-	if (q->limit < 1 || q->limit > 200)
-		return az_fail(err, AZ_EINVAL, op, "limit is not in 1..200");
-	if (q->state < 0 || q->state > AZ_RUN_TERMINATED)
-		return az_fail(err, AZ_EINVAL, op, "no such state");
-	return e->ops->list(e, q, a, out, err);
+	if (!rc && (q->limit < 1 || q->limit > 200))
+		rc = az_fail(err, AZ_EINVAL, op, "limit is not in 1..200");
+	return rc ? rc : e->ops->list(e, q, a, out, err);
+}
+
+enum az_code
+az_engine_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err)
+{
+	enum az_code rc = check_query(q, "engine.count", err);
+
+	*n = 0;
+	return rc ? rc : e->ops->count(e, q, n, err);
 }
 
 enum az_code

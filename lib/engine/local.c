@@ -38,6 +38,7 @@ local_close(struct az_engine *eng)
 		close(e->stop_fd);
 	pthread_mutex_destroy(&e->readers.mu);
 	pthread_cond_destroy(&e->readers.cond);
+	pthread_mutex_destroy(&e->folding.mu);
 	pthread_mutex_destroy(&e->mu);
 	free(e->path);
 	free(e->dir);
@@ -50,6 +51,7 @@ static const struct az_engine_ops ops = {
     .describe = local_describe,
     .history = local_history,
     .list = local_list,
+    .count = local_count,
     .wait = local_wait,
     .signal = local_signal,
     .cancel = local_cancel,
@@ -94,6 +96,8 @@ az_engine_local_open(
 		return az_fail(err, AZ_ENOMEM, "engine.open", "out of memory");
 	e->base.ops = &ops;
 	e->dirfd = e->stop_fd = e->live.fd = e->writer.lockfd = -1;
+	e->folding.row = -1;
+	pthread_mutex_init(&e->folding.mu, NULL);
 	pthread_mutex_init(&e->mu, NULL);
 	pthread_mutex_init(&e->readers.mu, NULL);
 	pthread_cond_init(&e->readers.cond, NULL);

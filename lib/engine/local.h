@@ -23,6 +23,8 @@
 #define LOCAL_SWEEP_MS 1000
 /* A function that killed its worker so often is given up. */
 #define LOCAL_DEATHS_MAX 16
+/* So is a run whose fold did so. */
+#define LOCAL_CRASHES_MAX 5
 #define LOCAL_HEARTBEAT_BYTES AZ_KIB(20)
 #define LOCAL_NEVER INT64_MAX
 
@@ -46,6 +48,7 @@ enum query {
 	Q_LIST,
 	Q_LIST_STATE,
 	Q_LIST_OPEN,
+	Q_LIST_SIZE,
 	Q_DIRTY,
 	Q_TASK_ADD,
 	Q_TASK_TAKE,
@@ -112,6 +115,9 @@ enum az_code event_read(
 /* ---- local_live.c: who works and the latest heartbeats; not durable ---- */
 struct live {
 	int fd;
+	/* a worker whose process lived a moment ago, and until when that is news enough */
+	_Atomic uint64_t lives;
+	_Atomic int64_t lives_until;
 };
 struct live_worker {
 	uint64_t id;
@@ -122,6 +128,12 @@ struct live_worker {
 };
 #define LIVE_WORKERS 64
 #define LIVE_SLOTS 1024
+#define LIVE_SLOT_BYTES 24576
+/* Where things stand in the file. */
+#define LIVE_WORKERS_AT 4096
+#define LIVE_CRASHES_AT 8192
+#define LIVE_SLOTS_AT 12288
+#define LIVE_FOLDS_AT (LIVE_SLOTS_AT + LIVE_SLOTS * LIVE_SLOT_BYTES)
 enum az_code live_open(struct live *l, int dirfd, struct az_err *err);
 void live_close(struct live *l);
 /* Under the journal's lock. Index of the entry, -1 when all are taken. */
@@ -133,6 +145,8 @@ void live_leave(struct live *l, int index, uint64_t id);
 bool live_workers(struct live *l, struct live_worker w[LIVE_WORKERS]);
 /* Has this worker been heard of, and does its process live as far as we see? */
 bool live_ok(const struct live_worker *w, int64_t now);
+/* Did its process die, rather than be late? */
+bool live_gone(const struct live_worker *w, int64_t now);
 bool live_any(struct live *l);
 /* Heartbeat slots: token says whose it is. */
 bool slot_clear(struct live *l, int slot, int64_t token);
@@ -223,6 +237,27 @@ enum az_code read_history(struct local *e, struct az_str id, int64_t after, size
 /* 0 when there is no such run. */
 enum az_code read_version(
     struct local *e, struct reader *r, struct az_str id, int64_t *version, struct az_err *err);
+
+/* ---- local_fold.c: folds that kill their worker; kept in "live" ---- */
+struct folding {
+	pthread_mutex_t mu;
+	int row;       /* of the worker in this process, -1 if none */
+	uint32_t busy; /* cells, as bits */
+	uint64_t id;
+};
+/* The worker that folds here from now on; row -1: nobody does. */
+void fold_host(struct local *e, int row, uint64_t id);
+struct fold_mark {
+	int row, cell, crash; /* -1: none */
+};
+/* About to fold this run. False when that killed so many workers that it is not to be
+   done again; else end with fold_end(). */
+bool fold_begin(struct local *e, const struct run_head *h, struct fold_mark *m);
+void fold_end(struct local *e, const struct fold_mark *m);
+/* Did workers leave folds they did not end? Under the journal's lock: count them. */
+bool fold_left(struct live *l, const struct live_worker w[LIVE_WORKERS]);
+void fold_count(struct live *l);
+enum az_code fold_count_apply(struct local *e, struct conn *c, struct op *op);
 
 /* ---- local_watch.c ---- */
 struct watch {
@@ -397,6 +432,7 @@ struct local {
 	struct writer writer;
 	struct readers readers;
 	struct watch watch;
+	struct folding folding;
 	pthread_mutex_t mu;
 	struct worker *worker;
 	bool leaked; /* a function never came back: memory stays */
@@ -418,6 +454,8 @@ enum az_code local_describe(struct az_engine *e, struct az_str id, struct az_are
     struct az_run_info *out, struct az_err *err);
 enum az_code local_history(struct az_engine *e, struct az_str id, int64_t after, size_t max,
     struct az_arena *a, struct az_history *out, struct az_err *err);
+enum az_code local_count(
+    struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 enum az_code local_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
     struct az_list_page *out, struct az_err *err);
 enum az_code local_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,

@@ -243,8 +243,8 @@ command(struct decision *d, const struct az_history *h, const struct az_cmd *cmd
 }
 
 static enum az_code
-fold(struct decision *d, const struct az_workflow *wf, const struct az_history *h, int64_t now,
-    struct az_err *err)
+fold(struct local *e, struct decision *d, const struct az_workflow *wf, const struct az_history *h,
+    int64_t now, struct az_err *err)
 {
 	/* a fold that wants more memory gets more, once */
 	const size_t mem[] = {AZ_MIB(64), AZ_MIB(256)};
@@ -252,6 +252,7 @@ fold(struct decision *d, const struct az_workflow *wf, const struct az_history *
 	enum az_code rc = AZ_ENOMEM;
 	struct az_err why = AZ_ERR_INIT;
 	const char *wrong = NULL;
+	struct fold_mark mark;
 
 	for (size_t i = 0; i < 2 && rc == AZ_ENOMEM; i++) {
 		az_arena_free(d->fold_arena);
@@ -260,7 +261,12 @@ fold(struct decision *d, const struct az_workflow *wf, const struct az_history *
 			return az_fail(err, AZ_ENOMEM, "engine.fold", "out of memory");
 		memset(&cmds, 0, sizeof cmds);
 		why = (struct az_err)AZ_ERR_INIT;
+		if (!fold_begin(e, &d->head, &mark)) {
+			fail_run(d, now, "poison", "its worker died every time it was folded");
+			return AZ_OK;
+		}
 		rc = wf->fold(h, d->fold_arena, &cmds, &why);
+		fold_end(e, &mark);
 	}
 	if (rc) {
 		fail_run(d, now,
@@ -340,7 +346,7 @@ prepare(struct local *e, struct decision *d, const struct az_workflow *all, stru
 	if (d->t.any)
 		ev[h.n++] = d->step[0].ev;
 	h.ev = ev;
-	return fold(d, wf, &h, now, err);
+	return fold(e, d, wf, &h, now, err);
 }
 
 enum az_code

@@ -230,6 +230,22 @@ outcome(struct attempt *a, enum az_code code, struct az_buf *result, const struc
 	return attempt_failed(a, &f, err);
 }
 
+/* Bring the outcome into the journal, or else that there can be none. */
+static enum az_code
+settle(struct attempt *a, enum az_code code, struct az_buf *result, const struct az_err *why,
+    struct az_err *err)
+{
+	enum az_code rc = outcome(a, code, result, why, err);
+	struct az_err told = *err;
+	struct failure f = {.code = AZ_EINTERNAL, .reason = "internal", .message = told.text};
+
+	/* done, not ours any more, or over in a while */
+	if (!rc || rc == AZ_EPRECOND || rc == AZ_EIO || rc == AZ_EUNAVAIL || rc == AZ_ENOMEM)
+		return rc;
+	az_log(AZ_ERROR, "engine.result", AZ_KE(err));
+	return attempt_failed(a, &f, err);
+}
+
 /* Wait a while, or until the worker gives up. */
 static void
 pause_ms(struct worker *w, int64_t ms)
@@ -258,12 +274,13 @@ run(struct attempt *a)
 	az_buf_init(&result, AZ_LIM_PAYLOAD_BYTES);
 	az_log_context(AZ_S(""), a->ctx.workflow_id);
 	code = a->fn->run(&a->ctx, w->opt->app, a->input, &result, &why);
-	/* work is done: a full or failing disk must not throw it away */
+	/* work is done: a full or failing disk must not throw it away; and a lease that
+	   is kept must be somebody's */
 	for (;;) {
 		if (atomic_load(&a->lost) || atomic_load(&a->over))
 			break;
-		rc = outcome(a, code, &result, &why, &err);
-		if (rc != AZ_EIO && rc != AZ_EUNAVAIL && rc != AZ_ENOMEM)
+		rc = settle(a, code, &result, &why, &err);
+		if (!rc || rc == AZ_EPRECOND)
 			break;
 		az_log(AZ_ERROR, "engine.result", AZ_KE(&err));
 		if (atomic_load(&w->abandoned))

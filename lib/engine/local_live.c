@@ -5,7 +5,9 @@
  *
  *   0      head: magic, boot id
  *   4096   64 workers
+ *   8192   runs whose fold killed a worker (local_fold.c)
  *   12288  1024 slots of 24 KiB: head, details
+ *          then, for each worker, the folds under way (local_fold.c)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,8 @@
 #include <unistd.h>
 #include "local.h"
 
-enum { WORKERS_AT = 4096, SLOTS_AT = 12288, SLOT_BYTES = 24576 };
+/* How late the crash of the last worker may be noticed by who asks if there is one. */
+enum { LIVE_NEWS_MS = 100 };
 
 struct head {
 	char magic[8];
@@ -28,9 +31,9 @@ struct slot {
 	uint32_t n, pad;
 };
 
-_Static_assert(
-    sizeof(struct live_worker) * LIVE_WORKERS <= SLOTS_AT - WORKERS_AT, "the registry fits");
-_Static_assert(sizeof(struct slot) + LOCAL_HEARTBEAT_BYTES <= SLOT_BYTES, "a heartbeat fits");
+_Static_assert(sizeof(struct live_worker) * LIVE_WORKERS <= LIVE_CRASHES_AT - LIVE_WORKERS_AT,
+    "the registry fits");
+_Static_assert(sizeof(struct slot) + LOCAL_HEARTBEAT_BYTES <= LIVE_SLOT_BYTES, "a heartbeat fits");
 
 static bool
 put(int fd, const void *p, size_t n, off_t at)
@@ -41,7 +44,7 @@ put(int fd, const void *p, size_t n, off_t at)
 enum az_code
 live_open(struct live *l, int dirfd, struct az_err *err)
 {
-	struct live_worker none[LIVE_WORKERS] = {0};
+	static const char none[LIVE_SLOTS_AT - LIVE_WORKERS_AT];
 	struct head want = {.magic = "AZLIVE1"}, have = {0};
 	struct stat st;
 
@@ -54,7 +57,7 @@ live_open(struct live *l, int dirfd, struct az_err *err)
 	if (pread(l->fd, &have, sizeof have, 0) == (ssize_t)sizeof have &&
 	    memcmp(&have, &want, sizeof have) == 0)
 		return AZ_OK;
-	if (!put(l->fd, none, sizeof none, WORKERS_AT) || !put(l->fd, &want, sizeof want, 0))
+	if (!put(l->fd, none, sizeof none, LIVE_WORKERS_AT) || !put(l->fd, &want, sizeof want, 0))
 		goto fail;
 	return AZ_OK;
 fail:
@@ -113,7 +116,7 @@ live_workers(struct live *l, struct live_worker w[LIVE_WORKERS])
 {
 	size_t n = sizeof *w * LIVE_WORKERS;
 
-	return pread(l->fd, w, n, WORKERS_AT) == (ssize_t)n;
+	return pread(l->fd, w, n, LIVE_WORKERS_AT) == (ssize_t)n;
 }
 
 bool
@@ -129,6 +132,14 @@ live_ok(const struct live_worker *w, int64_t now)
 }
 
 bool
+live_gone(const struct live_worker *w, int64_t now)
+{
+	if (!w->id || live_ok(w, now))
+		return false;
+	return w->ns != pid_namespace() || (w->pid != getpid() && proc_start(w->pid) != w->start);
+}
+
+bool
 live_any(struct live *l)
 {
 	struct live_worker w[LIVE_WORKERS];
@@ -136,16 +147,26 @@ live_any(struct live *l)
 
 	if (!live_workers(l, w))
 		return false;
-	for (int i = 0; i < LIVE_WORKERS; i++)
-		if (w[i].state == 1 && live_ok(&w[i], now)) /* dead at once, be it unburied */
-			return true;
+	/* to ask after a process costs more than all else of a read */
+	if (now < atomic_load(&l->lives_until))
+		for (int i = 0; i < LIVE_WORKERS; i++)
+			if (w[i].state == 1 && w[i].id == atomic_load(&l->lives) &&
+			    now - w[i].seen <= LOCAL_LEASE_MS)
+				return true;
+	for (int i = 0; i < LIVE_WORKERS; i++) {
+		if (w[i].state != 1 || !live_ok(&w[i], now)) /* dead at once, be it unburied */
+			continue;
+		atomic_store(&l->lives, w[i].id);
+		atomic_store(&l->lives_until, now + LIVE_NEWS_MS);
+		return true;
+	}
 	return false;
 }
 
 static off_t
 entry_at(int index)
 {
-	return WORKERS_AT + (off_t)index * (off_t)sizeof(struct live_worker);
+	return LIVE_WORKERS_AT + (off_t)index * (off_t)sizeof(struct live_worker);
 }
 
 int
@@ -202,7 +223,7 @@ live_leave(struct live *l, int index, uint64_t id)
 static off_t
 slot_at(int slot)
 {
-	return SLOTS_AT + (off_t)slot * SLOT_BYTES;
+	return LIVE_SLOTS_AT + (off_t)slot * LIVE_SLOT_BYTES;
 }
 
 static uint64_t

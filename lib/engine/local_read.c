@@ -357,6 +357,28 @@ out:
 }
 
 enum az_code
+local_count(struct az_engine *eng, const struct az_list_query *q, int64_t *n, struct az_err *err)
+{
+	struct local *e = (struct local *)eng;
+	struct reader *r = NULL;
+	sqlite3_stmt *st = NULL;
+	enum az_code code = reader_take(e, &r, err);
+	int rc;
+
+	if (code)
+		return code;
+	rc = sql_step(&r->c, Q_LIST_SIZE, &st, "si", q->uid, (int64_t)q->state);
+	if (rc == SQLITE_ROW)
+		*n = sql_i64(st, 0);
+	else
+		code = sql_fail(&r->c, rc, "engine.count", err);
+	if (st)
+		sql_end(st);
+	reader_give(e, r, code == AZ_EIO);
+	return code;
+}
+
+enum az_code
 local_ping(struct az_engine *eng, struct az_err *err)
 {
 	struct local *e = (struct local *)eng;

@@ -198,6 +198,13 @@ do_reap(struct dispatch *d)
 
 	if (!live_workers(&d->w->e->live, all))
 		return;
+	if (fold_left(&d->w->e->live, all)) {
+		struct op op;
+
+		op_init(&op, AZ_S(""), fold_count_apply);
+		if (op_run(d->w->e, &op, &d->err))
+			dispatch_complain("engine.reclaim", &d->err);
+	}
 	rc = sql_step(&d->r->c, Q_OWNERS, &st, "");
 	for (; rc == SQLITE_ROW && n < LIVE_WORKERS; rc = sqlite3_step(st)) {
 		uint64_t owner = (uint64_t)sql_i64(st, 0);

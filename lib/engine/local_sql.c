@@ -47,6 +47,7 @@ static const char *const text[Q_COUNT] = {
     [Q_LIST] = LIST_HEAD LIST_TAIL,
     [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?5 " LIST_TAIL,
     [Q_LIST_OPEN] = LIST_HEAD "AND r.state = 1 " LIST_TAIL,
+    [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2)",
 
     [Q_DIRTY] = "SELECT n, id, type FROM runs INDEXED BY runs_fold "
 		"WHERE need_fold = 1 AND n > ?1 ORDER BY n LIMIT 32",

@@ -329,6 +329,8 @@ enter_apply(struct local *e, struct conn *c, struct op *op)
 
 	if (rc != SQLITE_DONE)
 		return op_sql(op, c, rc, "engine.work");
+	/* before it takes the place of a dead one */
+	fold_count(&e->live);
 	o->index = live_enter(&e->live, o->owner);
 	if (o->index < 0) {
 		az_fail(&op->err, AZ_EUNAVAIL, "engine.work", "no room for one more worker");

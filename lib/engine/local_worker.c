@@ -47,6 +47,8 @@ enter(struct worker *w, struct az_err *err)
 	rc = op_run(w->e, &o.op, err);
 	if (!rc)
 		local_note(w->e, "*\n", 2, false); /* peers watch our process */
+	if (!rc)
+		fold_host(w->e, o.index, w->id);
 	pthread_mutex_lock(&w->mu);
 	w->index = o.index;
 	w->evicted = false;
@@ -222,6 +224,7 @@ host(struct worker *w, struct az_err *err)
 		else
 			pthread_join(fn[i], NULL);
 	}
+	fold_host(w->e, -1, 0);
 	live_leave(&w->e->live, w->index, w->id);
 	local_note(w->e, "*\n", 2, false);
 	if (stuck) {

@@ -46,13 +46,11 @@ describe(struct az_engine *e, struct az_str id, struct az_arena *a, struct az_ru
 static bool any_open;
 
 static enum az_code
-list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
-    struct az_list_page *out, struct az_err *err)
+count(struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err)
 {
 	(void)e;
-	(void)a;
 	(void)err;
-	out->n = q->state == AZ_RUN_OPEN && any_open;
+	*n = q->state == AZ_RUN_OPEN && any_open;
 	return AZ_OK;
 }
 
@@ -64,7 +62,7 @@ ping(struct az_engine *e, struct az_err *err)
 }
 
 static const struct az_engine_ops engine_ops = {
-    .name = "test", .describe = describe, .list = list, .ping = ping};
+    .name = "test", .describe = describe, .count = count, .ping = ping};
 static struct az_engine engine = {&engine_ops};
 
 /* ---- the stack ---- */
@@ -438,6 +436,16 @@ test_archives(void **state)
 	assert_int_equal(
 	    call(f, "alice", "HEAD", "/files/" DONE, "format=zip", NULL, NULL, AZ_S("")), 200);
 	assert_int_equal(f->r.body_n, 0);
+	/* a path names a file, or a directory with all in it */
+	assert_int_equal(get(f, "/files/" DONE "/d", "format=zip", NULL), 200);
+	assert_string_equal(unpack(f), "d/b=d/b d/c=d/c ");
+	assert_int_equal(get(f, "/files/" DONE "/d/", "format=zip", NULL), 200);
+	assert_string_equal(unpack(f), "d/b=d/b d/c=d/c ");
+	assert_int_equal(get(f, "/files/" DONE "/d/c", "format=tar.gz", NULL), 200);
+	assert_string_equal(unpack(f), "d/c=d/c ");
+	assert_int_equal(get(f, "/files/" DONE "/d/", "format=tar.gz&prefix=d/c", NULL), 200);
+	assert_string_equal(unpack(f), "d/c=d/c ");
+	assert_int_equal(get(f, "/files/" DONE "/x", "format=zip", NULL), 404);
 	assert_int_equal(get(f, "/files/" DONE, "format=rar", NULL), 400);
 	assert_int_equal(get(f, "/files/" OPEN, "format=zip", NULL), 200);
 	assert_string_equal(unpack(f), "");

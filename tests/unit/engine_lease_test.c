@@ -337,6 +337,56 @@ the_dead_are_told_from_the_living(void **state)
 	assert_int_equal(w[0].id, 0);
 }
 
+/* A worker of another process that is gone in the middle of a fold, or after it. */
+static void
+fold_and_go(struct fx *f, const struct run_head *h, bool ended)
+{
+	pid_t pid = fork();
+	int st;
+
+	if (pid == 0) {
+		struct fold_mark m;
+
+		fold_host(f->l, live_enter(&f->l->live, 7), 7);
+		if (!fold_begin(f->l, h, &m))
+			_exit(1);
+		if (ended)
+			fold_end(f->l, &m);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_int_equal(st, 0);
+}
+
+static void
+folds_left_by_the_dead_are_counted_once(void **state)
+{
+	struct fx *f = *state;
+	struct live_worker w[LIVE_WORKERS], late = {.id = 9, .pid = getpid()};
+	const struct run_head h = {.n = 1, .start_ms = 1000}, other = {.n = 1, .start_ms = 1001};
+	struct fold_mark m;
+
+	for (int i = 0; i < LOCAL_CRASHES_MAX; i++) {
+		assert_true(live_workers(&f->l->live, w));
+		assert_false(fold_left(&f->l->live, w));
+		fold_and_go(f, &h, false);
+		assert_true(live_workers(&f->l->live, w));
+		assert_true(fold_left(&f->l->live, w));
+		fold_count(&f->l->live);
+		fold_count(&f->l->live);
+	}
+	assert_false(fold_begin(f->l, &h, &m));
+	/* the same row in another life */
+	fold_and_go(f, &other, true);
+	assert_true(live_workers(&f->l->live, w));
+	assert_false(fold_left(&f->l->live, w));
+	/* stopped for long is not dead */
+	late.ns = w[0].ns;
+	assert_false(live_ok(&late, LOCAL_LEASE_MS + 1));
+	assert_false(live_gone(&late, LOCAL_LEASE_MS + 1));
+	assert_true(live_gone(&w[0], az_boot_ms()));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -350,6 +400,7 @@ main(void)
 	    T(a_function_that_kills_its_workers_is_given_up),
 	    T(a_reboot_ends_leases_and_keeps_timers),
 	    T(the_dead_are_told_from_the_living),
+	    T(folds_left_by_the_dead_are_counted_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,9 +53,12 @@ struct az_run_info {
 
 struct az_list_query {
 	struct az_str uid;
-	int state;            /* 0 = all, else enum az_run_state */
-	int limit;            /* 1..200 */
-	struct az_str cursor; /* from the page before, or empty */
+	/* Hints, or empty: an engine that has no index by owner narrows its search by
+	   them. Rows are the caller's to check. */
+	struct az_str type, prefix; /* workflow name; how every wanted id begins */
+	int state;                  /* 0 = all, else enum az_run_state */
+	int limit;                  /* 1..200 */
+	struct az_str cursor;       /* from the page before, or empty */
 };
 struct az_list_page {
 	struct az_run_info *runs; /* newest first; no pending, no version */
@@ -109,6 +112,9 @@ struct az_engine_ops {
 	    struct az_arena *a, struct az_history *out, struct az_err *err);
 	enum az_code (*list)(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
 	    struct az_list_page *out, struct az_err *err);
+	/* How many such runs there are; limit and cursor do not matter. */
+	enum az_code (*count)(
+	    struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 	/* Until the run's version differs from seen, or ms passed, or *stop became true
 	   (stop may be NULL); *now is the version then. */
 	enum az_code (*wait)(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
@@ -139,6 +145,28 @@ struct az_engine_local_opts {
 AZ_API AZ_MUST_CHECK enum az_code az_engine_local_open(
     const struct az_engine_local_opts *o, struct az_engine **out, struct az_err *err);
 
+/*
+ * A Restack engine, Restack Cloud, or a plain Temporal server. Strings are copied; NULL
+ * or empty means unset. Opening connects to nothing: who comes first after the server
+ * went away waits for it as long as its call allows. AZ_EINVAL names the variable.
+ */
+struct az_engine_restack_opts {
+	struct az_http *http;         /* for the HTTP side (endpoints, keys, blobs) */
+	const char *address;          /* gRPC: host[:port] or http(s)://host[:port] */
+	const char *temporal_address; /* older: then this is gRPC and address the HTTP side */
+	const char *api_address;      /* HTTP side; NULL = port 6233 of the engine's host */
+	const char *codec_address;    /* large payloads; NULL = beside the HTTP side */
+	const char *engine_id;        /* NULL = "local" */
+	const char *api_key;          /* turns TLS on */
+	const char *ns;               /* namespace; NULL = "default" */
+	const char *queue;            /* task queue without prefix; NULL = "restack" */
+	const char *ca_file;          /* a private CA */
+	bool tls;                     /* TLS without a key too */
+	bool no_endpoints;            /* do not register workflows with the HTTP side */
+};
+AZ_API AZ_MUST_CHECK enum az_code az_engine_restack_open(
+    const struct az_engine_restack_opts *o, struct az_engine **out, struct az_err *err);
+
 AZ_API AZ_MUST_CHECK enum az_code az_engine_start(
     struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_describe(struct az_engine *e, struct az_str id,
@@ -147,6 +175,8 @@ AZ_API AZ_MUST_CHECK enum az_code az_engine_history(struct az_engine *e, struct 
     int64_t after, size_t max, struct az_arena *a, struct az_history *out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_list(struct az_engine *e, const struct az_list_query *q,
     struct az_arena *a, struct az_list_page *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_count(
+    struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_wait(struct az_engine *e, struct az_str id,
     int64_t seen, int64_t ms, const bool *stop, int64_t *now, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_signal(struct az_engine *e, struct az_str id,
