@@ -54,12 +54,16 @@ download(struct cl *cl, const char *path, int fd)
 static int
 save(struct cl *cl, const char *url, int root, const char *name)
 {
+	struct az_str path = az_str_c(name);
+	size_t dir = path.n - az_path_base(path).n;
 	uint64_t salt;
 	char *tmp;
 	int fd, rc;
 
 	az_random(&salt, sizeof salt);
-	tmp = az_arena_printf(cl->a, "%s.%08x.part", name, (unsigned)salt);
+	/* a name of its own: the file's may have no room for more */
+	tmp = az_arena_printf(
+	    cl->a, "%.*s.azlon-%08x.part", AZ_FMT(az_str_sub(path, 0, dir)), (unsigned)salt);
 	if (!tmp || az_mkparents_beneath(root, name) != 0 ||
 	    (fd = az_open_beneath(root, tmp, O_WRONLY | O_CREAT | O_EXCL, 0666)) < 0) {
 		fprintf(stderr, "azlon: cannot write %s: %s\n", name, strerror(errno));

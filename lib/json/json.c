@@ -70,7 +70,8 @@ az_json_parse(
 		rc = az_fail(err, AZ_ENOMEM, OP, "no memory");
 		goto out;
 	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	/* not JSON_TOKENER_STRICT: json-c 0.18 takes bytes above 0x7f for control characters
+	   then, and the scan was stricter already */
 	/* json-c would saturate an integer beyond its range: ".0" makes it a double */
 	for (size_t i = 0; i < big.n && e == json_tokener_continue; i += sizeof to) {
 		memcpy(&to, big.p + i, sizeof to);

@@ -299,6 +299,16 @@ def test_get_lists_fetches_one_and_fetches_all(peer, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "tree"]
 
 
+def test_the_longest_names_can_be_written(peer, tmp_path):
+    name = "d/" + "n" * 255
+    script_run(peer)
+    peer.answers["GET", f"/files/{ID}"] = (200, {"files": [{"path": name, "size": 1}], "next_cursor": None})
+    peer.answers["GET", f"/files/{ID}/{name}"] = lambda h: h.send(200, b"x", "application/octet-stream")
+    assert azlon(peer, "get", ID, "-o", str(tmp_path / "all")).returncode == 0
+    assert azlon(peer, "get", ID, name, "-o", str(tmp_path / ("m" * 255))).returncode == 0
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == ["all/" + name, "m" * 255]
+
+
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a\\b", "x\x00y", ""])
 def test_names_from_the_server_never_leave_the_folder(peer, tmp_path, name):
     script_run(peer)

@@ -4,6 +4,7 @@ import grp
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -12,7 +13,7 @@ import tempfile
 
 import pytest
 
-from conftest import BIN, ROOT, Stack, example
+from conftest import BIN, ROOT, Stack, example, free_ports, until
 
 PARTS = ("nginx", "run_workflow", "run_workflow-wait", "files", "files-archive", "sandbox", "replay", "worker")
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can look at this")
@@ -164,6 +165,85 @@ def test_a_lost_key_is_made_anew_on_both_sides(place):
     s.start()
     assert (s.var / "secret/e2b.key").read_text() == (s.var / "box/e2b.key").read_text()
     assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+
+
+def test_a_model_that_is_down_does_not_stop_the_start(place):
+    s = place(OPENAI_BASE_URL=f"http://127.0.0.1:{free_ports(1)[0]}/v1", AZLON_MODEL="m")
+    r = s.control("start")
+    assert "the model does not answer" in r.stderr and len(r.stderr.splitlines()) == 1, r.stderr
+    assert s.get("/run_workflow/health/ready").json()["down"] == ["llm"]
+    waiting = s.start_run({"user_prompt": "print 1", "test_conditions": "prints 1"})
+    assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+    assert s.get(f"/run_workflow/{waiting}").json()["status"] in ("queued", "running")
+    # what is ours is still waited for
+    s.kill_and_wait("worker")
+    until(lambda: set(s.get("/run_workflow/health/ready").json()["down"]) == {"llm", "worker"})
+    s.start()
+    assert s.get("/run_workflow/health/ready").json()["down"] == ["llm"]
+
+
+# ---- installed ----
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    dest = tmp_path_factory.mktemp("dest")
+    for d in (dest, *list(dest.parents)[:2]):
+        d.chmod(0o755)
+    variant = BIN.parent.name
+    subprocess.run(["make", "-s", "install-files", f"DESTDIR={dest}", "PREFIX=/usr", f"BUILD={BIN.parents[1]}",
+                    *([f"SANITIZE={variant.replace('-', ',')}"] if variant not in ("release", "coverage") else [])],
+                   cwd=ROOT, check=True, capture_output=True, timeout=600)
+    return dest / "usr"
+
+
+def test_an_installed_tree_finds_its_parts(installed, tmp_path):
+    s = Stack(XDG_STATE_HOME=str(tmp_path))
+    del s.env["AZLON_BIN"]
+    link = s.dir / "azlon-stack"
+    link.symlink_to(installed / "share/azlon/spawn/stack.sh")
+
+    def control(cmd, check=True):
+        return subprocess.run([str(link), cmd], env=s.env, check=check, capture_output=True, text=True, timeout=120)
+
+    s.control = control
+    try:
+        s.start()
+        assert pathlib.Path(f"/proc/{s.pid('worker')}/exe").resolve() == installed / "bin/worker"
+        assert s.get("/").status_code == 200
+        assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+        s.stop()
+        del s.env["AZLON_VAR"]
+        want = "/var/lib/azlon/stack" if os.getuid() == 0 else str(tmp_path / "azlon")
+        assert control("var").stdout.strip() == want
+    finally:
+        s.env["AZLON_VAR"] = str(s.var)
+        s.close()
+
+
+def test_units_and_nginx_agree_on_places(installed, tmp_path):
+    subprocess.run([str(installed / "share/azlon/spawn/stack.sh"), "conf", str(tmp_path)], check=True, capture_output=True, timeout=30)
+    text = "".join(f.read_text() for f in tmp_path.iterdir())
+    assert not re.search(r"^[^#\n]*@[A-Z_]+@", text, re.M)
+    units = installed / "lib/systemd/system"
+    listens = [line.split("=", 1)[1] for f in units.glob("*.socket") for line in f.read_text().splitlines() if line.startswith("ListenStream=")]
+    assert sorted(listens) == sorted(re.findall(r'server "unix:([^"]+)"', text))
+    assert len(listens) == 6
+    var = {m for f in units.glob("*.service") for m in re.findall(r"AZLON_VAR=(\S+)", f.read_text())}
+    assert len(var) == 1 and f'alias "{var.pop()}/store/";' in text
+    for f in units.glob("*.socket"):
+        assert f.with_suffix(".service").exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_accepts_the_units(installed, tmp_path):
+    units = []
+    for f in (installed / "lib/systemd/system").iterdir():
+        # its programs are not in /usr here
+        units.append(tmp_path / f.name)
+        units[-1].write_text(f.read_text().replace("=/usr/", f"={installed}/"))
+    r = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True, timeout=60)
+    ours = [line for line in (r.stdout + r.stderr).splitlines() if str(tmp_path) in line or "azlon" in line]
+    assert r.returncode == 0 and not ours, "\n".join(ours)
 
 
 # ---- clear refusals ----
@@ -331,6 +411,9 @@ def test_a_tree_that_system_users_cannot_enter_is_copied_to_where_they_can():
         assert control("var").stdout.strip() == str(s.var)
         assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
         assert control("status").stdout.count("running") == len(PARTS)
+        before = pids(s)
+        control("start")
+        assert pids(s) == before
         control("stop")
         assert not list((s.var / "run").glob("*.pid"))
     finally:
