@@ -33,13 +33,14 @@ ifneq ($(WERROR),)
 WARN += -Werror
 endif
 
-PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp
+PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lfcgi -lpthread
 BASEFLAGS  := $(WARN) $(HARD) $(OPT) -D_GNU_SOURCE -DAZ_VERSION='"$(VERSION)"' -Ilib/include
 
 LIB_SRC   := $(foreach r,$(ROOMS),$(wildcard lib/$(r)/*.c))
-LIB_OBJ   := $(LIB_SRC:%.c=$(O)/%.o)
+LIB_OBJ   := $(LIB_SRC:%.c=$(O)/%.o) $(O)/gen/temporal.pb-c.o
+GEN       := $(BUILD)/gen
 AGENT_SRC := $(wildcard lib/box/agent/*.c)
 PROC_SRC  := $(wildcard fcgi/*.c)
 PROCS     := $(PROC_SRC:fcgi/%.c=$(O)/bin/%)
@@ -54,10 +55,27 @@ $(shell mkdir -p $(O) && { printf '%s' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s -
 .PHONY: build
 build: $(SO) $(PROCS) $(AGENT) $(if $(filter build/release,$(O)),lib/libazlon.so) ## compile everything (the default)
 
+# Temporal's messages: the same C whatever the variant, and nobody's warnings. Strings become
+# const, so that callers lend theirs without a cast; the layout stays as it is.
+$(GEN)/temporal.pb-c.c $(GEN)/temporal.pb-c.h &: lib/engine/temporal.proto Makefile
+	@mkdir -p $(GEN)
+	@echo "  GEN $<"
+	@protoc -I$(<D) --c_out=$(GEN) $<
+	@sed -i -e '1i #pragma GCC system_header' -e 's/^  char \*/  const char */' \
+	    -e 's/(char \*)protobuf_c_empty_string/protobuf_c_empty_string/g' $(GEN)/temporal.pb-c.h
+
+$(O)/gen/%.o: $(GEN)/%.c $(O)/flags
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) -std=c11 -w $(HARD) $(OPT) $(CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+
+$(patsubst %.c,$(O)/%.o,$(wildcard lib/engine/*.c)): ENGINE_I := -I$(GEN)
+$(patsubst %.c,$(O)/%.o,$(wildcard lib/engine/*.c)): | $(GEN)/temporal.pb-c.h
+
 $(O)/lib/%.o: lib/%.c $(O)/flags
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	@$(CC) $(BASEFLAGS) $(CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(BASEFLAGS) $(CFLAGS) $(ENGINE_I) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 
 $(O)/fcgi/%.o: fcgi/%.c $(O)/flags
 	@mkdir -p $(@D)
@@ -101,13 +119,15 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstring $(T),$(s)),$(s)),$(s)))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
 TEST_LIB  := $(O)/tests/libtests.a
+# programs that the tests in Python run
+TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c))
 # optimized tests take three times as long to compile and say the same
 TEST_FLAGS = $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -O0) \
-    $(CFLAGS) $(PKG_CFLAGS) -Ilib -Itests/lib -DAZ_SRC='"$(CURDIR)"'
+    $(CFLAGS) $(PKG_CFLAGS) -Ilib -I$(GEN) -Itests/lib -DAZ_SRC='"$(CURDIR)"'
 # torture_* tests take every allocation of ours in hand (tests/lib/torture.c)
 TORTURE   := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 
-$(O)/tests/%.o: tests/%.c $(O)/flags
+$(O)/tests/%.o: tests/%.c $(O)/flags | $(GEN)/temporal.pb-c.h
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	@$(CC) $(TEST_FLAGS) -MMD -MP -c $< -o $@
@@ -118,9 +138,9 @@ $(TEST_LIB): $(patsubst %.c,$(O)/%.o,$(wildcard tests/lib/*.c))
 
 $(O)/tests/%: $(O)/tests/%.o $(TEST_LIB) $(AR_LIB)
 	@echo "  LD  $@"
-	@$(CC) $(OPT) $(if $(findstring /torture_,$@),$(TORTURE)) $(LINK) $(LDFLAGS) -o $@ $< $(TEST_LIB) $(AR_LIB) $(PKG_LIBS) -lcmocka
+	@$(CC) $(OPT) $(if $(findstring /torture_,$@),$(TORTURE)) $(LINK) $(LDFLAGS) -o $@ $< $(TEST_LIB) $(AR_LIB) $(PKG_LIBS) -lcmocka -lssl -lnghttp2
 
-$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/driver.o $(AR_LIB)
+$(FUZZ_BIN): $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/driver.o $(AR_LIB)
 	@echo "  LD  $@"
 	@$(CC) $(OPT) $(LINK) $(LDFLAGS) -o $@ $< $(O)/tests/fuzz/driver.o $(AR_LIB) $(PKG_LIBS)
 
@@ -140,14 +160,18 @@ unit: $(UNIT_BIN) $(FUZZ_BIN) $(AGENT) ## unit and contract tests, fuzz corpora 
 STACK := fcgi/spawn/stack.sh
 # a clean environment: a key in somebody's shell never turns an example or a test into paid calls
 CLEAN_ENV = env -i PATH="$$PATH" HOME="$$HOME" TERM="$${TERM:-dumb}" LANG=C.UTF-8 \
-    $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"})
+    $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_TEMPORAL AZLON_TEMPORAL_PORT AZLON_TEMPORAL_UI_PORT \
+    AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
+    $${https_proxy:+PIP_PROXY="$$https_proxy"}
+# but what stands on make's own command line is meant: make run AZLON_ENGINE=restack
+GIVEN = $(foreach v,$(filter AZLON_% RESTACK_%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)="$$$(v)"))
 
 .PHONY: run
 run: ## everything: install what is missing, build, start, play the weather example (or PROMPT="…" TEST="…")
 	@fcgi/spawn/setup.sh run
 	@$(MAKE) --no-print-directory -s build
 ifeq ($(PROMPT),)
-	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(STACK) start
+	@$(CLEAN_ENV) $(GIVEN) AZLON_BIN=$(abspath $(O)/bin) $(STACK) start
 	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) tests/recordings/play.sh weather
 else
 	@$(STACK) start
@@ -157,7 +181,7 @@ endif
 export PROMPT TEST
 
 .PHONY: start stop status schedule
-start: build ## the stack in the background, state under $AZLON_VAR (default var/)
+start: build ## the stack in the background, state under $AZLON_VAR (default var/); AZLON_ENGINE=restack: with a Temporal server
 	@$(STACK) start
 	@$(STACK) status
 stop: ## end the stack
@@ -177,13 +201,16 @@ $(VENV)/.stamp: tests/requirements.txt
 
 E2E = $(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
 
-.PHONY: test test-full test-live e2e test-e2b test-file-handling test-file-server test-coverage
+.PHONY: test test-setup test-full test-live e2e test-e2b test-file-handling test-file-server test-coverage
 test: ## install what the tests need, build, run the suites
 	@fcgi/spawn/setup.sh test
 	@$(MAKE) --no-print-directory -s -j$$(nproc) build
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit
 	@$(MAKE) --no-print-directory -s e2e
-e2e: build $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
+test-setup: ## only install what the tests need: packages, a Python environment with the real peers
+	@fcgi/spawn/setup.sh test
+	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
+e2e: build $(TOOLS) $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
 	@$(E2E) tests/e2e
 test-full: ## everything, with sanitizers and long fault loops
 	@fcgi/spawn/setup.sh lint

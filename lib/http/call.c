@@ -161,8 +161,8 @@ on_read(char *p, size_t size, size_t n, void *arg)
 	return got;
 }
 
-static bool
-clean(const char *s)
+bool
+http_clean(const char *s)
 {
 	for (; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
@@ -180,7 +180,7 @@ key_of(const char *url, char key[HTTP_KEY_MAX], struct az_err *err)
 							  : 0;
 	size_t n;
 
-	if (!skip || !clean(url) || az_str_chr(u, ' ') >= 0)
+	if (!skip || !http_clean(url) || az_str_chr(u, ' ') >= 0)
 		return az_fail(err, AZ_EINVAL, "http.call", "not an http URL");
 	for (n = skip; n < u.n && !strchr("/?#", u.p[n]); n++)
 		;
@@ -200,7 +200,7 @@ headers_of(const struct az_http_req *q, struct curl_slist **out, struct az_err *
 	bool type = false;
 
 	for (size_t i = 0; l && q->headers && q->headers[i]; i++) {
-		if (!clean(q->headers[i]) || !strchr(q->headers[i], ':')) {
+		if (!http_clean(q->headers[i]) || !strchr(q->headers[i], ':')) {
 			curl_slist_free_all(l);
 			return az_fail(err, AZ_EINVAL, "http.call", "header %zu is malformed", i);
 		}
@@ -252,13 +252,11 @@ set_body(CURL *e, struct call *c)
 	return !r;
 }
 
-static bool
-set_up(CURL *e, struct call *c, struct curl_slist *headers)
+bool
+http_guard(CURL *e, const char *ca_file)
 {
-	const struct az_http_req *q = c->q;
 	bool r = false;
 
-	SET(CURLOPT_URL, q->url);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_PROXY, "");
@@ -266,14 +264,24 @@ set_up(CURL *e, struct call *c, struct curl_slist *headers)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_TCP_NODELAY, 1L);
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	if (q->ca_file)
-		SET(CURLOPT_CAINFO, q->ca_file);
+	if (ca_file)
+		SET(CURLOPT_CAINFO, ca_file);
 	SET(CURLOPT_BUFFERSIZE, CHUNK_BYTES);
+	return !r;
+}
+
+static bool
+set_up(CURL *e, struct call *c, struct curl_slist *headers)
+{
+	const struct az_http_req *q = c->q;
+	bool r = false;
+
+	SET(CURLOPT_URL, q->url);
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
 	SET(CURLOPT_MAXAGE_CONN, CONN_AGE_S);
 	SET(CURLOPT_USERAGENT, "azlon");
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_ms > 0 ? q->connect_ms : CONNECT_MS));
@@ -282,7 +290,7 @@ set_up(CURL *e, struct call *c, struct curl_slist *headers)
 	SET(CURLOPT_HEADERDATA, c);
 	SET(CURLOPT_WRITEFUNCTION, on_data);
 	SET(CURLOPT_WRITEDATA, c);
-	return !r && set_body(e, c);
+	return !r && http_guard(e, q->ca_file) && set_body(e, c);
 }
 
 /* Every result of libcurl that is not success, as one of ours. */
@@ -321,6 +329,11 @@ result_of(struct call *c, CURLcode cc, const char *text)
 		/* also libcurl's word for an endless header line */
 		code = c->any && !c->head_done ? AZ_ETOOBIG : AZ_ENOMEM;
 		break;
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE: /* the same since then */
+		code = AZ_ETOOBIG;
+		break;
+#endif
 	default:
 		code = AZ_EUPSTREAM;
 	}

@@ -34,4 +34,9 @@ AZ_MUST_CHECK enum az_code http_slot_take(
 void http_slot_give(struct az_http *h, struct http_slot *s);
 void http_slot_free(struct http_slot *s);
 
+/* call.c: no control bytes */
+bool http_clean(const char *s);
+/* What holds for every transfer: no redirects, proxies, netrc or signals, TLS verified. */
+AZ_MUST_CHECK bool http_guard(CURL *e, const char *ca_file);
+
 #endif

@@ -12,6 +12,8 @@ import time
 import pytest
 import requests
 
+pytest_plugins = ("temporal_peer", "restack_stub")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDINGS = ROOT / "tests" / "recordings"
 BIN = pathlib.Path(os.environ.get("AZLON_BIN", ROOT / "build/release/bin"))

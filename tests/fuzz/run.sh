@@ -2,12 +2,12 @@
 # libFuzzer on each target for FUZZ_S seconds: run.sh BUILD-OF-THE-INSTRUMENTED-LIBRARY
 set -eu
 cd "$(dirname "$0")/../.."
-o=$1 libs="$(pkg-config --libs libcurl json-c libcrypto sqlite3 libarchive libseccomp) -lfcgi -lpthread"
+o=$1 libs="$(pkg-config --libs libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c) -lfcgi -lpthread"
 mkdir -p "$o/fuzz"
 for f in tests/fuzz/*_fuzz.c; do
 	n=$(basename "$f" _fuzz.c)
 	# shellcheck disable=SC2086
-	clang -std=c11 -D_GNU_SOURCE -DAZ_SRC="\"$PWD\"" -O1 -g -fsanitize=fuzzer,address,undefined -Ilib/include -Ilib \
+	clang -std=c11 -D_GNU_SOURCE -DAZ_SRC="\"$PWD\"" -O1 -g -fsanitize=fuzzer,address,undefined -Ilib/include -Ilib -I"${o%/*}/gen" \
 	    "$f" "$o/lib/libazlon.a" $libs -o "$o/fuzz/$n"
 	mkdir -p "$o/corpus/$n" "tests/fuzz/corpus/$n"
 	printf '%-24s ' "$n"

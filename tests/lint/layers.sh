@@ -7,7 +7,7 @@ cd "${LINT_ROOT:-$(dirname "$0")/../..}" || exit 2
 declare -A owner=(
 	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [log]=base [path]=base
 	[limits]=base [history]=base
-	[json]=json [crypto]=crypto [http]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
+	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay
 	[engine]=engine [store]=store [keys]=store [manifest]=store [llm]=llm
 	[sandbox]=sandbox
@@ -15,7 +15,7 @@ declare -A owner=(
 ports="engine store llm sandbox"
 # rooms whose public headers a room may include, besides its own
 declare -A may=(
-	[base]="" [http]="base" [crypto]="base" [json]="base" [conf]="base"
+	[base]="" [http]="base crypto" [crypto]="base" [json]="base" [conf]="base"
 	[archive]="base" [web]="base json" [flow]="base json"
 	[auth]="base json crypto http"
 	[engine]="base json http crypto" [store]="base json http crypto"
