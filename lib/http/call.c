@@ -269,7 +269,8 @@ http_guard(CURL *e, const char *ca_file)
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	if (ca_file)
 		SET(CURLOPT_CAINFO, ca_file);
-	SET(CURLOPT_BUFFERSIZE, CHUNK_BYTES);
+	/* a handle that keeps its buffer, as after an unknown name, takes no other size */
+	(void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, CHUNK_BYTES);
 	return !r;
 }
 

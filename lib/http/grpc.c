@@ -9,8 +9,9 @@
 
 #define DEADLINE_MS 30000
 #define SLICE_MS 200
+#define LAST_TRY_MS 1000 /* the least that a try gets */
 #define HOST_MAX 253
-#define FIXED_7_88 0x080000 /* the first libcurl that can use an h2c connection again */
+#define FIXED_7_88 0x080000 /* the first libcurl that knows an h2c connection for one */
 
 /* The one table: name on the wire, our code. */
 static const struct {
@@ -144,7 +145,7 @@ az_grpc_new(const struct az_grpc_opts *o, struct az_grpc **out, struct az_err *e
 		    err, AZ_EUNSUPPORTED, "grpc.new", "this libcurl was built without HTTP/2");
 		goto fail;
 	}
-	g->no_reuse = !o->tls && v->version_num < FIXED_7_88;
+	g->h2c_once = !o->tls && v->version_num < FIXED_7_88;
 	*out = g;
 	return AZ_OK;
 fail:
@@ -208,14 +209,18 @@ tries(struct az_grpc *g, struct grpc_try *t)
 {
 	const struct az_grpc_call *c = t->call;
 	struct grpc_pace pace;
+	const int64_t deadline_ms = t->deadline_ms, first = az_boot_ms();
 	enum az_code rc;
-	int64_t began, ms;
+	int64_t began, ms, left;
 
-	grpc_pace_start(&pace, c->retry, c->total_ms, az_boot_ms());
+	grpc_pace_start(&pace, c->retry, c->total_ms, first);
 	for (;;) {
 		if ((rc = grpc_stop(c, t->st, t->err)) != AZ_OK)
 			return rc;
 		began = az_boot_ms();
+		left = first + c->total_ms - began;
+		if (c->retry == AZ_GRPC_NORMAL && c->total_ms > 0 && left < deadline_ms)
+			t->deadline_ms = left > LAST_TRY_MS ? left : LAST_TRY_MS;
 		t->final = false;
 		rc = grpc_try(g, t);
 		if (rc == AZ_OK || rc == AZ_ECANCELLED)

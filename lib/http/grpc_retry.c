@@ -81,7 +81,7 @@ grpc_pace_next(
 	ms = jitter(ms);
 	if (waiting && ran_out(p, code))
 		return ms;
-	if (!polling && p->tries >= TRIES_MAX)
+	if (!polling && p->tries >= TRIES_MAX && p->total_ms <= NORMAL_TOTAL_MS)
 		return -1;
 	if (p->total_ms > 0 && now_ms + ms - p->start_ms > p->total_ms)
 		return -1;

@@ -76,7 +76,7 @@ struct az_grpc {
 	char **headers;    /* NULL-terminated */
 	const char *token; /* of an authorization header, borrowed from headers, or NULL */
 	bool tls;
-	bool no_reuse; /* this libcurl cannot use a connection twice */
+	bool h2c_once; /* this libcurl may turn a connection in the clear to HTTP/2 but once */
 	size_t max_reply_bytes;
 	/* Waits and the allowance over a deadline are divided by it; 1, more in tests. */
 	int64_t haste;

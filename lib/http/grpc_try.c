@@ -9,6 +9,7 @@
 #define OVER_MS 3000 /* the server's own word on the deadline is the better one */
 #define CONN_AGE_S 60L
 #define CONN_LIFE_S 240L /* Temporal ends a connection at 5 minutes, less 10 % */
+#define FRESH_LIFE_S 30L /* no limit that servers have meets a long poll on it */
 
 struct xfer {
 	struct grpc_try *t;
@@ -19,6 +20,9 @@ struct xfer {
 	const char *why;
 	size_t page_bytes; /* of an answer that is not gRPC */
 	bool any;          /* a byte of an answer came */
+	bool warm;         /* only over the connection that the slot has */
+	bool gone;         /* that one is closed */
+	bool kept;         /* the connection is as good as new */
 };
 
 static size_t
@@ -73,22 +77,47 @@ headers_of(const struct xfer *x, struct curl_slist **l)
 	return ok;
 }
 
+/*
+ * libcurl before 8.0.0, told of HTTP/2 in the clear, turns a connection to it that has
+ * been turned already, and the call fails. Not told, it goes on as the connection is; but
+ * a new one would begin with HTTP/1.1, so none may be made, and the call starts anew.
+ */
+static curl_socket_t
+no_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct xfer *x = arg;
+
+	(void)purpose;
+	(void)address;
+	x->gone = true;
+	return CURL_SOCKET_BAD;
+}
+
+static long
+version_of(const struct xfer *x)
+{
+	if (x->g->tls)
+		return CURL_HTTP_VERSION_2TLS;
+	/* in the clear there is no upgrade: gRPC servers speak HTTP/2 from the first byte */
+	return x->warm ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+}
+
 #define SET(opt, v) (r |= curl_easy_setopt(e, (opt), (v)) != CURLE_OK)
 
 static bool
 set_up(CURL *e, struct xfer *x, struct curl_slist *headers, char *text)
 {
 	const struct grpc_try *t = x->t;
-	bool alone = t->call->fresh || x->g->no_reuse, r = false;
+	bool r = false;
 	char url[HTTP_KEY_MAX + 512];
 
 	if (snprintf(url, sizeof url, "%s%s", x->g->key, t->call->path) >= (int)sizeof url)
 		return false;
 	SET(CURLOPT_URL, url);
 	SET(CURLOPT_ERRORBUFFER, text);
-	/* in the clear there is no upgrade: gRPC servers speak HTTP/2 from the first byte */
-	SET(CURLOPT_HTTP_VERSION,
-	    x->g->tls ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+	SET(CURLOPT_HTTP_VERSION, version_of(x));
+	SET(CURLOPT_OPENSOCKETFUNCTION, x->warm ? no_socket : NULL);
+	SET(CURLOPT_OPENSOCKETDATA, x);
 	SET(CURLOPT_USERAGENT, "azlon/" AZ_VERSION);
 	SET(CURLOPT_HTTPHEADER, headers);
 	SET(CURLOPT_POST, 1L);
@@ -101,10 +130,9 @@ set_up(CURL *e, struct xfer *x, struct curl_slist *headers, char *text)
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)(t->deadline_ms < CONNECT_MS ? t->deadline_ms : CONNECT_MS));
-	SET(CURLOPT_FRESH_CONNECT, alone ? 1L : 0L);
-	SET(CURLOPT_FORBID_REUSE, alone ? 1L : 0L);
+	SET(CURLOPT_FRESH_CONNECT, x->g->h2c_once && !x->warm ? 1L : 0L);
 	SET(CURLOPT_MAXAGE_CONN, CONN_AGE_S);
-	SET(CURLOPT_MAXLIFETIME_CONN, CONN_LIFE_S);
+	SET(CURLOPT_MAXLIFETIME_CONN, t->call->fresh ? FRESH_LIFE_S : CONN_LIFE_S);
 	return !r && http_guard(e, x->g->ca_file);
 }
 
@@ -277,16 +305,43 @@ drive(struct http_slot *s, struct xfer *x, const char *text)
 		    s->multi, NULL, 0, (int)(left < POLL_MS ? left : POLL_MS), NULL);
 	}
 	while ((m = curl_multi_info_read(s->multi, &n)))
-		if (m->msg == CURLMSG_DONE)
+		if (m->msg == CURLMSG_DONE) {
+			if (x->gone && !x->any)
+				return AZ_EUNAVAIL;
+			/* a status that is missing was lost to a goodbye */
+			x->kept = m->data.result == CURLE_OK && x->a.has_status;
 			return result_of(x, s->easy, m->data.result, text);
+		}
 	return fail(x, AZ_GRPC_INTERNAL, "", "libcurl gave no result");
+}
+
+static enum az_code
+refused(struct grpc_try *t)
+{
+	t->final = true;
+	return az_fail(t->err, AZ_EINTERNAL, "grpc.call", "request refused by libcurl");
+}
+
+static enum az_code
+transfer(struct http_slot *s, struct xfer *x, struct curl_slist *headers)
+{
+	char text[CURL_ERROR_SIZE] = "";
+	enum az_code rc;
+
+	if (!set_up(s->easy, x, headers, text) ||
+	    curl_multi_add_handle(s->multi, s->easy) != CURLM_OK)
+		return refused(x->t);
+	rc = drive(s, x, text);
+	/* ends a transfer under way and closes its connection */
+	(void)curl_easy_setopt(s->easy, CURLOPT_FORBID_REUSE, 1L);
+	curl_multi_remove_handle(s->multi, s->easy);
+	return rc;
 }
 
 enum az_code
 grpc_try(struct az_grpc *g, struct grpc_try *t)
 {
 	struct xfer x = {.t = t, .g = g, .method = strrchr(t->call->path, '/') + 1};
-	char text[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers = NULL;
 	struct http_slot *s = NULL;
 	enum az_code rc;
@@ -299,15 +354,17 @@ grpc_try(struct az_grpc *g, struct grpc_try *t)
 		t->final = true;
 		goto out;
 	}
-	if (!headers_of(&x, &headers) || !set_up(s->easy, &x, headers, text) ||
-	    curl_multi_add_handle(s->multi, s->easy) != CURLM_OK) {
-		t->final = true;
-		rc = az_fail(t->err, AZ_EINTERNAL, "grpc.call", "request refused by libcurl");
+	if (!headers_of(&x, &headers)) {
+		rc = refused(t);
 		goto out;
 	}
-	rc = drive(s, &x, text);
-	/* ends a transfer under way and closes its connection */
-	curl_multi_remove_handle(s->multi, s->easy);
+	x.warm = g->h2c_once && s->h2c;
+	rc = transfer(s, &x, headers);
+	if (x.gone && !x.any) {
+		x.warm = x.gone = false;
+		rc = transfer(s, &x, headers);
+	}
+	s->h2c = x.kept;
 out:
 	if (s)
 		http_slot_give(g->pool, s);

@@ -19,6 +19,7 @@ struct http_slot {
 	CURLM *multi;
 	CURL *easy;
 	char key[HTTP_KEY_MAX]; /* scheme://host:port */
+	bool h2c;               /* its connection speaks HTTP/2 in the clear; for gRPC */
 	struct http_slot *next;
 };
 

@@ -1,6 +1,6 @@
 """`make bench`: figures of this machine, each with the command that made it.
 
-bench.py [part…]   parts: run idle sandbox status download zip starts (default: all)
+bench.py [part…]   parts: run idle sandbox status download zip starts restack (default: all)
 """
 import contextlib
 import json
@@ -18,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import restack as beside  # noqa: E402
 from conftest import BIN, Stack, example, free_ports, until  # noqa: E402
 
 TOOLS = BIN.parent / "tests" / "bench"
@@ -310,8 +311,13 @@ def starts(s, tmp):
         p.wait()
 
 
+def restack(s, tmp):
+    beside.measure(TOOLS, row)
+
+
 def main():
-    all_parts = {"run": run, "idle": idle, "sandbox": sandbox, "status": status, "download": download, "zip": zip5, "starts": starts}
+    all_parts = {"run": run, "idle": idle, "sandbox": sandbox, "status": status, "download": download, "zip": zip5, "starts": starts,
+                 "restack": restack}
     chosen = sys.argv[1:] or list(all_parts)
     # limits per address are for the world, not for one load generator
     s = Stack(AZLON_RATE="100000", AZLON_BURST="100000", AZLON_CONNS="5000")

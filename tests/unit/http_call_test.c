@@ -139,6 +139,20 @@ refused_is_unavailable(void **state)
 	close(fd);
 }
 
+/* libcurl keeps a handle's buffer after a name that it did not find. */
+static void
+a_name_may_be_unknown_again_and_again(void **state)
+{
+	struct az_http_req q = {.method = "GET", .url = "http://no-such-host.invalid/"};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct az_http_resp r = {.status = 0};
+		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_EUNAVAIL);
+		az_http_resp_release(&r);
+	}
+}
+
 static void
 silence_times_out(void **state)
 {
@@ -436,6 +450,7 @@ main(void)
 	    T(statuses_and_headers_arrive),
 	    T(failures_have_their_codes),
 	    T(refused_is_unavailable),
+	    T(a_name_may_be_unknown_again_and_again),
 	    T(silence_times_out),
 	    T(cancel_ends_a_stalled_call_within_a_second),
 	    T(replies_have_caps),

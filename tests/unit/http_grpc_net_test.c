@@ -62,13 +62,11 @@ tls_needs_a_trusted_server_that_speaks_h2(void **state)
 		assert_int_equal(do_call(), AZ_OK);
 		assert_true(az_str_eqc(az_buf_str(&reply), "answer"));
 	}
-	/* one connection for all, unless the caller wants its own */
-	assert_int_equal(h2_peer_connections(peer), 1);
+	/* one connection for all, while it is young also for long polls */
 	call.fresh = true;
 	assert_int_equal(do_call(), AZ_OK);
-	assert_int_equal(h2_peer_connections(peer), 2);
 	call.fresh = false;
-	assert_int_equal(do_call(), AZ_OK);
+	assert_int_equal(h2_peer_connections(peer), 1);
 	assert_non_null(strstr(h2_peer_head(peer, 0), ":scheme: https\n"));
 	az_grpc_free(client);
 
@@ -109,6 +107,49 @@ tls_needs_a_trusted_server_that_speaks_h2(void **state)
 	client->ca_file = NULL;
 	assert_int_equal(do_call(), AZ_EUNAVAIL);
 	assert_non_null(strstr(err.text, "is it a port without TLS?"));
+	stop();
+}
+
+static void
+in_the_clear_a_connection_is_used_again(void **state)
+{
+	static const struct h2_act no[] = {
+	    {H2_TAIL, ":status 200\ncontent-type application/grpc\ngrpc-status 5\n", 0}, {0}};
+	static const struct h2_act cut[] = {H2_OK_HEAD, {H2_CLOSE, NULL, 0}};
+	static const struct h2_act bye[] = {H2_OK_HEAD, {H2_MSG, "answer", 0}, H2_OK_TAIL,
+	    {H2_GOAWAY, NULL, 0}, {H2_CLOSE, NULL, 0}};
+	static const struct h2_act lost[] = {H2_OK_HEAD, {H2_GOAWAY, NULL, 0},
+	    {H2_MSG, "answer", 0}, {H2_END, NULL, 0}, {H2_CLOSE, NULL, 0}};
+	static const struct h2_act *const scripts[] = {
+	    plain, plain, no, plain, cut, plain, bye, plain, lost, plain};
+	static const struct {
+		bool fresh;
+		enum az_code rc;
+		int connections;
+	} want[N(scripts)] = {
+	    {false, AZ_OK, 1},
+	    {true, AZ_OK, 1},
+	    {false, AZ_ENOTFOUND, 1},
+	    {false, AZ_OK, 1},
+	    /* what broke or said goodbye is not used again, and nothing is sent over it */
+	    {false, AZ_EUNAVAIL, 1},
+	    {false, AZ_OK, 2},
+	    {true, AZ_OK, 2},
+	    {true, AZ_OK, 3},
+	    {false, AZ_OK, 3},
+	    {false, AZ_OK, 4},
+	};
+
+	(void)state;
+	start(scripts, N(scripts));
+	for (size_t i = 0; i < N(want); i++) {
+		call.fresh = want[i].fresh;
+		assert_int_equal(do_call(), want[i].rc);
+		assert_int_equal(h2_peer_connections(peer), want[i].connections);
+		assert_int_equal(h2_peer_requests(peer), i + 1);
+	}
+	assert_non_null(strstr(h2_peer_head(peer, 1), ":scheme: http\n"));
+	assert_non_null(strstr(h2_peer_head(peer, 1), "te: trailers\n"));
 	stop();
 }
 
@@ -258,12 +299,31 @@ tries_have_an_end(void **state)
 	assert_int_equal(h2_peer_requests(peer), 1);
 	assert_int_equal(seen.n, 0);
 	call.retry = AZ_GRPC_NORMAL;
-	call.total_ms = 1000000;
 	assert_int_equal(do_call(), AZ_EUNAVAIL);
 	assert_int_equal(h2_peer_requests(peer), 11);
 	assert_int_equal(seen.n, 9);
 	assert_string_equal(st.message, "shutting down");
 	assert_int_equal(st.details.n, 7);
+	stop();
+}
+
+static void
+the_last_try_has_what_is_left_of_the_time(void **state)
+{
+	static const struct h2_act mute[] = {{H2_STALL, NULL, 0}};
+	static const struct h2_act *const scripts[] = {away, mute};
+	const char *timeout;
+
+	(void)state;
+	start(scripts, N(scripts));
+	call.retry = AZ_GRPC_NORMAL;
+	call.deadline_ms = 30000;
+	call.total_ms = 1500;
+	assert_int_equal(do_call(), AZ_ETIMEOUT);
+	assert_int_equal(h2_peer_requests(peer), 2);
+	timeout = strstr(h2_peer_head(peer, 1), "grpc-timeout: ");
+	assert_non_null(timeout);
+	assert_in_range(strtol(timeout + 14, NULL, 10), 1000, 1500);
 	stop();
 }
 
@@ -304,8 +364,7 @@ threads_share_a_client(void **state)
 			pthread_join(th[i], &good);
 			assert_int_equal((intptr_t)good, 20);
 		}
-		if (tls)
-			assert_true(h2_peer_connections(peer) <= 4);
+		assert_true(h2_peer_connections(peer) <= 4);
 		stop();
 	}
 }
@@ -316,11 +375,13 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 	    GRPC_TEST(a_server_of_another_kind_is_told_from_one_that_is_away),
 	    GRPC_TEST(tls_needs_a_trusted_server_that_speaks_h2),
+	    GRPC_TEST(in_the_clear_a_connection_is_used_again),
 	    GRPC_TEST(silence_ends_at_the_deadline),
 	    GRPC_TEST(cancel_ends_a_long_poll),
 	    GRPC_TEST(cancel_ends_a_wait_between_tries),
 	    GRPC_TEST(a_failure_that_passes_is_tried_again),
 	    GRPC_TEST(tries_have_an_end),
+	    GRPC_TEST(the_last_try_has_what_is_left_of_the_time),
 	    GRPC_TEST(threads_share_a_client),
 	};
 

@@ -335,10 +335,15 @@ a_normal_call_has_ten_tries_within_its_time(void **state)
 	struct grpc_pace p;
 
 	(void)state;
-	grpc_pace_start(&p, AZ_GRPC_NORMAL, 1000000, 0);
+	grpc_pace_start(&p, AZ_GRPC_NORMAL, 10000, 0);
 	for (int i = 1; i < 10; i++)
 		assert_true(grpc_pace_next(&p, AZ_GRPC_INTERNAL, false, 0, 0) >= 0);
 	assert_int_equal(grpc_pace_next(&p, AZ_GRPC_INTERNAL, false, 0, 0), -1);
+	/* and as many as there is time for if that is longer */
+	grpc_pace_start(&p, AZ_GRPC_NORMAL, 60000, 0);
+	for (int i = 1; i < 20; i++)
+		assert_true(grpc_pace_next(&p, AZ_GRPC_UNAVAILABLE, false, 0, 50000) >= 0);
+	assert_int_equal(grpc_pace_next(&p, AZ_GRPC_UNAVAILABLE, false, 60000, 60000), -1);
 	/* 10 s unless the caller has another time */
 	grpc_pace_start(&p, AZ_GRPC_NORMAL, 0, 1000);
 	assert_true(grpc_pace_next(&p, AZ_GRPC_INTERNAL, false, 10000, 10800) >= 0);

@@ -66,7 +66,8 @@ AZ_API enum az_code az_grpc_code_az(enum az_grpc_code code);
  */
 enum az_grpc_retry {
 	AZ_GRPC_ONCE,   /* never */
-	AZ_GRPC_NORMAL, /* transient ones; 100 ms x 1.7 up to 5 s, 10 tries */
+	AZ_GRPC_NORMAL, /* transient ones; 100 ms x 1.7 up to 5 s; 10 tries, or as many as
+			   there is time for if more than 10 s were given */
 	AZ_GRPC_POLL,   /* for ever, also CANCELLED and DEADLINE_EXCEEDED; 200 ms x 2 up to
 			   10 s; in the first 60 s any failure, each 10 s */
 	AZ_GRPC_WAIT    /* as NORMAL; CANCELLED and DEADLINE_EXCEEDED without end */
@@ -77,10 +78,11 @@ struct az_grpc_call {
 	struct az_str body;  /* one message, unframed; over 4 MiB = AZ_ETOOBIG, not sent */
 	int64_t deadline_ms; /* of one try, told to the server; 0 = 30 s */
 	/* No try starts later than this after the first (for POLL and WAIT: after the last
-	   one that lived longer than the longest delay); 0 = 10 s, for POLL no limit. */
+	   one that lived longer than the longest delay); 0 = 10 s, for POLL no limit. A NORMAL
+	   call with a limit of its own also ends near it: the last try is cut, to 1 s or more. */
 	int64_t total_ms;
 	enum az_grpc_retry retry;
-	bool fresh; /* a connection of its own, closed after: for long polls */
+	bool fresh; /* over a connection of at most 30 s, or a new one: for long polls */
 	/* Asked at least every 500 ms, also between tries; true ends the call with
 	   AZ_ECANCELLED. May be NULL. */
 	bool (*cancelled)(void *arg);
