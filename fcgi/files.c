@@ -12,7 +12,7 @@
 enum { ARCHIVE_THREADS = 32 };
 
 static enum az_code
-open_all(const struct az_conf *c, struct az_api *api, struct az_err *err)
+open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, struct az_err *err)
 {
 	enum az_code rc;
 
@@ -20,7 +20,7 @@ open_all(const struct az_conf *c, struct az_api *api, struct az_err *err)
 	    (rc = az_auth_open(&(struct az_auth_opts){.identity = c->identity,
 				   .external_url = c->external_backend_url},
 		 &api->auth, err)) ||
-	    (rc = ports_engine(c, &api->engine, err)))
+	    (rc = az_http_new(http, err)) || (rc = ports_engine(c, *http, &api->engine, err)))
 		return rc;
 	api->upload_bytes = c->upload_bytes;
 	return ports_store(c, &api->store, err);
@@ -31,12 +31,13 @@ main(int argc, char **argv)
 {
 	struct process p = {
 	    .name = "files", .what = "files of runs, in and out", .role = "archive"};
+	struct az_http *http = NULL;
 	struct az_api api = {0};
 	int threads;
 
 	if (!process_begin(&p, argc, argv))
 		return p.status;
-	if (open_all(&p.conf, &api, &p.err)) {
+	if (open_all(&p.conf, &http, &api, &p.err)) {
 		process_refused(&p);
 		goto out;
 	}
@@ -52,6 +53,7 @@ out:
 	az_store_close(api.store);
 	az_engine_close(api.engine);
 	az_auth_close(api.auth);
+	az_http_free(http);
 	az_wipe(api.secret, sizeof api.secret);
 	return process_end(&p);
 }

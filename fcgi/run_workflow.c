@@ -28,8 +28,8 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	    (rc = az_auth_open(&(struct az_auth_opts){.identity = c->identity,
 				   .external_url = c->external_backend_url},
 		 &api->auth, err)) ||
-	    (rc = ports_engine(c, &api->engine, err)) || (rc = ports_store(c, &api->store, err)) ||
-	    (rc = az_http_new(http, err)) ||
+	    (rc = az_http_new(http, err)) || (rc = ports_engine(c, *http, &api->engine, err)) ||
+	    (rc = ports_store(c, &api->store, err)) ||
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &api->llm, err)))
 		return rc;
@@ -62,6 +62,7 @@ main(int argc, char **argv)
 	    &p, &(struct az_web){.routes = p.in_role ? az_api_wait_routes : az_api_run_routes,
 		    .app = &api,
 		    .threads = (int)p.conf.threads * (p.in_role ? WAITERS : 1),
+		    .short_reads = !p.in_role,
 		    .arena_bytes = AZ_MIB(64)});
 out:
 	az_api_cache_free(api.cache);

@@ -3,6 +3,7 @@
  * may be killed at any moment: what was under way is done again by the next one.
  */
 #include <signal.h>
+#include <unistd.h>
 #include <azlon/flow.h>
 #include <azlon/work.h>
 #include "common/ports.h"
@@ -27,7 +28,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_work *w, stru
 	    (rc = ports_llm(c, *http, &w->llm, err)))
 		return rc;
 	w->default_model = c->model;
-	return ports_engine(c, &engine, err);
+	return ports_engine(c, *http, &engine, err);
 }
 
 int
@@ -38,6 +39,7 @@ main(int argc, char **argv)
 	struct az_workflow flows[2] = {az_flow_coding};
 	struct az_http *http = NULL;
 	struct az_work w = {0};
+	enum az_code rc;
 
 	if (!process_begin(&p, argc, argv))
 		return p.status;
@@ -49,12 +51,15 @@ main(int argc, char **argv)
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
 	process_started(&p);
-	process_stopped(&p, az_engine_work(engine,
-				&(struct az_worker){.workflows = flows,
-				    .functions = az_work_functions,
-				    .app = &w,
-				    .slots = (int)p.conf.worker_slots},
-				&p.err));
+	rc = az_engine_work(engine,
+	    &(struct az_worker){.workflows = flows,
+		.functions = az_work_functions,
+		.app = &w,
+		.slots = (int)p.conf.worker_slots},
+	    &p.err);
+	process_stopped(&p, rc);
+	if (rc == AZ_ETIMEOUT) /* a thread still uses what would be closed */
+		_exit(p.status);
 out:
 	az_engine_close(engine);
 	az_llm_close(w.llm);

@@ -75,8 +75,7 @@ api_store_rc(enum az_code rc, struct az_err *err)
 }
 
 enum az_code
-api_list_query(
-    struct az_list_query *q, struct az_str uid, struct az_arena *a, struct az_err *err)
+api_list_query(struct az_list_query *q, struct az_str uid, struct az_arena *a, struct az_err *err)
 {
 	struct az_buf b;
 
@@ -87,4 +86,11 @@ api_list_query(
 	q->prefix = az_arena_str(a, az_buf_str(&b));
 	az_buf_release(&b);
 	return q->prefix.p ? AZ_OK : az_fail(err, AZ_ENOMEM, "api.list", "out of memory");
+}
+
+bool
+api_own_row(const struct az_run_info *r, struct az_str uid)
+{
+	return az_wid_owned_by(r->workflow_id, uid) && az_str_eqc(r->type, az_flow_coding.name) &&
+	       (r->uid.n == 0 || az_str_eq(r->uid, uid));
 }

@@ -21,6 +21,8 @@ AZ_MUST_CHECK enum az_code api_caller_run(struct az_rq *rq, const struct az_api 
 /* Whose runs a list or count is about, and the hints that go with it. */
 AZ_MUST_CHECK enum az_code api_list_query(
     struct az_list_query *q, struct az_str uid, struct az_arena *a, struct az_err *err);
+/* Is a row of such a list really the caller's? An engine may compare ids without case. */
+bool api_own_row(const struct az_run_info *r, struct az_str uid);
 
 /*
  * A body that changes something must say that it is JSON: a page of another site can send

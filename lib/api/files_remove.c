@@ -199,21 +199,41 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 	return rc ? rc : no_content(rq);
 }
 
+/* A count may hold rows of others: it is good for saying that there is nothing at all. */
+static enum az_code
+any_open(
+    const struct az_api *api, struct az_str uid, struct az_arena *a, bool *any, struct az_err *err)
+{
+	struct az_list_query q = {.state = AZ_RUN_OPEN, .limit = 200};
+	struct az_list_page page;
+	int64_t n;
+	enum az_code rc = api_list_query(&q, uid, a, err);
+
+	*any = false;
+	if (rc || (rc = az_engine_count(api->engine, &q, &n, err)) || n == 0)
+		return rc;
+	do {
+		if ((rc = az_engine_list(api->engine, &q, a, &page, err)))
+			return rc;
+		for (size_t i = 0; i < page.n; i++)
+			*any |= api_own_row(&page.runs[i], uid);
+		q.cursor = page.next;
+	} while (!*any && q.cursor.n);
+	return AZ_OK;
+}
+
 enum az_code
 files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct az_list_query q = {.state = AZ_RUN_OPEN};
 	struct az_caller caller;
-	int64_t open;
+	bool open;
 	struct az_bucket b;
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (rc)
 		return rc;
-	if ((rc = api_list_query(&q, caller.uid, az_rq_arena(rq), err)))
-		return rc;
-	rc = az_engine_count(api->engine, &q, &open, err);
+	rc = any_open(api, caller.uid, az_rq_arena(rq), &open, err);
 	if (rc)
 		return api_engine_rc(rc, err);
 	if (open) {

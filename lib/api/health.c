@@ -68,9 +68,10 @@ run_ready(struct az_rq *rq, void *app, struct az_err *err)
 
 	for (size_t i = 0; i < n; i++) {
 		struct az_err e = AZ_ERR_INIT;
-		up[i] = parts[i].ping(api, &e) == AZ_OK;
+		/* who works is the engine's to say: without it nobody is asked again */
+		up[i] = (parts[i].ping != ping_worker || up[0]) && parts[i].ping(api, &e) == AZ_OK;
 		all &= up[i];
-		if (!up[i])
+		if (e.code)
 			az_log(AZ_WARN, "api.dependency", AZ_KC("part", parts[i].name), AZ_KE(&e));
 	}
 	az_buf_init(&b, 2048);

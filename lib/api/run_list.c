@@ -116,13 +116,6 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a, struct 
 	return AZ_OK;
 }
 
-static bool
-own_run(const struct az_run_info *r, struct az_str uid)
-{
-	return az_wid_owned_by(r->workflow_id, uid) && az_str_eqc(r->type, az_flow_coding.name) &&
-	       (r->uid.n == 0 || az_str_eq(r->uid, uid));
-}
-
 /* The original's list: ids only. */
 static enum az_code
 legacy(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw *w,
@@ -142,7 +135,7 @@ legacy(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_
 		if (rc != AZ_OK)
 			return rc;
 		for (size_t i = 0; i < page.n && n < LEGACY_MAX; i++)
-			if (own_run(&page.runs[i], uid)) {
+			if (api_own_row(&page.runs[i], uid)) {
 				az_jw_str(w, page.runs[i].workflow_id);
 				n++;
 			}
@@ -158,8 +151,7 @@ list(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw
 {
 	struct az_str want = az_rq_query(rq, "status");
 	const char *filter = want.n ? api_run_status(want) : NULL;
-	struct az_list_query q = {
-	    .state = state_of(filter), .cursor = az_rq_query(rq, "cursor")};
+	struct az_list_query q = {.state = state_of(filter), .cursor = az_rq_query(rq, "cursor")};
 	struct az_arena *a = az_rq_arena(rq);
 	int64_t limit, n = 0;
 	enum az_code rc;
@@ -183,7 +175,7 @@ list(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_jw
 			return rc;
 		for (size_t i = 0; i < page.n; i++) {
 			bool did = false;
-			if (own_run(&page.runs[i], uid) &&
+			if (api_own_row(&page.runs[i], uid) &&
 			    (rc = write_row(w, api, a, uid, &page.runs[i], filter, &did, err)) !=
 				AZ_OK)
 				return rc;

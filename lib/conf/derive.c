@@ -36,6 +36,8 @@ derive_engine(struct az_conf *c, struct az_err *err)
 		return needs(err, "AZLON_ENGINE=restack", "RESTACK_ENGINE_ADDRESS");
 	if (c->restack_api_key && !c->restack_engine_id)
 		return needs(err, "RESTACK_ENGINE_API_KEY", "RESTACK_ENGINE_ID");
+	if (!c->restack_engine_id)
+		c->restack_engine_id = "local";
 	return AZ_OK;
 }
 

@@ -84,6 +84,15 @@ limit_of(const struct az_json *limits, const char *key, int64_t min, int64_t max
 	return v < min ? min : v > max ? max : v;
 }
 
+/* A text, or what stands for one that its sender marked as sensitive: the engine opens it
+   for the functions alone. */
+static bool
+is_prompt(const struct az_json *j)
+{
+	return az_json_is_str(j) || az_json_get(j, "__restack_encrypted__") ||
+	       az_json_get(j, "__restack_sensitive__");
+}
+
 static enum az_code
 take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
@@ -99,7 +108,7 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	st->request = az_json_get(st->input, "request");
 	if (az_json_type(st->request) != AZ_JOBJ)
 		st->request = st->input;
-	if (!az_json_is_str(az_json_get(st->request, "user_prompt")))
+	if (!is_prompt(az_json_get(st->request, "user_prompt")))
 		st->bad_input = true;
 	limits = az_json_get(st->request, "limits");
 	st->lim.iterations =

@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-pytest_plugins = ("temporal_peer", "restack_stub")
+pytest_plugins = ("temporal_peer", "restack_stub", "grpc_peer")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDINGS = ROOT / "tests" / "recordings"

@@ -1,4 +1,5 @@
 """Processes die; no accepted run is lost and none finishes twice."""
+import contextlib
 import os
 import pathlib
 import random
@@ -6,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 
 import pytest
 import requests
@@ -23,25 +25,24 @@ EXPECTED = {
 def check_finished_once(s, wid, name):
     run = s.finish(wid, within=180)
     status, iterations = EXPECTED[name]
-    assert (run["status"], run["progress"]["iteration"]) == (status, iterations), (name, run)
     events = s.events(wid)
+    assert (run["status"], run["progress"]["iteration"]) == (status, iterations), (name, run, events)
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     assert [e["type"] for e in events].count("run.finished") == 1
     assert [e["type"] for e in events].count("iteration.start") == iterations
     assert events[-1]["type"] == "run.finished"
 
 
-def test_random_kills_lose_nothing(own_stack):
-    s = own_stack()
-    rng = random.Random(20261124)
+@contextlib.contextmanager
+def accepting(s, most):
+    """Start runs one after the other; yields what was accepted, as (workflow id, example)."""
     accepted = []
     stop = threading.Event()
 
     def client():
         names = sorted(EXPECTED)
-        i = 0
-        while not stop.is_set() and len(accepted) < 12 + 2 * KILLS:
-            name = names[i % len(names)]
+        while not stop.is_set() and len(accepted) < most:
+            name = names[len(accepted) % len(names)]
             try:
                 r = requests.post(s.url + "/run_workflow", json={**example(name), "mode": "async"},
                                   headers={"X-User-ID": "alice"}, timeout=10)
@@ -50,25 +51,19 @@ def test_random_kills_lose_nothing(own_stack):
                 continue
             if r.status_code == 202:  # what was accepted must survive
                 accepted.append((r.json()["workflow_id"], name))
-                i += 1
             stop.wait(0.25)
 
     t = threading.Thread(target=client)
     t.start()
     try:
         until(lambda: len(accepted) >= 3, 30)
-        for n in range(KILLS):
-            if n % 5 == 4:
-                targets = ["worker", "run_workflow", "run_workflow-wait", "files", "sandbox", "replay"]
-            else:
-                targets = [rng.choice(["worker", "worker", "worker", "sandbox", "replay", "run_workflow"])]
-            stop.wait(rng.uniform(0.05, 0.6))
-            for part in targets:
-                s.kill(part)
-            s.control("start")
+        yield accepted
     finally:
         stop.set()
         t.join()
+
+
+def check_nothing_lost(s, accepted):
     assert len(accepted) >= 5
     for wid, name in accepted:
         check_finished_once(s, wid, name)
@@ -82,6 +77,22 @@ def test_random_kills_lose_nothing(own_stack):
             break
     assert len(listed) == len(set(listed))
     assert set(w for w, _ in accepted) <= set(listed)
+
+
+def test_random_kills_lose_nothing(own_stack):
+    s = own_stack()
+    rng = random.Random(20261124)
+    with accepting(s, 12 + 2 * KILLS) as accepted:
+        for n in range(KILLS):
+            if n % 5 == 4:
+                targets = ["worker", "run_workflow", "run_workflow-wait", "files", "sandbox", "replay"]
+            else:
+                targets = [rng.choice(["worker", "worker", "worker", "sandbox", "replay", "run_workflow"])]
+            time.sleep(rng.uniform(0.05, 0.6))
+            for part in targets:
+                s.kill(part)
+            s.control("start")
+    check_nothing_lost(s, accepted)
 
 
 def ready(s):
@@ -151,17 +162,26 @@ def under_way(text):
     return False
 
 
+@contextlib.contextmanager
+def scripts(name, *replies):
+    """A directory in which model recording/NAME answers so, for AZLON_RECORDINGS and AZLON_RECORD."""
+    d = pathlib.Path(tempfile.mkdtemp(prefix="azlon-scripts-"))
+    try:
+        (d / name).mkdir()
+        for n, text in enumerate(replies, 1):
+            (d / name / f"{n}.md").write_text(text)
+        shutil.copy(RECORDINGS / "weather" / "provenance.json", d / name)
+        for p in [d, *d.rglob("*")]:
+            os.chmod(p, 0o777 if p.is_dir() else 0o666)
+        yield d
+    finally:
+        shutil.rmtree(d, ignore_errors=True)
+
+
 @pytest.mark.parametrize("command, phase", [(b"sleep\x004.250417", "execute"), (b"sleep 2.750193", "check")])
 def test_a_sandbox_server_that_dies_is_waited_for_and_nobodys_failure(own_stack, command, phase):
-    scripts = pathlib.Path(tempfile.mkdtemp(prefix="azlon-scripts-"))
-    try:
-        (scripts / "slow").mkdir()
-        (scripts / "slow" / "1.md").write_text(reply(SLOW))
-        (scripts / "slow" / "2.md").write_text(JUDGE)
-        shutil.copy(RECORDINGS / "weather" / "provenance.json", scripts / "slow")
-        for p in [scripts, *scripts.rglob("*")]:
-            os.chmod(p, 0o777 if p.is_dir() else 0o666)
-        s = own_stack(AZLON_RECORDINGS=str(scripts), AZLON_RECORD=str(scripts))
+    with scripts("slow", reply(SLOW), JUDGE) as d:
+        s = own_stack(AZLON_RECORDINGS=str(d), AZLON_RECORD=str(d))
         wid = s.start_run({
             "model": "recording/slow", "user_prompt": "Print fine.", "test_conditions": "fine is printed",
             "checks": [{"id": "o", "run": "sleep 2.750193; echo fine", "expect": {"stdout_contains": "fine"}}],
@@ -176,5 +196,3 @@ def test_a_sandbox_server_that_dies_is_waited_for_and_nobodys_failure(own_stack,
         run = s.finish(wid, within=60)
         assert (run["status"], run["progress"]["iteration"]) == ("succeeded", 1), (run, s.events(wid))
         assert [c["status"] for c in run["checks"] if c["id"] == "o"] == ["pass"]
-    finally:
-        shutil.rmtree(scripts, ignore_errors=True)

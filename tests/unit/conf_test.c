@@ -133,6 +133,64 @@ blank_counts_as_unset(void **state)
 	refused(ENV("RESTACK_ENGINE_API_KEY=None1"), "RESTACK_ENGINE_ADDRESS", NULL);
 }
 
+/* What an address means is the engine's to say; here it is text. */
+static void
+restack_settings_are_read(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("PATH=/bin"));
+	assert_string_equal(c.restack_ns, "default");
+	assert_string_equal(c.restack_queue, "restack");
+	assert_false(c.restack_tls);
+	assert_true(c.restack_endpoints);
+	assert_null(c.restack_ca_file);
+	assert_null(c.restack_codec_address);
+	az_conf_release(&c);
+	loads(&c,
+	    ENV("AZLON_ENGINE=local", "AZLON_RESTACK_NAMESPACE=prod", "AZLON_RESTACK_QUEUE=jobs",
+		"AZLON_RESTACK_TLS=on", "AZLON_RESTACK_CA_FILE=/etc/ca.pem",
+		"AZLON_RESTACK_CODEC_ADDRESS=blobs:1", "AZLON_RESTACK_ENDPOINTS=no",
+		"RESTACK_ENGINE_API_ADDRESS=restack:6233", "RESTACK_TEMPORAL_ADDRESS=restack"));
+	assert_string_equal(c.engine, "local");
+	assert_string_equal(c.restack_ns, "prod");
+	assert_string_equal(c.restack_queue, "jobs");
+	assert_string_equal(c.restack_ca_file, "/etc/ca.pem");
+	assert_string_equal(c.restack_codec_address, "blobs:1");
+	assert_string_equal(c.restack_api_address, "restack:6233");
+	assert_string_equal(c.restack_temporal_address, "restack");
+	assert_true(c.restack_tls);
+	assert_false(c.restack_endpoints);
+	az_conf_release(&c);
+	refused(ENV("AZLON_RESTACK_TLS=https"), "AZLON_RESTACK_TLS", "true or false");
+}
+
+static void
+restack_follows_from_its_address(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("RESTACK_ENGINE_ADDRESS=r:1"));
+	assert_string_equal(c.engine, "restack");
+	assert_string_equal(c.restack_engine_address, "r:1");
+	assert_string_equal(c.restack_engine_id, "local");
+	az_conf_release(&c);
+	loads(&c, ENV("RESTACK_TEMPORAL_ADDRESS=r:1"));
+	assert_string_equal(c.engine, "restack");
+	assert_string_equal(c.restack_engine_id, "local");
+	az_conf_release(&c);
+	loads(&c,
+	    ENV("RESTACK_ENGINE_ADDRESS=r:1", "RESTACK_ENGINE_API_KEY=k", "RESTACK_ENGINE_ID=e-1"));
+	assert_string_equal(c.restack_engine_id, "e-1");
+	az_conf_release(&c);
+	/* what is set decides */
+	loads(&c, ENV("AZLON_ENGINE=local", "RESTACK_ENGINE_ADDRESS=r:1"));
+	assert_string_equal(c.engine, "local");
+	az_conf_release(&c);
+}
+
 static void
 e2b_cloud_follows_from_its_key(void **state)
 {
@@ -226,8 +284,6 @@ adapters_not_in_this_build_are_refused(void **state)
 	static const char *const no = "no such adapter";
 
 	(void)state;
-	refused(ENV("RESTACK_ENGINE_ADDRESS=r:1"), "AZLON_ENGINE", no);
-	refused(ENV("RESTACK_TEMPORAL_ADDRESS=r:1"), "restack", no);
 	refused(ENV("MINIO_ENDPOINT=m:1", "MINIO_ROOT_USER=u", "MINIO_ROOT_PASSWORD=p"),
 	    "AZLON_STORE", no);
 	refused(ENV("ANTHROPIC_API_KEY=k"), "AZLON_LLM", no);
@@ -326,8 +382,10 @@ generated_texts_name_every_variable(void **state)
 	    "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID", "AZLON_ENGINE",
 	    "AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY", "AZLON_VAR",
 	    "AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
-	    "AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS", "AZLON_URL"};
-	const char *env[64] = {0};
+	    "AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS", "AZLON_URL",
+	    "AZLON_RESTACK_NAMESPACE", "AZLON_RESTACK_QUEUE", "AZLON_RESTACK_TLS",
+	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS"};
+	const char *env[128] = {0};
 	struct az_buf ex, man;
 	struct az_conf c;
 	char want[64];
@@ -347,7 +405,7 @@ generated_texts_name_every_variable(void **state)
 			fail_msg("the man page lacks %s", names[i]);
 	}
 	for (char *line = strtok(ex.p, "\n"); line; line = strtok(NULL, "\n"))
-		if (line[0] == '#' && line[1] != ' ' && strchr(line, '=') && n < 63)
+		if (line[0] == '#' && line[1] != ' ' && strchr(line, '=') && n < 127)
 			env[n++] = line + 1;
 	assert_true(n > 40);
 	loads(&c, env);
@@ -364,6 +422,8 @@ main(void)
 	    cmocka_unit_test(nothing_set_gives_the_embedded_defaults),
 	    cmocka_unit_test(values_are_read_and_checked),
 	    cmocka_unit_test(blank_counts_as_unset),
+	    cmocka_unit_test(restack_settings_are_read),
+	    cmocka_unit_test(restack_follows_from_its_address),
 	    cmocka_unit_test(e2b_cloud_follows_from_its_key),
 	    cmocka_unit_test(models_follow_from_their_variables),
 	    cmocka_unit_test(half_a_choice_is_refused_by_name),

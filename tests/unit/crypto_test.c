@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include <azlon/crypto.h>
+#include <azlon/limits.h>
 
 static void
 hex_is(const unsigned char *p, size_t n, const char *want)
@@ -75,6 +76,106 @@ hkdf_matches_rfc_5869(void **state)
 	assert_int_equal(az_hkdf(AZ_S("k"), AZ_S("s"), AZ_S("cursors"), other, 32, NULL), AZ_OK);
 	assert_memory_not_equal(out, other, 32);
 	assert_int_equal(az_hkdf(AZ_S(""), AZ_S(""), AZ_S(""), other, 32, NULL), AZ_EINVAL);
+}
+
+/* Bytes out of hex; at most 64. */
+static struct az_str
+unhex(const char *hex, unsigned char out[64])
+{
+	size_t n = strlen(hex) / 2;
+
+	for (size_t i = 0; i < n; i++) {
+		char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+
+		out[i] = (unsigned char)strtoul(two, NULL, 16);
+	}
+	return az_str_n(out, n);
+}
+
+/* Cases 13 to 15 of the paper that introduced GCM. */
+static void
+aes256gcm_matches_published_vectors(void **state)
+{
+	static const struct {
+		const char *key, *nonce, *plain, *sealed;
+	} v[] = {
+	    {"0000000000000000000000000000000000000000000000000000000000000000",
+		"000000000000000000000000", "", "530f8afbc74536b9a963b4f1c4cb738b"},
+	    {"0000000000000000000000000000000000000000000000000000000000000000",
+		"000000000000000000000000", "00000000000000000000000000000000",
+		"cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"},
+	    {"feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+		"cafebabefacedbaddecaf888",
+		"d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+		"1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255",
+		"522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+		"8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad"
+		"b094dac5d93471bdec1a502270e3cc6c"},
+	};
+	unsigned char key[64], nonce[64], plain[64];
+	struct az_buf b, back;
+
+	(void)state;
+	az_buf_init(&b, 4096);
+	az_buf_init(&back, 4096);
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		struct az_str p = unhex(v[i].plain, plain);
+
+		unhex(v[i].key, key);
+		unhex(v[i].nonce, nonce);
+		az_buf_reset(&b);
+		az_buf_reset(&back);
+		assert_int_equal(az_aes256gcm_seal(key, nonce, p, &b, NULL), AZ_OK);
+		hex_is((const unsigned char *)b.p, b.n, v[i].sealed);
+		assert_int_equal(az_aes256gcm_open(key, nonce, az_buf_str(&b), &back, NULL), AZ_OK);
+		assert_true(az_str_eq(az_buf_str(&back), p));
+	}
+	az_buf_release(&b);
+	az_buf_release(&back);
+}
+
+static void
+aes256gcm_refuses_what_was_altered(void **state)
+{
+	unsigned char key[32] = {1}, nonce[12] = {2};
+	struct az_buf b, back, big;
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	az_buf_init(&b, 64);
+	az_buf_init(&back, AZ_MIB(1));
+	az_buf_init(&big, AZ_MIB(1));
+	az_buf_addc(&back, "kept");
+	assert_int_equal(az_aes256gcm_seal(key, nonce, AZ_S("payload"), &b, NULL), AZ_OK);
+	for (size_t i = 0; i < b.n; i++) {
+		b.p[i] ^= 1;
+		assert_int_equal(
+		    az_aes256gcm_open(key, nonce, az_buf_str(&b), &back, &err), AZ_EINVAL);
+		b.p[i] ^= 1;
+	}
+	assert_int_equal(
+	    az_aes256gcm_open(key, nonce, az_str_n(b.p, b.n - 1), &back, &err), AZ_EINVAL);
+	assert_int_equal(az_aes256gcm_open(key, nonce, az_str_n(b.p, 15), &back, &err), AZ_EINVAL);
+	key[31] = 1;
+	assert_int_equal(az_aes256gcm_open(key, nonce, az_buf_str(&b), &back, &err), AZ_EINVAL);
+	assert_true(az_str_eqc(az_buf_str(&back), "kept"));
+	key[31] = 0;
+	assert_int_equal(az_aes256gcm_open(key, nonce, az_buf_str(&b), &back, &err), AZ_OK);
+	assert_true(az_str_eqc(az_buf_str(&back), "keptpayload"));
+
+	/* longer than one step of the cipher, and a buffer that is too small for it */
+	for (int i = 0; i < 10000; i++)
+		az_buf_addf(&big, "%d,", i);
+	assert_int_equal(az_aes256gcm_seal(key, nonce, az_buf_str(&big), &b, NULL), AZ_ETOOBIG);
+	az_buf_reset(&b);
+	b.max = AZ_MIB(1);
+	az_buf_reset(&back);
+	assert_int_equal(az_aes256gcm_seal(key, nonce, az_buf_str(&big), &b, NULL), AZ_OK);
+	assert_int_equal(az_aes256gcm_open(key, nonce, az_buf_str(&b), &back, NULL), AZ_OK);
+	assert_true(az_str_eq(az_buf_str(&back), az_buf_str(&big)));
+	az_buf_release(&b);
+	az_buf_release(&back);
+	az_buf_release(&big);
 }
 
 static void
@@ -264,6 +365,8 @@ main(void)
 	    cmocka_unit_test(sha256_matches_fips_180),
 	    cmocka_unit_test(hmac_matches_rfc_4231),
 	    cmocka_unit_test(hkdf_matches_rfc_5869),
+	    cmocka_unit_test(aes256gcm_matches_published_vectors),
+	    cmocka_unit_test(aes256gcm_refuses_what_was_altered),
 	    cmocka_unit_test(base_encodings_match_rfc_4648),
 	    cmocka_unit_test(base64_refuses_what_is_malformed),
 	    cmocka_unit_test(percent_both_ways),

@@ -40,6 +40,8 @@ struct az_conf {
 	const char *external_backend_url;
 	const char *restack_engine_id, *restack_engine_address, *restack_api_key,
 	    *restack_api_address, *restack_temporal_address;
+	const char *restack_ns, *restack_queue, *restack_ca_file, *restack_codec_address;
+	bool restack_tls, restack_endpoints;
 	const char *firebase_project;
 	/* keys of the local stand-ins, made at first start (mode 0600 files) */
 	const char *replay_key; /* from $AZLON_VAR/secret/replay.key */

@@ -1,5 +1,6 @@
 /*
- * Digests, keyed hashes, key derivation, text encodings, constant-time compare.
+ * Digests, keyed hashes, key derivation, authenticated encryption, text encodings,
+ * constant-time compare.
  */
 #ifndef AZLON_CRYPTO_H
 #define AZLON_CRYPTO_H
@@ -19,6 +20,16 @@ AZ_API void az_hmac_sha256(struct az_str key, struct az_str msg, unsigned char o
 /* HKDF-SHA256 (RFC 5869); out_n <= 255*32 */
 AZ_API AZ_MUST_CHECK enum az_code az_hkdf(struct az_str secret, struct az_str salt,
     struct az_str info, unsigned char *out, size_t out_n, struct az_err *err);
+
+/*
+ * AES-256-GCM without associated data. seal appends the ciphertext and its tag of 16
+ * bytes; a nonce is used once with a key. open appends the plaintext: AZ_EINVAL when the
+ * tag does not fit. On failure out is as it was (but for a failure of its own).
+ */
+AZ_API AZ_MUST_CHECK enum az_code az_aes256gcm_seal(const unsigned char key[32],
+    const unsigned char nonce[12], struct az_str plain, struct az_buf *out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_aes256gcm_open(const unsigned char key[32],
+    const unsigned char nonce[12], struct az_str sealed, struct az_buf *out, struct az_err *err);
 
 AZ_API bool az_ct_eq(struct az_str a, struct az_str b); /* time depends on lengths only */
 AZ_API void az_wipe(void *p, size_t n);

@@ -129,7 +129,8 @@ struct az_engine_ops {
 	enum az_code (*remove)(struct az_engine *e, struct az_str id, struct az_err *err);
 	/* Is it reachable? Cheap; for readiness. */
 	enum az_code (*ping)(struct az_engine *e, struct az_err *err);
-	/* Host workflows and functions until az_engine_stop(). */
+	/* Host workflows and functions until az_engine_stop(). AZ_ETIMEOUT: a function did
+	   not end when told to and still uses what it was given. */
 	enum az_code (*work)(struct az_engine *e, const struct az_worker *w, struct az_err *err);
 	void (*stop)(struct az_engine *e); /* async-signal-safe */
 	void (*close)(struct az_engine *e);
