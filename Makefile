@@ -120,7 +120,7 @@ FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstr
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
 TEST_LIB  := $(O)/tests/libtests.a
 # programs that the tests in Python run
-TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c))
+TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c) tests/contract/engine_contract.c)
 # optimized tests take three times as long to compile and say the same
 TEST_FLAGS = $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -O0) \
     $(CFLAGS) $(PKG_CFLAGS) -Ilib -I$(GEN) -Itests/lib -DAZ_SRC='"$(CURDIR)"'
@@ -199,7 +199,7 @@ $(VENV)/.stamp: tests/requirements.txt
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-E2E = $(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
+E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
 
 .PHONY: test test-setup test-full test-live e2e test-e2b test-file-handling test-file-server test-coverage
 test: ## install what the tests need, build, run the suites

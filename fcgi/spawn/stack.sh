@@ -1,18 +1,35 @@
 #!/bin/bash
-# One Azlon stack on loopback: stack.sh start|stop|status|env
-# State under $AZLON_VAR. Nothing runs as root once started: as root, the system
-# users azlon (web, worker), azlon-sandbox and azlon-web (nginx) are made and used.
+# One Azlon stack on loopback: stack.sh start|stop|status|var, and
+# stack.sh conf DIR, nginx's files for processes that systemd runs. State under
+# $AZLON_VAR. Nothing runs as root once started: as root, the system users azlon
+# (web, worker), azlon-sandbox and azlon-web (nginx) are made and used.
 set -eu
 
-here=$(cd "$(dirname "$0")/../.." && pwd)
-bin=${AZLON_BIN:-$here/build/release/bin}
-share=${AZLON_SHARE:-$here}
 me=$(id -u)
 cmd=${1:-status}
+spawn=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+here=$(dirname "$spawn")
+if [ -d "$here/nginx" ]; then # installed: PREFIX/share/azlon
+	bin=$(cd "$here/../../bin" && pwd)
+	recordings=recordings
+	if [ "$me" = 0 ]; then
+		var=/var/lib/azlon/stack tool=/var/lib/azlon/temporal
+	else
+		var=${XDG_STATE_HOME:-$HOME/.local/state}/azlon tool=${XDG_DATA_HOME:-$HOME/.local/share}/azlon/temporal
+	fi
+else # a clone
+	here=$(dirname "$here")
+	bin=$here/build/release/bin
+	recordings=tests/recordings
+	var=$here/var tool=$here/build/temporal
+fi
+bin=${AZLON_BIN:-$bin}
+share=${AZLON_SHARE:-$here}
+programs="azlon files replay run_workflow sandbox worker" # $bin may hold others
 
-: "${AZLON_VAR:=$here/var}" "${AZLON_PORT:=8000}" "${AZLON_TLS_PORT:=8444}" "${AZLON_LOCAL_PORT:=8090}"
+: "${AZLON_VAR:=$var}" "${AZLON_PORT:=8000}" "${AZLON_TLS_PORT:=8444}" "${AZLON_LOCAL_PORT:=8090}"
 case $AZLON_VAR in /*) ;; *) AZLON_VAR=$PWD/$AZLON_VAR ;; esac
-: "${AZLON_RECORDINGS:=$share/tests/recordings}"
+: "${AZLON_RECORDINGS:=$share/$recordings}"
 export AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_RECORDINGS
 
 id_of() { printf '%s' "$1" | cksum | cut -d' ' -f1; }
@@ -46,19 +63,19 @@ users() {
 # where they can; the state goes there too.
 relocate() {
 	[ "$me" = 0 ] || return 0
-	local name; name=/var/lib/azlon/$(id_of "$here")
+	local name p; name=/var/lib/azlon/$(id_of "$here")
 	if ! as azlon test -x "$bin/worker" 2>/dev/null || ! as azlon test -r "$share/nginx/nginx.conf" 2>/dev/null; then
-		mkdir -p "$name/bin" "$name/lib" "$name/libexec" "$name/share/tests"
+		mkdir -p "$name/bin" "$name/lib" "$name/libexec" "$name/share"
 		chmod 755 /var/lib/azlon "$name"
-		cp -u "$bin"/* "$name/bin/"
+		for p in $programs; do cp -u "$bin/$p" "$name/bin/"; done
 		cp -u "$bin"/../lib/libazlon.so* "$name/lib/"
-		cp -u "$bin"/../libexec/* "$name/libexec/"
-		rm -rf "$name/share/nginx" "$name/share/tests/recordings"
-		cp -r "$share/nginx" "$name/share/"
-		cp -r "$share/tests/recordings" "$name/share/tests/"
+		cp -u "$bin/../libexec/sandbox-agent" "$name/libexec/"
+		rm -rf "$name/share/nginx" "$name/share/recordings"
+		cp -r --preserve=timestamps "$share/nginx" "$name/share/" # the fingerprint has them
+		cp -r "$share/$recordings" "$name/share/recordings"
 		chmod -R go+rX "$name/bin" "$name/lib" "$name/libexec" "$name/share"
 		bin=$name/bin share=$name/share
-		case $AZLON_RECORDINGS in "$here"/*) AZLON_RECORDINGS=$share/tests/recordings ;; esac
+		case $AZLON_RECORDINGS in "$here"/*) AZLON_RECORDINGS=$share/recordings ;; esac
 	fi
 	mkdir -p "$AZLON_VAR"
 	if ! as azlon test -x "$AZLON_VAR" 2>/dev/null; then
@@ -84,17 +101,21 @@ sane() {
 	# the address of a unix socket has 107 bytes, the longest name is run_workflow-wait.sock
 	s=$(printf '%s' "$AZLON_VAR" | wc -c)
 	[ "$s" -le 80 ] || die "AZLON_VAR is $s bytes long; names of unix sockets leave room for 80: $AZLON_VAR"
-	for p in AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT; do
+	is_port AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT
+}
+is_port() { # names of variables
+	local p
+	for p; do
 		case ${!p} in ''|*[!0-9]*|??????*) die "$p: '${!p}' is no port" ;; esac
+		[ "${!p}" -ge 1 ] && [ "${!p}" -le 65535 ] || die "$p: '${!p}' is no port"
 	done
 }
+is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # Another program there would answer for us, or nginx would fail after all else started.
 ports() {
 	local p
 	for p in AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT; do
-		if (exec 3<>"/dev/tcp/127.0.0.1/${!p}") 2>/dev/null; then
-			die "port ${!p} is taken by another program; set $p to a free one"
-		fi
+		is_free "${!p}" || die "port ${!p} is taken by another program; set $p to a free one"
 	done
 }
 
@@ -183,20 +204,32 @@ cgroups() {
 	printf '%s' "$list"
 }
 
-conf_nginx() {
-	local cors=
+conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
+	local to=$1 cors='' f; shift
 	for o in $(printf '%s' "${AZLON_CORS_ORIGINS:-http://localhost:3000,http://localhost:5173,http://localhost:8080}" | tr ',' ' '); do
 		case $o in http://*|https://*) cors="$cors \"$o\" \$http_origin;" ;; *) die "AZLON_CORS_ORIGINS: '$o' is not an origin" ;; esac
 	done
-	local wait=${AZLON_SYNC_WAIT_S:-3600}
-	for f in "$share"/nginx/*.conf; do
-		rm -f "$AZLON_VAR/nginx/$(basename "$f")"
-		sed -e "s|@VAR@|$AZLON_VAR|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
-		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
+	local wait=${AZLON_SYNC_WAIT_S:-3600} h2_listen=' http2' h2=''
+	# nginx 1.25.1 has a directive of its own for it, and warns of the old way
+	case $(nginx -v 2>&1) in
+	*/1.1?.*|*/1.2[0-4].*|*/1.25.0*) ;;
+	*) h2_listen='' h2='http2 on;' ;;
+	esac
+	for f; do
+		rm -f "$to/$(basename "$f")"
+		sed -e "s|@VAR@|$AZLON_VAR|g; s|@RUN@|$run|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
+		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@LISTEN_HTTP2@|$h2_listen|; s|@HTTP2@|$h2|; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
 		    -e "s|@RATE@|${AZLON_RATE:-50}|; s|@BURST@|${AZLON_BURST:-100}|; s|@CONNS@|${AZLON_CONNS:-100}|; s|@STREAMS@|${AZLON_STREAMS:-100}|" \
 		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
-		    "$f" >"$AZLON_VAR/nginx/$(basename "$f")"
+		    "$f" >"$to/$(basename "$f")"
 	done
+}
+# What a host's own nginx includes, with the places that the units have.
+conf() {
+	[ -d "${1:-}" ] || die "conf: name a directory, such as /etc/nginx"
+	run=/run/azlon AZLON_VAR=/var/lib/azlon
+	sane
+	conf_nginx "$1" "$share"/nginx/azlon_*.conf
 }
 
 # ---- processes ---------------------------------------------------------------
@@ -255,9 +288,14 @@ fcgi() { # name user program args…
 	launch "$n" "${in[@]}" spawn-fcgi -n -s "$sock" -M $sock_mode -b 1024 "${own[@]}" -- "$@"
 }
 
+# shellcheck source=fcgi/spawn/temporal.sh
+. "$spawn/temporal.sh"
+
 fingerprint() { # of what decides how processes behave
 	{ env | grep -E '^(AZLON|E2B|MINIO|USE_EXTERNAL|EXTERNAL|RESTACK|OPENAI|ANTHROPIC|FIREBASE)_' | sort
-	  stat -c '%Y %n' "$bin"/* "$bin"/../lib/libazlon.so.0 "$share"/nginx/*.conf; } | cksum
+	  for p in $programs; do stat -c '%Y %n' "$bin/$p"; done
+	  [ -z "$temporal" ] || stat -c '%Y %n' "$temporal"
+	  stat -c '%Y %n' "$bin"/../lib/libazlon.so.0 "$share"/nginx/*.conf; } | cksum
 }
 
 start() {
@@ -265,6 +303,7 @@ start() {
 	users
 	relocate
 	sane
+	temporal_choose
 	mkdir -p "$AZLON_VAR/run" || die "cannot make $AZLON_VAR/run"
 	mine
 	exec 9>"$AZLON_VAR/run/.lock"
@@ -275,11 +314,14 @@ start() {
 		stop_all
 	fi
 	local n new=new
-	for n in $parts; do ! alive "$n" || new=; done
+	for n in $parts temporal; do ! alive "$n" || new=; done
 	alive nginx || { orphans; ports; }
+	temporal_ports
 	state
 	as $u_app "$bin/worker" --check-config || exit 1
-	conf_nginx
+	temporal_start "$new"
+	local run=$AZLON_VAR/run
+	conf_nginx "$AZLON_VAR/nginx" "$share"/nginx/*.conf
 	local cg; cg=$(cgroups)
 	[ -z "$cg" ] || export AZLON_CGROUP=$cg
 
@@ -321,12 +363,39 @@ start() {
 	ready "$new"
 }
 
-ready() { # until every part answers, 30 s at most
-	local i body=
-	for i in $(seq 150); do
-		body=$(curl -s -m 2 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
+# The parts of which somebody else is the master.
+outside() {
+	as $u_app "$bin/worker" --print-config | sed -n 's/^AZLON_ENGINE=restack$/engine/p
+	    s/^AZLON_STORE=s3$/store/p; s/^AZLON_SANDBOX=e2b$/sandbox/p; s/^AZLON_LLM=\(openai\|anthropic\)$/llm/p'
+}
+# Until every part of ours answers, 30 s at most. What is not ours is waited for by the
+# runs, and only named here.
+ready() {
+	local n body='' down theirs='' end=$((SECONDS + 30)) since=
+	theirs=" $(outside | tr '\n' ' ')"
+	[ -z "$temporal" ] || theirs=${theirs/ engine / }
+	while [ "$SECONDS" -lt "$end" ]; do
+		# a model is given 10 s to answer
+		body=$(curl -s -m 15 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
 		case $body in *'"status":"ok"'*) return 0 ;; esac
-		for n in $parts; do alive "$n" || {
+		down=$(printf '%s' "$body" | sed -n 's/.*"down":\[\([^]]*\)\].*/\1/p' | tr -d '"' | tr ',' ' ')
+		# who works is the engine's to say
+		case " $down " in *" engine "*) down=${down/ worker/} ;; esac
+		for n in $down; do
+			case $theirs in *" $n "*) ;; *) down= ;; esac
+		done
+		if [ -z "$down" ]; then since=; else : "${since:=$SECONDS}"; fi
+		if [ -n "$down" ] && [ $((SECONDS - since)) -ge 2 ]; then
+			for n in $down; do
+				case $n in
+				llm) say "azlon: the model does not answer; runs wait for it" ;;
+				sandbox) say "azlon: the sandboxes do not answer; runs wait for them" ;;
+				*) say "azlon: the $n does not answer; runs wait for it" ;;
+				esac
+			done >&2
+			return 0
+		fi
+		for n in $parts ${temporal:+temporal}; do alive "$n" || {
 			say "azlon: $n ended at once:" >&2
 			tail -n 5 "$AZLON_VAR/log/$n.log" >&2
 			[ "$1" != new ] || stop_all
@@ -344,15 +413,14 @@ mine() { # a stack of another user cannot be stopped by us, nor mended
 	    die "$AZLON_VAR belongs to $(stat -c %U "$AZLON_VAR/run"); use another AZLON_VAR, or that user"
 }
 
-stop_all() {
+ended() { # names: told to end, and waited for
 	local n p i
-	for n in $parts; do
+	for n; do
 		alive "$n" || continue
 		p=$(cat "$AZLON_VAR/run/$n.pid")
 		if [ "$n" = nginx ]; then kill -QUIT "$p"; else kill -TERM "$p"; fi 2>/dev/null || :
 	done
-	alive nginx || orphans
-	for n in $parts; do
+	for n; do
 		p=$(cat "$AZLON_VAR/run/$n.pid" 2>/dev/null) || continue
 		for i in $(seq 75); do
 			alive "$n" || break
@@ -361,7 +429,13 @@ stop_all() {
 		done
 		rm -f "$AZLON_VAR/run/$n.pid" "$AZLON_VAR/run/$n.start" "$AZLON_VAR/run/$n.sock"
 	done
-	rm -f "$AZLON_VAR/run/fingerprint"
+}
+stop_all() {
+	alive nginx || orphans
+	# shellcheck disable=SC2086
+	ended $parts
+	ended temporal # after those that report to it
+	rm -f "$AZLON_VAR/run/fingerprint" "$AZLON_VAR/run/temporal.ports"
 	if [ "$me" = 0 ]; then
 		local name d; name=azlon-$(id_of "$AZLON_VAR")
 		for d in /sys/fs/cgroup/$name /sys/fs/cgroup/{memory,pids,cpu,freezer}/"$name"; do
@@ -371,14 +445,16 @@ stop_all() {
 }
 
 status() {
-	local n all=0
-	for n in $parts; do
+	local n all=0 engine=
+	[ ! -e "$AZLON_VAR/run/temporal.ports" ] || engine=temporal
+	for n in $parts $engine; do
 		if alive "$n"; then printf '%-18s running  pid %s\n' "$n" "$(cat "$AZLON_VAR/run/$n.pid")"
 		else printf '%-18s stopped\n' "$n"; all=1; fi
 	done
 	say
 	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
 	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(as $u_app cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
+	[ -z "$engine" ] || temporal_says
 	say "state, logs    $AZLON_VAR"
 	return $all
 }
@@ -396,5 +472,6 @@ stop)
 	;;
 status) locate; status ;;
 var) locate; say "$AZLON_VAR" ;;
-*) echo "usage: stack.sh start|stop|status|var" >&2; exit 2 ;;
+conf) conf "${2:-}" ;;
+*) echo "usage: stack.sh start|stop|status|var|conf DIR" >&2; exit 2 ;;
 esac
