@@ -20,19 +20,18 @@ ports_engine(
 	enum az_code rc;
 
 	if (!strcmp(c->engine, "restack"))
-		return az_engine_restack_open(
-		    &(struct az_engine_restack_opts){.http = http,
-			.address = c->restack_engine_address,
-			.temporal_address = c->restack_temporal_address,
-			.api_address = c->restack_api_address,
-			.codec_address = c->restack_codec_address,
-			.engine_id = c->restack_engine_id,
-			.api_key = c->restack_api_key,
-			.ns = c->restack_ns,
-			.queue = c->restack_queue,
-			.ca_file = c->restack_ca_file,
-			.tls = c->restack_tls,
-			.no_endpoints = !c->restack_endpoints},
+		return az_engine_restack_open(&(struct az_engine_restack_opts){.http = http,
+						  .address = c->restack_engine_address,
+						  .temporal_address = c->restack_temporal_address,
+						  .api_address = c->restack_api_address,
+						  .codec_address = c->restack_codec_address,
+						  .engine_id = c->restack_engine_id,
+						  .api_key = c->restack_api_key,
+						  .ns = c->restack_ns,
+						  .queue = c->restack_queue,
+						  .ca_file = c->restack_ca_file,
+						  .tls = c->restack_tls,
+						  .no_endpoints = !c->restack_endpoints},
 		    out, err);
 	rc = below(c, "journal", dir, err);
 	return rc ? rc : az_engine_local_open(&(struct az_engine_local_opts){.dir = dir}, out, err);

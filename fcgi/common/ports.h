@@ -11,8 +11,8 @@
 #include <azlon/store.h>
 
 /* http serves the engine's HTTP side, where it has one. */
-AZ_MUST_CHECK enum az_code ports_engine(const struct az_conf *c, struct az_http *http,
-    struct az_engine **out, struct az_err *err);
+AZ_MUST_CHECK enum az_code ports_engine(
+    const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err);
 AZ_MUST_CHECK enum az_code ports_store(
     const struct az_conf *c, struct az_store **out, struct az_err *err);
 /* key: what sandboxes are asked with. */

@@ -74,7 +74,7 @@ temporal_start() { # new, if nothing of this stack ran before
 	temporal_as+=(env -i PATH="$PATH" HOME="$d" TEMPORAL_VERSION_CHECK_DISABLED=1 "$temporal")
 	launch temporal "${temporal_as[@]}" server start-dev --ip 127.0.0.1 --port "$AZLON_TEMPORAL_PORT" \
 	    --ui-port "$AZLON_TEMPORAL_UI_PORT" --db-filename "$d/temporal.db" --namespace "$ns" --search-attribute engineId=Text \
-	    --log-level error
+	    --log-level error --dynamic-config-value frontend.enableCancelWorkerPollsOnShutdown=true
 	# the last thing that it sets up
 	until "${temporal_as[@]}" operator search-attribute list --address "127.0.0.1:$AZLON_TEMPORAL_PORT" \
 	    --namespace "$ns" 2>/dev/null | grep -qw engineId; do

@@ -61,7 +61,7 @@ run_ready(struct az_rq *rq, void *app, struct az_err *err)
 	    {"llm", ping_llm}, {"worker", ping_worker}};
 	const size_t n = sizeof parts / sizeof *parts;
 	const struct az_api *api = app;
-	bool up[5], all = true;
+	bool up[5] = {false}, all = true;
 	struct az_buf b;
 	struct az_jw w;
 	enum az_code rc;

@@ -24,6 +24,7 @@ struct in {
 	struct events *e;
 	const Azt__HistoryEvent *ev;
 	struct az_event *out; /* NULL for what is no event of ours */
+	struct az_event made; /* what out names */
 	struct az_err *err;
 };
 
@@ -447,25 +448,27 @@ add(struct in *in, const struct row *row)
 {
 	struct events *e = in->e;
 	const struct az_event *last = e->n ? &e->v[e->n - 1] : NULL;
-	struct az_event *v, out = {.type = row->as, .id = in->ev->event_id};
+	struct az_event *v, *out = &in->made;
 	enum az_code rc;
+
+	*out = (struct az_event){.type = row->as, .id = in->ev->event_id};
 
 	if ((row->as == AZ_EV_STARTED) != (last == NULL))
 		return damaged(in, "a run starts once, and first");
 	if (az_ev_is_close(last ? last->type : 0))
 		return damaged(in, "the run is over");
 	/* as in the local engine, time does not run backwards within a run */
-	out.t_ms = msg_ms(in->ev->event_time);
-	if (last && out.t_ms < last->t_ms)
-		out.t_ms = last->t_ms;
-	in->out = &out;
+	out->t_ms = msg_ms(in->ev->event_time);
+	if (last && out->t_ms < last->t_ms)
+		out->t_ms = last->t_ms;
+	in->out = out;
 	if ((rc = row->take(in)))
 		return rc;
 	v = grow(e->a, e->v, e->n, &e->cap, sizeof *v);
 	if (!v)
 		return no_memory(in->err);
 	e->v = v;
-	e->v[e->n++] = out;
+	e->v[e->n++] = *out;
 	return AZ_OK;
 }
 

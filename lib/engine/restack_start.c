@@ -158,6 +158,10 @@ restack_start(struct az_engine *e, const struct az_start *s, bool *existed, stru
 	if (rc != AZ_OK && st.code == AZ_GRPC_ALREADY_EXISTS) {
 		*existed = true;
 		rc = AZ_OK;
+	} else if (rc == AZ_EINVAL && strstr(st.message, "exceeds limit")) {
+		/* the server's own limit may be below ours */
+		rc = az_fail(err, AZ_ETOOBIG, OP, "the start is over the engine's size limit: %s",
+		    st.message);
 	} else if (rc == AZ_EINVAL) {
 		/* ids and sizes were checked: what is left is between us and the server */
 		rc = az_fail(err, AZ_EUPSTREAM, OP, "the engine refused the start: %s", st.message);

@@ -197,7 +197,7 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 	enum az_code rc;
 
 	out->n = 0;
-	rc = flow_walk(&st, h, a, err);
+	rc = flow_walk(&st, h, a, false, err);
 	if (rc != AZ_OK || !st.started || st.close)
 		return rc;
 	if (st.step == STEP_CLOSE)

@@ -219,7 +219,7 @@ az_flow_events(const struct az_history *h, int64_t after, struct az_arena *a,
 	enum az_code rc = AZ_OK;
 	struct flow_state st;
 
-	flow_begin(&st, a);
+	flow_begin(&st, a, true);
 	m.st = &st;
 	az_buf_init(&m.line, AZ_KIB(512));
 	for (size_t i = 0; i < h->n && rc == AZ_OK && !m.stopped; i++) {
@@ -229,7 +229,7 @@ az_flow_events(const struct az_history *h, int64_t after, struct az_arena *a,
 		const struct az_json *r;
 
 		rc = flow_take(&st, &h->ev[i], &r, err);
-		if (rc == AZ_OK)
+		if (rc == AZ_OK && (!st.foreign || flow_is_close(h->ev[i].type)))
 			rc = project(&m, &h->ev[i], step, iteration, undecided, r, err);
 	}
 	az_buf_release(&m.line);

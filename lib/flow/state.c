@@ -40,9 +40,9 @@ flow_fn_step(struct az_str name)
 }
 
 void
-flow_begin(struct flow_state *st, struct az_arena *a)
+flow_begin(struct flow_state *st, struct az_arena *a, bool lenient)
 {
-	*st = (struct flow_state){.a = a, .plan = {.strategy = "normal"}};
+	*st = (struct flow_state){.a = a, .plan = {.strategy = "normal"}, .lenient = lenient};
 }
 
 /* The outcome is decided by whoever comes first. */
@@ -420,11 +420,10 @@ take_fact(struct flow_state *st, const struct az_event *e, const struct az_json 
 	return AZ_OK;
 }
 
-enum az_code
-flow_take(struct flow_state *st, const struct az_event *e, const struct az_json **result,
+static enum az_code
+take(struct flow_state *st, const struct az_event *e, const struct az_json **result,
     struct az_err *err)
 {
-	*result = NULL;
 	if (st->close)
 		return refuse(err, e, "the run is over");
 	if ((e->type == AZ_EV_STARTED) != (st->started == NULL))
@@ -461,12 +460,53 @@ flow_take(struct flow_state *st, const struct az_event *e, const struct az_json 
 	return AZ_OK;
 }
 
+/* How a run of somebody else ended: in our words if it used them. */
+static enum az_code
+take_foreign_close(struct flow_state *st, const struct az_event *e, struct az_err *err)
+{
+	static const char *const known[] = {"succeeded", "failed", "cancelled", "timed_out"};
+	const struct az_json *j = NULL;
+	struct az_str said;
+
+	st->close = e;
+	st->status = e->type == AZ_EV_CANCELED ? "cancelled" : "failed";
+	st->message = e->message;
+	if (az_json_parse_in(st->a, e->payload, &az_json_own_limits, &j, NULL) == AZ_ENOMEM)
+		return az_fail(err, AZ_ENOMEM, OP, "no memory for the end");
+	/* the original's result was a bare true or false */
+	if (e->type == AZ_EV_COMPLETED &&
+	    (az_json_bool(j, false) || az_json_getb(j, "result", false)))
+		st->status = "succeeded";
+	said = az_json_gets(j, "status");
+	for (size_t i = 0; e->type == AZ_EV_COMPLETED && i < sizeof known / sizeof *known; i++)
+		if (az_str_eqc(said, known[i]))
+			st->status = known[i];
+	return AZ_OK;
+}
+
 enum az_code
-flow_walk(struct flow_state *st, const struct az_history *h, struct az_arena *a, struct az_err *err)
+flow_take(struct flow_state *st, const struct az_event *e, const struct az_json **result,
+    struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+
+	*result = NULL;
+	if (!st->foreign)
+		rc = take(st, e, result, err);
+	if (rc == AZ_EINTERNAL && st->lenient && st->started) {
+		st->foreign = true;
+		rc = AZ_OK;
+	}
+	return st->foreign && flow_is_close(e->type) ? take_foreign_close(st, e, err) : rc;
+}
+
+enum az_code
+flow_walk(struct flow_state *st, const struct az_history *h, struct az_arena *a, bool lenient,
+    struct az_err *err)
 {
 	const struct az_json *r;
 
-	flow_begin(st, a);
+	flow_begin(st, a, lenient);
 	for (size_t i = 0; i < h->n; i++) {
 		enum az_code rc = flow_take(st, &h->ev[i], &r, err);
 

@@ -82,18 +82,23 @@ struct flow_state {
 
 	const struct az_event *close;
 	bool given_up; /* by the engine: the close is none that the run asked for */
+
+	/* Readers take what others made, too: a run that another service hosted, under our
+	   workflow's name. From its first event that we could not have made, only its end
+	   counts. */
+	bool lenient, foreign;
 };
 
 /*
  * Start with flow_begin(), then hand over each event in order; *result is the parsed
  * payload of a completed function, else NULL. Fails with AZ_EINTERNAL when the
- * event cannot follow (the fold must not go on) and AZ_ENOMEM.
+ * event cannot follow (the fold must not go on; readers are lenient) and AZ_ENOMEM.
  */
-void flow_begin(struct flow_state *st, struct az_arena *a);
+void flow_begin(struct flow_state *st, struct az_arena *a, bool lenient);
 enum az_code flow_take(struct flow_state *st, const struct az_event *e,
     const struct az_json **result, struct az_err *err);
-enum az_code flow_walk(
-    struct flow_state *st, const struct az_history *h, struct az_arena *a, struct az_err *err);
+enum az_code flow_walk(struct flow_state *st, const struct az_history *h, struct az_arena *a,
+    bool lenient, struct az_err *err);
 
 /* "generate_code" <-> STEP_GENERATE; NULL and STEP_NONE for the others. */
 const char *flow_fn_name(enum flow_step s);

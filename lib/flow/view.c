@@ -149,7 +149,7 @@ az_flow_view(
     const struct az_history *h, struct az_arena *a, struct az_flow_view *out, struct az_err *err)
 {
 	struct flow_state st;
-	enum az_code rc = flow_walk(&st, h, a, err);
+	enum az_code rc = flow_walk(&st, h, a, true, err);
 
 	if (rc != AZ_OK)
 		return rc;

@@ -9,6 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import restack_ai.restack
+from temporalio.runtime import Runtime
+
+# Each client of Restack's SDK makes a runtime of its own, and with several in one process the
+# log layer of temporalio 1.18.1 panics now and then: here they share one.
+restack_ai.restack.Runtime = lambda **_: Runtime.default()
 
 ENDPOINTS = "/api/engine/endpoints"
 KEY = "/api/engine/codec/key"

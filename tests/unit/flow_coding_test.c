@@ -685,6 +685,17 @@ foreign_start_inputs(void **state)
 	assert_true(
 	    az_str_eqc(az_json_gets(az_json_get(json(p->payload), "request"), "user_prompt"), "p"));
 	tiny_release(&T);
+	/* one that its sender encrypted: it goes on as it came */
+	begin("{\"user_prompt\":{\"__restack_encrypted__\":\"v1\",\"iv\":\"a\",\"ct\":\"b\"}}");
+	p = expect_fn(AZ_FN_GENERATE);
+	assert_true(az_str_eqc(
+	    az_json_gets(
+		az_json_get(az_json_get(json(p->payload), "request"), "user_prompt"), "ct"),
+	    "b"));
+	tiny_release(&T);
+	begin("{\"user_prompt\":{\"text\":\"p\"}}");
+	expect_close(AZ_EV_FAILED, "failed", "bad_input");
+	tiny_release(&T);
 	begin("not json");
 	expect_close(AZ_EV_FAILED, "failed", "bad_input");
 	tiny_release(&T);

@@ -326,6 +326,47 @@ a_failure_without_payload_keeps_its_reason(void **state)
 	tiny_release(&T);
 }
 
+/* Somebody else's service under our workflow's name: its steps are its own, its end counts. */
+static void
+a_run_that_others_hosted_shows_its_end(void **state)
+{
+	static const struct {
+		enum az_ev_type type;
+		const char *payload, *status;
+	} t[] = {{AZ_EV_COMPLETED, "{\"status\":\"succeeded\",\"result\":true}", "succeeded"},
+	    {AZ_EV_COMPLETED, "{\"status\":\"timed_out\"}", "timed_out"},
+	    {AZ_EV_COMPLETED, "true", "succeeded"}, {AZ_EV_COMPLETED, "\"done\"", "failed"},
+	    {AZ_EV_CANCELED, "{}", "cancelled"}, {AZ_EV_FAILED, "1", "failed"}};
+	static struct log l;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		struct az_arena *a = az_arena_new(AZ_MIB(16));
+		struct az_err err = AZ_ERR_INIT;
+		struct az_flow_view v;
+		struct az_cmds none;
+		struct az_history h;
+
+		tiny_init(&T, &az_flow_coding, INPUT);
+		tiny_add(&T, AZ_EV_FN_SCHEDULED, 0, "their_step", AZ_S("1"));
+		h = tiny_history(&T);
+		/* our fold keeps its hands off */
+		assert_int_equal(az_flow_coding.fold(&h, a, &none, &err), AZ_EINTERNAL);
+		assert_int_equal(az_flow_view(&h, a, &v, &err), AZ_OK);
+		assert_string_equal(v.status, "queued");
+		tiny_add(&T, t[i].type, 0, NULL, az_str_c(t[i].payload));
+		h = tiny_history(&T);
+		assert_int_equal(az_flow_view(&h, a, &v, &err), AZ_OK);
+		assert_string_equal(v.status, t[i].status);
+		memset(&l, 0, sizeof l);
+		events(h.n, 0, &l);
+		assert_true(l.last);
+		assert_string_equal(l.types[l.n - 1], "run.finished");
+		tiny_release(&T);
+		az_arena_free(a);
+	}
+}
+
 static void
 an_empty_history_has_no_view(void **state)
 {
@@ -350,6 +391,7 @@ main(void)
 	    cmocka_unit_test(cancel_and_failure_are_told),
 	    cmocka_unit_test(failures_of_the_engine_have_a_reason),
 	    cmocka_unit_test(a_failure_without_payload_keeps_its_reason),
+	    cmocka_unit_test(a_run_that_others_hosted_shows_its_end),
 	    cmocka_unit_test(an_empty_history_has_no_view),
 	};
 

@@ -92,7 +92,8 @@ put_entry(struct az_buf *b, const char *path)
 static enum az_code
 answers(struct az_err *err)
 {
-	static const char *const paths[] = {"/home/user/a", "/home/user/long/er/path", "/home/user/x"};
+	static const char *const paths[] = {
+	    "/home/user/a", "/home/user/long/er/path", "/home/user/x"};
 	struct rig r;
 	struct call c;
 	struct aw_frame f;

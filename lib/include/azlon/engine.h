@@ -47,8 +47,8 @@ struct az_run_info {
 	struct az_pending pending[4];
 	size_t n_pending;
 	struct az_str close_payload; /* of the closing event, in list rows and info */
-	bool has_worker;             /* a worker polled lately (<= 10 s); describe says it
-					also when it fails with AZ_ENOTFOUND */
+	bool has_worker;             /* a worker polled lately (local: <= 10 s, restack: <= 75 s);
+					describe says it also when it fails with AZ_ENOTFOUND */
 };
 
 struct az_list_query {
