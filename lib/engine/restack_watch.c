@@ -27,11 +27,11 @@ struct watched {
 	char id[ID_BYTES];
 	int refs; /* waiters, lookers and pollers standing on it */
 	int waiters;
-	int64_t version;     /* as last seen, 0 = not yet */
-	int64_t look_at;     /* boot clock, ms */
-	int64_t looked;      /* when the last look that saw something began */
-	int64_t used;        /* when a waiter last left */
-	enum az_code failed; /* of the last look: AZ_ENOTFOUND or AZ_OK */
+	int64_t version;       /* as last seen, 0 = not yet */
+	int64_t look_at;       /* boot clock, ms */
+	int64_t begun, looked; /* looks: how many began, which one we know */
+	int64_t used;          /* when a waiter last left */
+	enum az_code failed;   /* of the last look: AZ_ENOTFOUND or AZ_OK */
 	bool looking, polling, over;
 	pthread_cond_t changed;
 };
@@ -128,14 +128,40 @@ due(struct restack_watch *t, int64_t now, int64_t *next)
 	return best;
 }
 
+/* A run that was seen to go on and has no long poll. */
 static struct watched *
 unpolled(struct restack_watch *t)
 {
 	struct watched *w = t->list;
 
-	while (w && (w->polling || w->over || !w->waiters || w->failed))
+	while (w && (w->polling || w->over || !w->waiters || w->failed || !w->version))
 		w = w->next;
 	return w;
+}
+
+static bool
+add_thread(struct restack_watch *t, void *(*run)(void *))
+{
+	pthread_attr_t attr;
+	bool ok;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	ok = pthread_create(&t->thread[t->n_threads], &attr, run, t) == 0;
+	pthread_attr_destroy(&attr);
+	t->n_threads += ok;
+	return ok;
+}
+
+static void *poller(void *arg);
+
+static void
+call_poller(struct restack_watch *t)
+{
+	if (t->idle_pollers)
+		pthread_cond_broadcast(&t->work);
+	else if (t->n_pollers < POLLERS && !atomic_load(&t->quit))
+		t->n_pollers += add_thread(t, poller);
 }
 
 /* ---- lookers ---- */
@@ -147,7 +173,7 @@ look(struct restack_watch *t, struct watched *w)
 	struct az_run_info info = {.version = 0};
 	struct az_err err = AZ_ERR_INIT;
 	enum az_code rc = AZ_ENOMEM;
-	int64_t began = az_boot_ms();
+	int64_t nth = ++w->begun;
 
 	pthread_mutex_unlock(&t->mu);
 	if (a)
@@ -159,7 +185,7 @@ look(struct restack_watch *t, struct watched *w)
 	w->failed = rc;
 	w->over = rc != AZ_OK || info.state != AZ_RUN_OPEN;
 	w->version = info.version;
-	w->looked = began;
+	w->looked = nth;
 	pthread_cond_broadcast(&w->changed);
 }
 
@@ -184,8 +210,8 @@ looker(void *arg)
 		look(t, w);
 		w->refs--;
 		w->looking = false;
-		if (unpolled(t) && t->idle_pollers)
-			pthread_cond_broadcast(&t->work);
+		if (unpolled(t))
+			call_poller(t);
 	}
 	pthread_mutex_unlock(&t->mu);
 	return NULL;
@@ -206,8 +232,8 @@ poll_over(void *arg)
 	return idle || atomic_load(&t->quit);
 }
 
-/* Until the run is over, or nobody waits any more. */
-static void
+/* Until the run is over (true), or nobody waits any more. */
+static bool
 poll_end(struct restack_watch *t, struct watched *w)
 {
 	struct poll p = {t, w};
@@ -217,7 +243,7 @@ poll_end(struct restack_watch *t, struct watched *w)
 	struct rpc_call c = {
 	    .method = RPC_HISTORY_WAIT, .req = &req, .cancelled = poll_over, .arg = &p};
 	struct az_buf token;
-	bool more = true;
+	bool more = true, over = false;
 
 	req.namespace_ = t->r->addr.ns;
 	req.wait_new_event = true;
@@ -227,21 +253,24 @@ poll_end(struct restack_watch *t, struct watched *w)
 	while (more && !poll_over(&p)) {
 		struct az_arena *a = az_arena_new(AZ_MIB(8));
 		struct az_err err = AZ_ERR_INIT;
+		int64_t began = az_boot_ms();
 
 		more = false;
 		if (a && (req.execution = rpc_execution(t->r, a, az_str_c(w->id)))) {
 			req.next_page_token = rpc_bytes(az_buf_str(&token));
-			if (rpc_call(t->r, &c, a, &resp, NULL, &err) == AZ_OK &&
-			    !(resp->history && resp->history->n_events)) {
+			if (rpc_call(t->r, &c, a, &resp, NULL, &err) == AZ_OK) {
+				over = resp->history && resp->history->n_events;
 				az_buf_reset(&token);
 				az_buf_add(
 				    &token, resp->next_page_token.data, resp->next_page_token.len);
-				more = true;
+				/* a server that does not wait is asked once after each look */
+				more = !over && az_boot_ms() - began >= LOOK_EVERY_MS;
 			}
 		}
 		az_arena_free(a);
 	}
 	az_buf_release(&token);
+	return over;
 }
 
 static void *
@@ -252,6 +281,7 @@ poller(void *arg)
 	pthread_mutex_lock(&t->mu);
 	while (!atomic_load(&t->quit)) {
 		struct watched *w = unpolled(t);
+		bool over;
 
 		if (!w) {
 			t->idle_pollers++;
@@ -262,34 +292,22 @@ poller(void *arg)
 		w->polling = true;
 		w->refs++;
 		pthread_mutex_unlock(&t->mu);
-		poll_end(t, w);
+		over = poll_end(t, w);
 		pthread_mutex_lock(&t->mu);
 		w->refs--;
 		w->polling = false;
 		/* a broken poll is not tried again before the next look */
 		w->failed = w->failed ? w->failed : AZ_EUNAVAIL;
-		w->look_at = 0;
-		pthread_cond_broadcast(&t->work);
+		if (over) {
+			w->look_at = 0;
+			pthread_cond_broadcast(&t->work);
+		}
 	}
 	pthread_mutex_unlock(&t->mu);
 	return NULL;
 }
 
 /* ---- the port's slot ---- */
-
-static bool
-add_thread(struct restack_watch *t, void *(*run)(void *))
-{
-	pthread_attr_t attr;
-	bool ok;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	ok = pthread_create(&t->thread[t->n_threads], &attr, run, t) == 0;
-	pthread_attr_destroy(&attr);
-	t->n_threads += ok;
-	return ok;
-}
 
 static struct watched *
 enter(struct restack_watch *t, struct az_str id)
@@ -308,8 +326,8 @@ enter(struct restack_watch *t, struct az_str id)
 	w->waiters++;
 	if (t->n_lookers < LOOKERS)
 		t->n_lookers += add_thread(t, looker);
-	if (unpolled(t) && !t->idle_pollers && t->n_pollers < POLLERS)
-		t->n_pollers += add_thread(t, poller);
+	if (unpolled(t))
+		call_poller(t);
 	pthread_cond_broadcast(&t->work);
 	return w;
 }
@@ -319,7 +337,7 @@ restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, co
     int64_t *now, struct az_err *err)
 {
 	struct restack_watch *t = ((struct restack *)e)->watch;
-	int64_t since = az_boot_ms(), end = since + ms, left = ms;
+	int64_t end = az_boot_ms() + ms, left = ms, known;
 	enum az_code rc = AZ_OK;
 	bool differs, asked = false;
 	struct watched *w;
@@ -329,10 +347,11 @@ restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, co
 		pthread_mutex_unlock(&t->mu);
 		return az_fail(err, AZ_ENOMEM, "engine.wait", "out of memory");
 	}
+	known = w->begun; /* a look that began before is none of ours */
 	while (
 	    (left = end - az_boot_ms()) > 0 && !(stop && __atomic_load_n(stop, __ATOMIC_RELAXED))) {
 		differs = w->failed == AZ_ENOTFOUND || (w->version && w->version != seen);
-		if (differs && w->looked >= since)
+		if (differs && w->looked > known)
 			break;
 		/* What was seen before the caller came may be older than what it has seen
 		   itself: a new look tells. */
@@ -343,9 +362,9 @@ restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, co
 		}
 		wait_on(&w->changed, &t->mu, stop && left > STOP_TICK_MS ? STOP_TICK_MS : left);
 	}
-	if (w->looked >= since && w->failed == AZ_ENOTFOUND)
+	if (w->looked > known && w->failed == AZ_ENOTFOUND)
 		rc = az_fail(err, AZ_ENOTFOUND, "engine.wait", "no such run");
-	else if (w->looked >= since)
+	else if (w->looked > known)
 		*now = w->version;
 	w->waiters--;
 	w->refs--;
