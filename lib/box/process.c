@@ -168,7 +168,7 @@ process_act(struct az_rq *rq, void *app, process_fn *act, struct az_err *err)
 	if ((rc = envd_box(rq, app, &b, &stop, err)) || stop ||
 	    (rc = connect_unary(rq, &body, &stop, err)) || stop)
 		return rc;
-	if (process_select(b, az_json_get(body, "process"), false, &p, &e))
+	if (process_select(b, az_json_get(body, "process"), false, &p, &e) || !p)
 		return connect_fail(rq, &e);
 	rc = act(b, p, body, &e);
 	proc_unref(b, p);

@@ -77,6 +77,12 @@ mix(uint64_t h, struct az_str s)
 	return h;
 }
 
+static uint64_t
+mix_i64(uint64_t h, int64_t v)
+{
+	return (h ^ (uint64_t)v) * 1099511628211u;
+}
+
 /* The same state has the same number in every process: events count in the upper part,
    what Temporal keeps outside of the history in the lower. */
 static int64_t
@@ -86,9 +92,8 @@ version_of(const struct az_run_info *out)
 
 	for (size_t i = 0; i < out->n_pending; i++) {
 		const struct az_pending *p = &out->pending[i];
-		const int64_t n[] = {p->ref, p->attempt, p->running, p->next_ms};
-
-		h = mix(h, az_str_n((const char *)n, sizeof n));
+		h = mix_i64(mix_i64(h, p->ref), p->attempt);
+		h = mix_i64(mix_i64(h, p->running), p->next_ms);
 		h = mix(mix(h, p->heartbeat), p->last_reason);
 	}
 	return (int64_t)(((uint64_t)out->last_event << 32 | (h >> 32)) & INT64_MAX) | 1;

@@ -107,8 +107,10 @@ restack_list(struct az_engine *e, const struct az_list_query *q, struct az_arena
 		 err)) != AZ_OK)
 		goto out;
 	out->runs = az_arena_alloc(a, (resp->n_executions + 1) * sizeof *out->runs);
-	if (!out->runs)
+	if (!out->runs) {
 		rc = az_fail(err, AZ_ENOMEM, OP, "out of memory");
+		goto out;
+	}
 	for (size_t i = 0; rc == AZ_OK && i < resp->n_executions; i++)
 		rc = row(r, a, resp->executions[i], q, out, err);
 	if (rc == AZ_OK && resp->next_page_token.len) {
@@ -129,7 +131,7 @@ restack_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, st
 {
 	struct restack *r = (struct restack *)e;
 	Azt__CountWorkflowExecutionsRequest req = AZT__COUNT_WORKFLOW_EXECUTIONS_REQUEST__INIT;
-	Azt__CountWorkflowExecutionsResponse *resp;
+	Azt__CountWorkflowExecutionsResponse *resp = NULL;
 	struct az_arena *a = az_arena_new(AZ_MIB(1));
 	enum az_code rc;
 
@@ -143,7 +145,7 @@ restack_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, st
 	else
 		rc = rpc_call(
 		    r, &(struct rpc_call){.method = RPC_COUNT, .req = &req}, a, &resp, NULL, err);
-	if (rc == AZ_OK)
+	if (rc == AZ_OK && resp)
 		*n = resp->count;
 	az_arena_free(a);
 	return rc;

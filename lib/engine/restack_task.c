@@ -155,7 +155,7 @@ task_run(struct rworker *w, struct az_arena *a, const Azt__PollWorkflowTaskQueue
 	}
 	if (rc == AZ_OK && ev.suggest_end)
 		az_log(AZ_WARN, "engine.long_history", AZ_KN("events", ev.last_id));
-	if (rc == AZ_OK)
+	if (rc == AZ_OK && wf)
 		rc = wf->fold(&h, a, &cmds, &err);
 	/* an encoding that nobody here reads will not become another one */
 	if (rc == AZ_EUNPROC && wf) {

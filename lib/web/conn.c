@@ -20,7 +20,7 @@ web_conn_init(FCGX_Request *f)
 int
 web_conn_accept(int listen_fd)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = {.ss_family = AF_UNIX};
 	socklen_t n = sizeof peer;
 	int one = 1, fd = accept4(listen_fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC);
 

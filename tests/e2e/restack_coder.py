@@ -9,3 +9,9 @@ class Coder:
     @workflow.run
     async def run(self, start: dict) -> dict:
         return {"status": "succeeded", "result": True, "summary": start["request"]["user_prompt"].upper(), "iterations": 1}
+
+
+if __name__ == "__main__":
+    from restack_stub import host
+
+    host(workflows=[Coder], task_queue="restack")

@@ -14,3 +14,9 @@ class Shout:
     @workflow.run
     async def run(self, given: dict) -> dict:
         return await workflow.step(function=shout, function_input=given, task_queue="sample")
+
+
+if __name__ == "__main__":
+    from restack_stub import host
+
+    host(workflows=[Shout], functions=[shout], task_queue="sample")

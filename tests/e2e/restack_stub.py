@@ -1,20 +1,20 @@
 """The HTTP side of a Restack engine, as far as SDKs and our engine use it: endpoint
 registration, the payload key, the blob store. Everything received is kept for the test."""
+import asyncio
 import base64
+import contextlib
 import hashlib
 import json
+import pathlib
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import restack_ai.restack
-from temporalio.runtime import Runtime
-
-# Each client of Restack's SDK makes a runtime of its own, and with several in one process the
-# log layer of temporalio 1.18.1 panics now and then: here they share one.
-restack_ai.restack.Runtime = lambda **_: Runtime.default()
+from restack_ai.restack import CloudConnectionOptions, Restack
 
 ENDPOINTS = "/api/engine/endpoints"
 KEY = "/api/engine/codec/key"
@@ -158,3 +158,26 @@ def restack_stub():
     s = RestackStub()
     yield s
     s.close()
+
+
+# ---- services of Restack's SDK, each in a process of its own: temporalio 1.18.1 panics in its
+# log layer when several of the SDK's runtimes live in one ----
+
+def host(**what):
+    """What such a process does: python restack_coder.py ADDRESS API ENGINE_ID"""
+    address, api, engine_id = sys.argv[1:]
+    sdk = Restack(CloudConnectionOptions(engine_id=engine_id, api_key=None, address=address, api_address=api))
+    asyncio.run(sdk.start_service(**what))
+
+
+@contextlib.contextmanager
+def service(program, temporal, stub, engine_id):
+    """The service of a program beside this file, registered and at work."""
+    path = pathlib.Path(__file__).with_name(program)
+    p = subprocess.Popen([sys.executable, path, temporal.address, stub.host, engine_id], stdin=subprocess.DEVNULL)
+    try:
+        stub.wait(ENDPOINTS)
+        yield
+    finally:
+        p.kill()
+        p.wait()

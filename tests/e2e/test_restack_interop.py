@@ -7,8 +7,7 @@ import pytest
 from conftest import Stack, example, until
 from restack_ai.restack import CloudConnectionOptions, Restack
 from restack_ai.sensitive_codec import sensitive
-from restack_coder import Coder
-from restack_stub import RestackStub
+from restack_stub import RestackStub, service
 from test_restack import task, wid
 from twin import NAME
 
@@ -45,12 +44,8 @@ def theirs(place, temporal, restack_stub):
     """Our stack without its worker, and a service of theirs at work instead."""
     s = place(temporal, RESTACK_ENGINE_ID="theirs")
     s.kill_and_wait("worker", signal.SIGTERM)
-    worker = temporal.run(sdk(temporal, restack_stub, "theirs").create_service(
-        workflows=[Coder], functions=[], task_queue="restack"))
-    running = temporal.spawn(worker.run())
-    yield s
-    temporal.run(worker.shutdown())
-    running.result(20)
+    with service("restack_coder.py", temporal, restack_stub, "theirs"):
+        yield s
 
 
 def test_a_service_of_theirs_does_our_run(theirs, temporal):

@@ -12,7 +12,6 @@ from temporalio.api.common.v1 import Payload
 from temporalio.service import RPCError
 
 import restack_stub as stub_module
-from restack_sample import Shout, shout
 
 KEY = bytes(range(32))
 
@@ -26,12 +25,8 @@ def sdk(temporal, stub):
 def service(temporal, restack_stub):
     """The sample service at work, with an engine that encrypts; a client of it."""
     restack_stub.key = KEY
-    worker = temporal.run(sdk(temporal, restack_stub).create_service(
-        workflows=[Shout], functions=[shout], task_queue="sample"))
-    running = temporal.spawn(worker.run())
-    yield sdk(temporal, restack_stub)
-    temporal.run(worker.shutdown())
-    running.result(20)
+    with stub_module.service("restack_sample.py", temporal, restack_stub, "local"):
+        yield sdk(temporal, restack_stub)
 
 
 def test_a_service_registers_runs_and_encrypts(service, temporal, restack_stub):
