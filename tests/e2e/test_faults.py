@@ -148,7 +148,9 @@ def test_sigterm_lets_a_request_in_hand_finish(own_stack):
     s.finish(wid)
 
 
-SLOW = "import subprocess\nsubprocess.run(['sleep', '4.250417'])\nprint('fine')\n"
+# found by their command lines, so no other suite on this host may sleep as long
+NAP, CHECK_NAP = f"4.25{os.getpid():07d}", f"2.75{os.getpid():07d}"
+SLOW = f"import subprocess\nsubprocess.run(['sleep', '{NAP}'])\nprint('fine')\n"
 
 
 def under_way(text):
@@ -178,18 +180,18 @@ def scripts(name, *replies):
         shutil.rmtree(d, ignore_errors=True)
 
 
-@pytest.mark.parametrize("command, phase", [(b"sleep\x004.250417", "execute"), (b"sleep 2.750193", "check")])
+@pytest.mark.parametrize("command, phase", [(f"sleep\0{NAP}", "execute"), (f"sleep {CHECK_NAP}", "check")], ids=["execute", "check"])
 def test_a_sandbox_server_that_dies_is_waited_for_and_nobodys_failure(own_stack, command, phase):
     with scripts("slow", reply(SLOW), JUDGE) as d:
         s = own_stack(AZLON_RECORDINGS=str(d), AZLON_RECORD=str(d))
         wid = s.start_run({
             "model": "recording/slow", "user_prompt": "Print fine.", "test_conditions": "fine is printed",
-            "checks": [{"id": "o", "run": "sleep 2.750193; echo fine", "expect": {"stdout_contains": "fine"}}],
+            "checks": [{"id": "o", "run": f"sleep {CHECK_NAP}; echo fine", "expect": {"stdout_contains": "fine"}}],
             "limits": {"iterations": 1}})
-        until(lambda: under_way(command), 60)
-        assert s.get(f"/run_workflow/{wid}").json()["phase"] == phase
+        until(lambda: under_way(command.encode()), 60)
+        until(lambda: s.get(f"/run_workflow/{wid}").json()["phase"] == phase)
         s.kill_and_wait("sandbox")
-        until(lambda: not under_way(command))  # no box outlives its server
+        until(lambda: not under_way(command.encode()))  # no box outlives its server
         now = s.get(f"/run_workflow/{wid}?wait=2").json()
         assert now["status"] == "running", now
         s.control("start")
