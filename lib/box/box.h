@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <azlon/box.h>
 #include <azlon/clock.h>
+#include <azlon/cond.h>
 #include <azlon/json.h>
 #include <azlon/limits.h>
 #include <azlon/log.h>
@@ -196,10 +197,6 @@ struct box {
 	size_t nblocked;
 	uint64_t net_up, net_down, net_opened;
 };
-
-void cond_init(pthread_cond_t *c); /* on the boot clock's pace: monotonic */
-/* False at the deadline (az_boot_ms() time; < 0 none). */
-bool cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, int64_t deadline_ms);
 
 /* ---- table.c: the boxes of a server ---- */
 /* Small stack, all signals blocked. */

@@ -43,7 +43,7 @@ call_open(
 	*c = (struct call){0};
 	az_buf_init(&c->in, CALL_MAX);
 	az_buf_init(&c->cur, AW_MAX + AW_HEAD);
-	cond_init(&c->cond);
+	az_cond_init(&c->cond);
 	pthread_mutex_lock(&b->mu);
 	c->id = b->next_id++;
 	if (b->next_id >= AW_NET)
@@ -67,7 +67,7 @@ call_next(
 
 	pthread_mutex_lock(&b->mu);
 	while (c->at == c->in.n && !c->overflow && !b->dead)
-		if (!cond_wait_until(&c->cond, &b->mu, deadline_ms)) {
+		if (!az_cond_wait(&c->cond, &b->mu, deadline_ms)) {
 			rc = az_fail(
 			    err, AZ_ETIMEOUT, "box.call", "the sandbox did not answer in time");
 			goto out;

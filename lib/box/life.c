@@ -52,7 +52,7 @@ box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t
 	b->next_id = 1;
 	az_buf_init(&b->out, AZ_MIB(8));
 	pthread_mutex_init(&b->mu, NULL);
-	cond_init(&b->cond);
+	az_cond_init(&b->cond);
 	return b;
 }
 
@@ -239,7 +239,7 @@ start(struct box *b, struct az_err *err)
 		return az_fail(err, AZ_EUNAVAIL, "box.create", "cannot start a thread");
 	}
 	pthread_mutex_lock(&b->mu);
-	while (!b->hello && !b->dead && cond_wait_until(&b->cond, &b->mu, deadline))
+	while (!b->hello && !b->dead && az_cond_wait(&b->cond, &b->mu, deadline))
 		;
 	if (!b->hello || b->dead)
 		rc = AZ_EUNAVAIL;
@@ -326,7 +326,7 @@ box_destroy(struct box *b, const char *why, bool wait)
 		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
 	link_wake(b);
 	deadline = az_boot_ms() + 10000;
-	while (wait && b->served && !b->gone && cond_wait_until(&b->cond, &b->mu, deadline))
+	while (wait && b->served && !b->gone && az_cond_wait(&b->cond, &b->mu, deadline))
 		;
 	pthread_mutex_unlock(&b->mu);
 	if (!b->served)

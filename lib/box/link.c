@@ -70,7 +70,7 @@ link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x, struct
 	if (x.n + y.n > AW_MAX)
 		return az_fail(err, AZ_ETOOBIG, "box.link", "more than %u bytes", AW_MAX);
 	while (bulk && !b->dead && b->out.n > BULK_ROOM)
-		cond_wait_until(&b->cond, &b->mu, -1);
+		az_cond_wait(&b->cond, &b->mu, -1);
 	if (b->dead)
 		return gone(err, "box.link");
 	idle = !b->out.n;

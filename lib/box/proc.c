@@ -230,7 +230,7 @@ proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *er
 			rc = az_fail(err, AZ_ENOTFOUND, "box.input",
 			    "process with pid %u not found", p->pid);
 		} else if (p->stdin_room < n) {
-			if (!cond_wait_until(&p->cond, &b->mu, az_boot_ms() + 60000))
+			if (!az_cond_wait(&p->cond, &b->mu, az_boot_ms() + 60000))
 				rc = az_fail(
 				    err, AZ_ETIMEOUT, "box.input", "the process does not read");
 		} else if (!(rc = link_send(b, p->id, AW_STDIN, az_str_sub(bytes, 0, n),

@@ -117,7 +117,7 @@ proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms, s
 	*ended = false;
 	pthread_mutex_lock(&b->mu);
 	while (!sub->q.n && !sub->q.fail && !p->ended && !b->dead)
-		if (!cond_wait_until(&p->cond, &b->mu, deadline_ms)) {
+		if (!az_cond_wait(&p->cond, &b->mu, deadline_ms)) {
 			rc = az_fail(err, AZ_ETIMEOUT, "box.wait", "nothing yet");
 			break;
 		}

@@ -182,7 +182,7 @@ proc_new(const struct proc_start *s)
 	if (!p)
 		return NULL;
 	pthread_mutex_init(&p->in_mu, NULL);
-	cond_init(&p->cond);
+	az_cond_init(&p->cond);
 	az_buf_init(&p->ring, 2 * PROC_RING);
 	p->refs = 2; /* list, caller */
 	p->pty = s->pty;
@@ -245,7 +245,7 @@ proc_start(struct box *b, const struct proc_start *s, struct sub *sub, struct pr
 	if (!rc && link_send_u32(b, p->id, AW_GRANT, PROC_WINDOW))
 		rc = gone(err, "box.start");
 	while (!rc && !p->started && !p->failed && !b->dead)
-		if (!cond_wait_until(&p->cond, &b->mu, deadline))
+		if (!az_cond_wait(&p->cond, &b->mu, deadline))
 			rc = az_fail(err, AZ_ETIMEOUT, "box.start",
 			    "the sandbox did not start the command in time");
 	if (!rc && p->failed)

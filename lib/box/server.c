@@ -111,7 +111,7 @@ reaper_main(void *arg)
 			if (look_at < next)
 				next = look_at;
 		}
-		cond_wait_until(&s->changed, &s->mu, next == INT64_MAX ? -1 : next);
+		az_cond_wait(&s->changed, &s->mu, next == INT64_MAX ? -1 : next);
 	}
 	pthread_mutex_unlock(&s->mu);
 	return NULL;
@@ -175,7 +175,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_e
 	if (!s)
 		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
 	pthread_mutex_init(&s->mu, NULL);
-	cond_init(&s->changed);
+	az_cond_init(&s->changed);
 	az_buf_init(&s->bpf, AZ_KIB(64));
 	if ((rc = options(s, o, err)))
 		goto out;
@@ -228,7 +228,7 @@ az_box_close(struct az_box_server *s)
 		pthread_mutex_lock(&s->mu);
 	}
 	while (s->live > 0)
-		cond_wait_until(&s->changed, &s->mu, -1);
+		az_cond_wait(&s->changed, &s->mu, -1);
 	pthread_mutex_unlock(&s->mu);
 	if (s->reaper_on)
 		pthread_join(s->reaper, NULL);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 #include <azlon/clock.h>
+#include <azlon/cond.h>
 #include <azlon/engine.h>
 #include <azlon/limits.h>
 

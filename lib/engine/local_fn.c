@@ -1,6 +1,5 @@
 /* One attempt of a function: its context, its thread, and what comes of it. */
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 #include <azlon/log.h>
 #include "local.h"
@@ -250,13 +249,9 @@ settle(struct attempt *a, enum az_code code, struct az_buf *result, const struct
 static void
 pause_ms(struct worker *w, int64_t ms)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
 	pthread_mutex_lock(&w->mu);
 	if (!atomic_load(&w->abandoned))
-		pthread_cond_timedwait(&w->idle, &w->mu, &t);
+		az_cond_wait(&w->idle, &w->mu, az_boot_ms() + ms);
 	pthread_mutex_unlock(&w->mu);
 }
 

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include "local.h"
 
-enum { BUCKETS = 1024, LOOK = 64, STOP_TICK_MS = 100, FLOOD = 8 };
+enum { BUCKETS = 1024, LOOK = 64, STOP_TICK_MS = 100, FLOOD = 8, DAY_MS = 86400000 };
 
 struct watched {
 	struct watched *next;
@@ -308,7 +307,6 @@ static struct watched *
 enter(struct watch *t, struct az_str id)
 {
 	struct watched *w = find(t, id), **b = &t->bucket[bucket_of(id)];
-	pthread_condattr_t attr;
 
 	if (w) {
 		w->refs++;
@@ -320,10 +318,7 @@ enter(struct watch *t, struct az_str id)
 	memcpy(w->id, id.p, id.n);
 	w->version = -1;
 	w->refs = 1;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	az_cond_init(&w->cond);
 	w->next = *b;
 	*b = w;
 	t->n_watched++;
@@ -358,23 +353,6 @@ version_now(struct local *e, struct az_str id, int64_t *v, struct az_err *err)
 	return rc;
 }
 
-static struct timespec
-until(int64_t ms)
-{
-	struct timespec t;
-
-	if (ms > INT64_C(86400000))
-		ms = INT64_C(86400000); /* the caller asks again */
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 static bool
 stopped(const bool *stop)
 {
@@ -387,7 +365,8 @@ local_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms, co
 {
 	struct local *e = (struct local *)eng;
 	struct watch *t = &e->watch;
-	struct timespec end = until(ms);
+	/* at most a day: the caller asks again */
+	int64_t end = az_boot_ms() + (ms > DAY_MS ? DAY_MS : ms);
 	struct waiter me = {.stop = stop};
 	struct watched *w;
 	int64_t v;
@@ -418,9 +397,8 @@ local_wait(struct az_engine *eng, struct az_str id, int64_t seen, int64_t ms, co
 	}
 	if (t->n_stops <= 1 || t->n_watched <= 1)
 		poke(t->poke); /* it slept without a tick */
-	while (w->version == seen && !stopped(stop))
-		if (pthread_cond_timedwait(&w->cond, &t->mu, &end))
-			break;
+	while (w->version == seen && !stopped(stop) && az_cond_wait(&w->cond, &t->mu, end))
+		continue;
 	*now = w->version;
 	if (w->version == 0)
 		rc = az_fail(err, AZ_ENOTFOUND, "engine.wait", "no run");

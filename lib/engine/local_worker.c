@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include "local.h"
 
@@ -22,13 +21,10 @@ static void *
 renew_thread(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec t;
 
 	pthread_mutex_lock(&w->mu);
 	while (!w->renew_quit) {
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_sec += RENEW_MS / 1000;
-		pthread_cond_timedwait(&w->renew, &w->mu, &t);
+		az_cond_wait(&w->renew, &w->mu, az_boot_ms() + RENEW_MS);
 		/* evicted means we were stopped for long; see local_work() */
 		if (!live_touch(&w->e->live, w->index, w->id, atomic_load(&w->draining) ? 2 : 1))
 			w->evicted = true;
@@ -132,7 +128,6 @@ static enum az_code
 worker_new(struct local *e, const struct az_worker *opt, struct worker **out, struct az_err *err)
 {
 	struct worker *w = calloc(1, sizeof *w);
-	pthread_condattr_t attr;
 
 	if (!w)
 		return az_fail(err, AZ_ENOMEM, "engine.work", "out of memory");
@@ -146,12 +141,9 @@ worker_new(struct local *e, const struct az_worker *opt, struct worker **out, st
 		w->id >>= 1;
 	} while (!w->id);
 	pthread_mutex_init(&w->mu, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->cond, NULL);
-	pthread_cond_init(&w->idle, &attr);
-	pthread_cond_init(&w->renew, &attr);
-	pthread_condattr_destroy(&attr);
+	az_cond_init(&w->idle);
+	az_cond_init(&w->renew);
 	w->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	*out = w;
 	return w->poke >= 0 ? AZ_OK : az_fail_errno(err, AZ_EIO, "engine.work", "eventfd");

@@ -7,8 +7,8 @@
 #ifndef AZLON_ENGINE_RESTACK_H
 #define AZLON_ENGINE_RESTACK_H
 
-#include <pthread.h>
 #include <stdatomic.h>
+#include <azlon/cond.h>
 #include <azlon/engine.h>
 #include <azlon/grpc.h>
 #include <azlon/http.h>

@@ -3,7 +3,6 @@
  * it, hears of cancels in the answers, and reports what came of it.
  */
 #include <stdlib.h>
-#include <time.h>
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
 #include <azlon/log.h>
@@ -150,22 +149,11 @@ beat(struct attempt *t)
 }
 
 static void
-wait_ms(struct attempt *t, int64_t ms, bool for_news)
+wait_until(struct attempt *t, int64_t end, bool for_news)
 {
-	struct timespec ts;
-
-	if (ms <= 0)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (time_t)(ms / 1000);
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	while (!atomic_load(&t->done) && !(for_news && t->news))
-		if (pthread_cond_timedwait(&t->changed, &t->mu, &ts) != 0)
-			break;
+	while (!atomic_load(&t->done) && !(for_news && t->news) &&
+	       az_cond_wait(&t->changed, &t->mu, end))
+		continue;
 }
 
 static void
@@ -178,8 +166,8 @@ attend(struct attempt *t)
 		news_ms = t->heartbeat_ms / 2;
 	pthread_mutex_lock(&t->mu);
 	while (!atomic_load(&t->done)) {
-		wait_ms(t, last + news_ms - az_boot_ms(), false);
-		wait_ms(t, last + BEAT_MS - az_boot_ms(), true);
+		wait_until(t, last + news_ms, false);
+		wait_until(t, last + BEAT_MS, true);
 		if (atomic_load(&t->done))
 			break;
 		pthread_mutex_unlock(&t->mu);
@@ -375,7 +363,6 @@ void
 activity_run(struct rworker *w, struct az_arena *a, Azt__PollActivityTaskQueueResponse *task)
 {
 	struct attempt t = {.w = w, .task = task};
-	pthread_condattr_t attr;
 	pthread_t thread;
 
 	if (!task->activity_type || !task->workflow_execution)
@@ -385,10 +372,7 @@ activity_run(struct rworker *w, struct az_arena *a, Azt__PollActivityTaskQueueRe
 		return;
 	}
 	pthread_mutex_init(&t.mu, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&t.changed, &attr);
-	pthread_condattr_destroy(&attr);
+	az_cond_init(&t.changed);
 	az_buf_init(&t.beat, HEARTBEAT_BYTES);
 	az_buf_init(&t.result, AZ_LIM_PAYLOAD_BYTES);
 	t.code = fill(&t, a, &t.why);

@@ -1,11 +1,10 @@
 /* POST {api}/api/engine/endpoints from a thread of its own, which ends once it got an
    answer that will not change. */
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include <azlon/arena.h>
+#include <azlon/clock.h>
+#include <azlon/cond.h>
 #include <azlon/json.h>
 #include <azlon/limits.h>
 #include <azlon/log.h>
@@ -81,19 +80,12 @@ stopping(void *arg)
 static bool
 rest(struct restack_endpoints *e, int64_t ms)
 {
-	struct timespec t;
+	int64_t end = az_boot_ms() + ms;
 	bool stop;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(ms / 1000);
-	t.tv_nsec += (long)(ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_nsec -= 1000000000L;
-		t.tv_sec++;
-	}
 	pthread_mutex_lock(&e->mu);
-	while (!e->stop && pthread_cond_timedwait(&e->stopped, &e->mu, &t) != ETIMEDOUT)
-		;
+	while (!e->stop && az_cond_wait(&e->stopped, &e->mu, end))
+		continue;
 	stop = e->stop;
 	pthread_mutex_unlock(&e->mu);
 	return !stop;
@@ -162,7 +154,6 @@ restack_endpoints_start(
     const struct restack_endpoints_opts *o, struct restack_endpoints **out, struct az_err *err)
 {
 	struct restack_endpoints *e = calloc(1, sizeof *e);
-	pthread_condattr_t monotonic;
 	enum az_code rc;
 
 	if (!e || !(e->mem = az_arena_new(AZ_KIB(64)))) {
@@ -172,10 +163,7 @@ restack_endpoints_start(
 	e->http = o->http;
 	e->retry_ms = o->retry_ms ? o->retry_ms : FIRST_MS;
 	pthread_mutex_init(&e->mu, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&e->stopped, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	az_cond_init(&e->stopped);
 	az_buf_init(&e->body, AZ_MIB(1));
 	restack_endpoints_body(o, &e->body);
 	e->url = az_arena_printf(e->mem, "%s/api/engine/endpoints", o->api_url);

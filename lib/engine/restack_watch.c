@@ -7,7 +7,6 @@
  * slices. While the engine is away nothing changes, and waiters wait on.
  */
 #include <stdlib.h>
-#include <time.h>
 #include <azlon/clock.h>
 #include <azlon/log.h>
 #include "restack.h"
@@ -50,38 +49,6 @@ struct poll {
 	struct restack_watch *t;
 	struct watched *w;
 };
-
-static void
-until_ms(struct timespec *ts, int64_t ms)
-{
-	clock_gettime(CLOCK_MONOTONIC, ts);
-	ts->tv_sec += (time_t)(ms / 1000);
-	ts->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts->tv_nsec >= 1000000000) {
-		ts->tv_sec++;
-		ts->tv_nsec -= 1000000000;
-	}
-}
-
-static void
-wait_on(pthread_cond_t *c, pthread_mutex_t *mu, int64_t ms)
-{
-	struct timespec ts;
-
-	until_ms(&ts, ms);
-	pthread_cond_timedwait(c, mu, &ts);
-}
-
-static void
-cond_init(pthread_cond_t *c)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(c, &attr);
-	pthread_condattr_destroy(&attr);
-}
 
 /* ---- under t->mu ---- */
 
@@ -201,7 +168,7 @@ looker(void *arg)
 
 		if (!w) {
 			sweep(t, now);
-			wait_on(&t->work, &t->mu, next > now ? next - now : 1);
+			az_cond_wait(&t->work, &t->mu, next > now ? next : now + 1);
 			continue;
 		}
 		w->looking = true;
@@ -318,7 +285,7 @@ enter(struct restack_watch *t, struct az_str id)
 		if (!(w = calloc(1, sizeof *w)))
 			return NULL;
 		memcpy(w->id, id.p, id.n);
-		cond_init(&w->changed);
+		az_cond_init(&w->changed);
 		w->next = t->list;
 		t->list = w;
 	}
@@ -360,7 +327,8 @@ restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, co
 			w->look_at = 0;
 			pthread_cond_broadcast(&t->work);
 		}
-		wait_on(&w->changed, &t->mu, stop && left > STOP_TICK_MS ? STOP_TICK_MS : left);
+		az_cond_wait(&w->changed, &t->mu,
+		    stop && left > STOP_TICK_MS ? end - left + STOP_TICK_MS : end);
 	}
 	if (w->looked > known && w->failed == AZ_ENOTFOUND)
 		rc = az_fail(err, AZ_ENOTFOUND, "engine.wait", "no such run");
@@ -382,7 +350,7 @@ watch_new(struct restack *r)
 		return NULL;
 	t->r = r;
 	pthread_mutex_init(&t->mu, NULL);
-	cond_init(&t->work);
+	az_cond_init(&t->work);
 	return t;
 }
 

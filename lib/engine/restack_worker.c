@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <azlon/clock.h>
 #include <azlon/log.h>
 #include "restack_endpoints.h"
@@ -13,7 +12,8 @@
 
 enum {
 	SLOTS = 8,
-	POLLS = 8, /* slots that wait for a function at the same time */
+	POLLS = 8,     /* slots that wait for a function at the same time */
+	LOOK_MS = 500, /* a stop wakes nobody who waits for a permit */
 	TASKS = 4,
 	DRAIN_MS = 10000,
 	GRACE_MS = 5000,      /* a function told to stop has so long */
@@ -94,6 +94,17 @@ worker_polled(struct rworker *w, enum az_code rc, const struct az_err *err)
 	return false;
 }
 
+/* The end of a thread. */
+static void *
+leave(struct rworker *w)
+{
+	pthread_mutex_lock(&w->mu);
+	w->threads--;
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->mu);
+	return NULL;
+}
+
 static void
 queue_of(const struct rworker *w, Azt__TaskQueue *q)
 {
@@ -132,30 +143,31 @@ task_thread(void *arg)
 		az_arena_reset(a);
 	}
 	az_arena_free(a);
-	pthread_mutex_lock(&w->mu);
-	w->threads--;
-	pthread_cond_signal(&w->ended);
-	pthread_mutex_unlock(&w->mu);
-	return NULL;
+	return leave(w);
 }
 
 /* One of the permits to poll; looks at the stop about twice a second. */
 static bool
 permit(struct rworker *w)
 {
-	struct timespec ts;
+	bool got;
 
-	while (!stopping(w)) {
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		ts.tv_nsec += 500000000;
-		if (ts.tv_nsec >= 1000000000) {
-			ts.tv_sec++;
-			ts.tv_nsec -= 1000000000;
-		}
-		if (sem_clockwait(&w->polls, CLOCK_MONOTONIC, &ts) == 0)
-			return true;
-	}
-	return false;
+	pthread_mutex_lock(&w->mu);
+	while (w->polls == 0 && !stopping(w))
+		az_cond_wait(&w->permit, &w->mu, az_boot_ms() + LOOK_MS);
+	if ((got = !stopping(w)))
+		w->polls--;
+	pthread_mutex_unlock(&w->mu);
+	return got;
+}
+
+static void
+give_back(struct rworker *w)
+{
+	pthread_mutex_lock(&w->mu);
+	w->polls++;
+	pthread_cond_signal(&w->permit);
+	pthread_mutex_unlock(&w->mu);
 }
 
 static void *
@@ -182,18 +194,14 @@ slot_thread(void *arg)
 		struct az_err err = AZ_ERR_INIT;
 		enum az_code rc = rpc_call(w->r, &c, a, &task, NULL, &err);
 
-		sem_post(&w->polls);
+		give_back(w);
 		on = worker_polled(w, rc, &err);
 		if (rc == AZ_OK && task->task_token.len)
 			activity_run(w, a, task);
 		az_arena_reset(a);
 	}
 	az_arena_free(a);
-	pthread_mutex_lock(&w->mu);
-	w->threads--;
-	pthread_cond_signal(&w->ended);
-	pthread_mutex_unlock(&w->mu);
-	return NULL;
+	return leave(w);
 }
 
 /* ---- life ---- */
@@ -277,20 +285,12 @@ register_all(struct rworker *w, struct restack_endpoints **out, struct az_err *e
 static bool
 wait_ended(struct rworker *w, int64_t ms)
 {
-	struct timespec ts;
+	int64_t end = az_boot_ms() + ms;
 	bool done;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (time_t)(ms / 1000);
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&w->mu);
-	while (w->threads > 0)
-		if (pthread_cond_timedwait(&w->ended, &w->mu, &ts) == ETIMEDOUT)
-			break;
+	while (w->threads > 0 && az_cond_wait(&w->ended, &w->mu, end))
+		continue;
 	done = w->threads == 0;
 	pthread_mutex_unlock(&w->mu);
 	return done;
@@ -342,7 +342,6 @@ static struct rworker *
 worker_new(struct restack *r, const struct az_worker *opt, int slots)
 {
 	struct rworker *w = calloc(1, sizeof *w);
-	pthread_condattr_t attr;
 	struct az_buf key;
 
 	if (!w)
@@ -353,19 +352,17 @@ worker_new(struct restack *r, const struct az_worker *opt, int slots)
 	az_random_id(&key, 32);
 	snprintf(w->instance, sizeof w->instance, "%.*s", AZ_FMT(az_buf_str(&key)));
 	az_buf_release(&key);
-	sem_init(&w->polls, 0, (unsigned)(slots < POLLS ? slots : POLLS));
+	w->polls = slots < POLLS ? slots : POLLS;
+	az_cond_init(&w->permit);
 	pthread_mutex_init(&w->mu, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->ended, &attr);
-	pthread_condattr_destroy(&attr);
+	az_cond_init(&w->ended);
 	return w;
 }
 
 static void
 worker_free(struct rworker *w)
 {
-	sem_destroy(&w->polls);
+	pthread_cond_destroy(&w->permit);
 	pthread_cond_destroy(&w->ended);
 	pthread_mutex_destroy(&w->mu);
 	free(w);

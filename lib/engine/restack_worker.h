@@ -9,7 +9,6 @@
 #ifndef AZLON_ENGINE_RESTACK_WORKER_H
 #define AZLON_ENGINE_RESTACK_WORKER_H
 
-#include <semaphore.h>
 #include "restack.h"
 
 struct attempt; /* restack_activity.c */
@@ -18,7 +17,6 @@ struct rworker {
 	struct restack *r;
 	const struct az_worker *opt;
 	char instance[40];       /* this worker to the server, a random key */
-	sem_t polls;             /* how many more slots may poll at once */
 	_Atomic bool completes;  /* the server ends our polls when told of a shutdown */
 	_Atomic bool away;       /* said already that the engine does not answer */
 	_Atomic bool unreached;  /* no answer at all, the last time it was away */
@@ -28,6 +26,8 @@ struct rworker {
 	pthread_mutex_t mu;      /* guards the rest */
 	pthread_cond_t ended;
 	int threads;             /* that still run */
+	int polls;               /* how many more slots may poll at once */
+	pthread_cond_t permit;   /* one of them is free */
 	struct attempt *running; /* functions under way */
 	struct az_err err;
 };

@@ -11,9 +11,9 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <azlon/clock.h>
+#include <azlon/cond.h>
 #include <azlon/limits.h>
 #include <azlon/log.h>
 #include "web.h"
@@ -239,19 +239,12 @@ thread_main(void *arg)
 static bool
 all_gone(struct web_server *s, int64_t ms)
 {
-	struct timespec ts;
+	int64_t end = az_boot_ms() + ms;
 	bool gone;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (time_t)(ms / 1000);
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&s->mu);
-	while (s->n_alive > 0 && pthread_cond_timedwait(&s->gone, &s->mu, &ts) != ETIMEDOUT)
-		;
+	while (s->n_alive > 0 && az_cond_wait(&s->gone, &s->mu, end))
+		continue;
 	gone = s->n_alive == 0;
 	pthread_mutex_unlock(&s->mu);
 	return gone;
@@ -291,7 +284,6 @@ static struct web_server *
 server_new(const struct az_web *w)
 {
 	struct web_server *s = calloc(1, sizeof *s);
-	pthread_condattr_t ca;
 
 	if (!s)
 		return NULL;
@@ -301,10 +293,7 @@ server_new(const struct az_web *w)
 	if (s->max_threads > THREADS_MAX)
 		s->max_threads = THREADS_MAX;
 	pthread_mutex_init(&s->mu, NULL);
-	pthread_condattr_init(&ca);
-	pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->gone, &ca);
-	pthread_condattr_destroy(&ca);
+	az_cond_init(&s->gone);
 	s->all = calloc((size_t)s->max_threads, sizeof(struct web_thread *));
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -20,7 +20,7 @@ add_proc(struct box *b, struct proc *p, struct sub *s)
 	p->has_stdin = true;
 	p->stdin_room = AW_STDIN_WINDOW;
 	az_buf_init(&p->ring, 2 * PROC_RING);
-	cond_init(&p->cond);
+	az_cond_init(&p->cond);
 	pthread_mutex_init(&p->in_mu, NULL);
 	b->procs = p;
 	b->nprocs = 1;
@@ -43,9 +43,9 @@ one(const uint8_t *data, size_t n, bool followed)
 
 	srv.vet = vet_public;
 	pthread_mutex_init(&b.mu, NULL);
-	cond_init(&b.cond);
+	az_cond_init(&b.cond);
 	az_buf_init(&b.out, AZ_MIB(8));
-	cond_init(&c.cond);
+	az_cond_init(&c.cond);
 	az_buf_init(&c.in, AZ_MIB(1));
 	b.calls = &c;
 	add_proc(&b, &p, followed ? &sub : NULL);

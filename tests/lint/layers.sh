@@ -5,7 +5,7 @@ cd "${LINT_ROOT:-$(dirname "$0")/../..}" || exit 2
 
 # owner of each public header
 declare -A owner=(
-	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [log]=base [path]=base
+	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [cond]=base [log]=base [path]=base
 	[limits]=base [history]=base
 	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay

@@ -32,12 +32,12 @@ rig_init(struct rig *r)
 	r->b.wake = r->b.init_fd = -1;
 	r->b.next_id = 10;
 	pthread_mutex_init(&r->b.mu, NULL);
-	cond_init(&r->b.cond);
+	az_cond_init(&r->b.cond);
 	az_buf_init(&r->b.out, AZ_MIB(8));
 	r->p.id = 1;
 	r->p.refs = 1;
 	az_buf_init(&r->p.ring, 2 * PROC_RING);
-	cond_init(&r->p.cond);
+	az_cond_init(&r->p.cond);
 	pthread_mutex_init(&r->p.in_mu, NULL);
 	r->b.procs = &r->p;
 	r->b.nprocs = 1;
