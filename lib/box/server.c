@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 1000
@@ -136,6 +138,18 @@ clean_up(const char *dir)
 		closedir(d);
 }
 
+/* What a tmpfs holds counts as memory of the box that wrote it, and would end the whole box
+   where a disk ends one program: it must fit beside the program's own. */
+static void
+homes(struct az_box_server *s)
+{
+	struct statfs fs;
+
+	if (statfs(s->dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC && s->disk > s->memory / 2)
+		s->disk = s->memory / 2;
+	s->tmpfs_home = s->disk <= s->memory / 2;
+}
+
 static enum az_code
 options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err)
 {
@@ -149,8 +163,6 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 	s->pids = o->pids > 0 ? o->pids : AZ_LIM_BOX_PIDS;
 	s->cpu_pct = o->cpu_pct > 0 ? o->cpu_pct : 100;
 	s->max = o->max > 0 ? o->max : 64;
-	/* a tmpfs counts as memory: only where it fits beside the program's own */
-	s->tmpfs_home = s->disk <= s->memory / 2;
 	s->vet = vet_public;
 	if (!s->dir || !s->agent || !s->bwrap || !s->key)
 		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
@@ -188,6 +200,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_e
 		az_fail_errno(err, rc, "box.open", "cannot make %s", s->dir);
 		goto out;
 	}
+	homes(s);
 	/* this process's memory and environment are nobody's business */
 	prctl(PR_SET_DUMPABLE, 0);
 	clean_up(s->dir);
