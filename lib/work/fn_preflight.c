@@ -2,12 +2,14 @@
  * pre_flight_run: the inputs become iteration 0. If they are a program already it is
  * run once, without a model: maybe nothing needs to be written.
  */
+#include "deps.h"
 #include "functions.h"
 #include "verdict.h"
 
 #include <azlon/keys.h>
 
 #define OP "work.preflight"
+#define DEPS_EVENT_BYTES AZ_KIB(16) /* through the engine; the object has all of it */
 
 /* Copy one body between keys of the bucket, as a blob of this run. */
 static enum az_code
@@ -145,9 +147,44 @@ take_inputs(struct work_job *j, struct az_manifest *m, struct az_err *err)
 	return job_store_rc(rc, err);
 }
 
+/* Which input reads or writes which: kept as an object, and told. */
+static enum az_code
+dependencies(
+    struct work_job *j, const struct az_manifest *m, struct az_str *json, struct az_err *err)
+{
+	struct deps *d = az_arena_alloc(j->a, sizeof *d);
+	enum az_code rc = d ? AZ_OK : job_nomem(err);
+	struct az_str text;
+	struct az_buf b;
+	struct az_jw w;
+
+	*json = (struct az_str){NULL, 0};
+	if (rc == AZ_OK)
+		deps_init(d, j->a, m);
+	for (size_t i = 0; i < m->n && rc == AZ_OK; i++) {
+		if (!deps_wanted(&m->files[i]))
+			continue;
+		rc = job_get_blob(j, m->files[i].sha256, DEPS_FILE_BYTES, &text, err);
+		if (rc == AZ_OK)
+			rc = deps_scan(d, m->files[i].path, text, err);
+		if (rc == AZ_OK && job_cancelled(j))
+			rc = az_fail(err, AZ_ECANCELLED, OP, "cancelled");
+	}
+	if (rc != AZ_OK || d->n == 0)
+		return rc;
+	az_buf_init(&b, AZ_MIB(4));
+	az_jw_init(&w, &b);
+	deps_json(d, &w);
+	rc = job_put_iter_buf(j, 0, "dependencies", &b, err);
+	if (rc == AZ_OK && b.n <= DEPS_EVENT_BYTES)
+		return job_text(j, &b, json, err);
+	az_buf_release(&b);
+	return rc;
+}
+
 static void
-write_result(struct work_job *j, const struct az_manifest *m, bool ran, const struct verdict *v,
-    int64_t sandbox_ms, struct az_jw *w)
+write_result(struct work_job *j, const struct az_manifest *m, struct az_str deps, bool ran,
+    const struct verdict *v, int64_t sandbox_ms, struct az_jw *w)
 {
 	size_t explicit = az_json_len(az_json_get(j->request, "checks")), passed = 0;
 	size_t unjudged = job_has_conditions(j);
@@ -180,6 +217,10 @@ write_result(struct work_job *j, const struct az_manifest *m, bool ran, const st
 	az_jw_kc(w, "type", "files.changed");
 	az_jw_kc(w, "by", "inputs");
 	az_jw_ki(w, "count", (int64_t)m->n);
+	if (deps.n) {
+		az_jw_key(w, "dependencies");
+		az_jw_raw(w, deps);
+	}
 	az_jw_end(w, '}');
 	if (ran)
 		verdict_events(j, v, w);
@@ -195,6 +236,7 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 	struct verdict v = {.passed = false};
 	struct az_manifest m;
 	struct work_job j;
+	struct az_str deps = {NULL, 0};
 	bool ran = false;
 	enum az_code rc;
 	struct az_jw w;
@@ -202,6 +244,8 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 	rc = job_open(&j, ctx, app, input, "prepare", err);
 	if (rc == AZ_OK)
 		rc = take_inputs(&j, &m, err);
+	if (rc == AZ_OK)
+		rc = dependencies(&j, &m, &deps, err);
 	if (rc == AZ_OK && build_possible(&m)) {
 		ran = true;
 		rc = execute_iteration(&j, 0, &run, err);
@@ -210,7 +254,7 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 	}
 	if (rc == AZ_OK) {
 		az_jw_init(&w, result);
-		write_result(&j, &m, ran, &v, run.sandbox_ms + v.sandbox_ms, &w);
+		write_result(&j, &m, deps, ran, &v, run.sandbox_ms + v.sandbox_ms, &w);
 		rc = az_buf_check(result, OP, err);
 	}
 	job_close(&j);

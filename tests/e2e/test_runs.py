@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import zipfile
 from collections import OrderedDict
 
 import pytest
@@ -213,3 +214,24 @@ def test_delete_removes_run_and_files(stack):
     assert stack.request("DELETE", f"/run_workflow/{wid}", user="tidy").status_code in (200, 204)
     assert stack.get(f"/run_workflow/{wid}", user="tidy").status_code == 404
     assert stack.get(f"/files/{wid}", user="tidy").status_code == 404
+
+
+def test_which_input_reads_or_writes_which_is_told(stack):
+    z = io.BytesIO()
+    with zipfile.ZipFile(z, "w") as f:
+        f.writestr("src/main.py", "import table\nrows = open('../data/März 2024.csv').read()\nopen('summary.csv', 'w')\n")
+        f.writestr("src/table.py", "import csv\ncsv.reader(open('prices.csv'))\n")
+        f.writestr("data/März 2024.csv", bytes(range(256)))
+    r = stack.post("/files/inputs", data=z.getvalue(), headers={"Content-Type": "application/zip"})
+    wid = stack.start_run({"user_prompt": "Sum it up.", "test_conditions": "a summary", "model": "recording/weather",
+                           "inputs": [r.json()["input_id"]]})
+    until(lambda: any(e["type"] == "files.changed" for e in stack.events(wid)))
+    told = next(e for e in stack.events(wid) if e["type"] == "files.changed")
+    assert (told["by"], told["count"]) == ("inputs", 3)
+    assert told["dependencies"] == [
+        {"file": "src/main.py", "reads": ["src/table.py", "data/März 2024.csv"], "writes": ["summary.csv"]},
+        {"file": "src/table.py", "missing": ["prices.csv"]}]
+    # placed under the names they came with, byte by byte
+    assert stack.get(f"/files/{wid}/data/März 2024.csv").content == bytes(range(256))
+    stack.post(f"/run_workflow/{wid}/cancel", json={"mode": "now"})
+    stack.finish(wid)
