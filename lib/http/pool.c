@@ -24,6 +24,7 @@ az_http_new(struct az_http **out, struct az_err *err)
 	if (!(h = calloc(1, sizeof *h)))
 		return az_fail(err, AZ_ENOMEM, "http.new", "out of memory");
 	pthread_mutex_init(&h->mu, NULL);
+	h->hold_bytes = HTTP_STREAM_BYTES / 2;
 	*out = h;
 	return AZ_OK;
 }

@@ -44,6 +44,24 @@ against(const struct http_peer_step *s, size_t n)
 }
 
 static void
+a_path_is_sent_as_it_is(void **state)
+{
+	static const struct http_peer_step s[] = {
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+	struct az_http_req q = {.method = "GET", .url = url};
+	struct az_http_resp r = {.status = 0};
+
+	(void)state;
+	against(s, 1);
+	http_peer_url(peer, "/a/../b//./%2e%2e/c?d", url, sizeof url);
+	assert_int_equal(az_http_call(http, &q, &r, &err), AZ_OK);
+	assert_non_null(
+	    strstr(http_peer_request(peer, 0, NULL), "GET /a/../b//./%2e%2e/c?d HTTP/1.1\r\n"));
+	az_http_resp_release(&r);
+	http_peer_stop(peer);
+}
+
+static void
 statuses_and_headers_arrive(void **state)
 {
 	static const struct http_peer_step s[] = {
@@ -447,6 +465,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+	    T(a_path_is_sent_as_it_is),
 	    T(statuses_and_headers_arrive),
 	    T(failures_have_their_codes),
 	    T(refused_is_unavailable),

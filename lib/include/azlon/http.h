@@ -58,6 +58,22 @@ AZ_API struct az_str az_http_header(const struct az_http_resp *r, const char *na
 AZ_API AZ_MUST_CHECK enum az_code az_http_call(
     struct az_http *h, const struct az_http_req *q, struct az_http_resp *r, struct az_err *err);
 
+/*
+ * The same call with the reply pulled, for a reader that is slower than the peer: what it
+ * has not read yet waits in at most 256 KiB here, then in the network. Returns when the
+ * reply's headers are complete; r then has them, and the body of a status that is not 2xx
+ * (64 KiB cap; the stream is at its end). q->data and q->head are not used; q and r are
+ * borrowed until az_http_close(). Fails as az_http_call(); *out is NULL then.
+ */
+struct az_http_stream;
+AZ_API AZ_MUST_CHECK enum az_code az_http_open(struct az_http *h, const struct az_http_req *q,
+    struct az_http_resp *r, struct az_http_stream **out, struct az_err *err);
+/* Up to n bytes, at least one; *got = 0 at the end. A reply that ends early is AZ_EUPSTREAM. */
+AZ_API AZ_MUST_CHECK enum az_code az_http_read(
+    struct az_http_stream *s, char *p, size_t n, size_t *got, struct az_err *err);
+/* Frees; a transfer under way ends and its connection closes. Accepts NULL. */
+AZ_API void az_http_close(struct az_http_stream *s);
+
 /* Delay before try number n (1 = first retry): base * 2^(n-1), capped, with up to
    25 % taken off at random; Retry-After (ms, 0 = none) wins when larger. */
 AZ_API int64_t az_backoff_ms(int n, int64_t base_ms, int64_t cap_ms, int64_t retry_after_ms);
