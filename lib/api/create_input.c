@@ -1,26 +1,12 @@
 /* The start input: the request with everything filled in, and a queued run's view. */
-#include <stdio.h>
+#include <azlon/flow.h>
 #include "run.h"
 
 /* "c1", "c2", … for checks without an id, skipping what others use. */
 static void
-id_of(const struct az_json *checks, size_t i, unsigned *next, char out[16])
-{
-	bool taken;
-
-	(void)i;
-	do {
-		taken = false;
-		snprintf(out, 16, "c%u", ++*next);
-		for (size_t k = 0; k < az_json_len(checks) && !taken; k++)
-			taken = az_str_eqc(az_json_gets(az_json_at(checks, k), "id"), out);
-	} while (taken);
-}
-
-static void
 write_checks(const struct az_json *checks, struct az_jw *w)
 {
-	unsigned next = 0;
+	unsigned last = 0;
 
 	az_jw_arr(w);
 	for (size_t i = 0; i < az_json_len(checks); i++) {
@@ -31,7 +17,7 @@ write_checks(const struct az_json *checks, struct az_jw *w)
 
 		az_jw_obj(w);
 		if (!az_json_get(k, "id")) {
-			id_of(checks, i, &next, id);
+			az_flow_check_id(checks, &last, id);
 			az_jw_kc(w, "id", id);
 		}
 		while (az_json_each(k, &it, &key, &v)) {

@@ -16,5 +16,8 @@ void sandbox_detail(struct az_jw *w, struct box *b, bool one);
    is to reach, whatever else is said: stricter than E2B, where it only lifts denials. */
 enum az_code network_wish(const struct az_json *outer, const struct az_json *net, bool *internet,
     const struct az_json **allow, struct az_err *err);
+/* A value of the metadata filter, decoded into a: AZ_EINVAL when malformed, AZ_ENOMEM. */
+enum az_code list_decode(
+    struct az_arena *a, struct az_str s, struct az_str *out, struct az_err *err);
 
 #endif

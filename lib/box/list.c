@@ -15,38 +15,54 @@ struct query {
 	bool has_cursor;
 	int64_t cur_ms;
 	struct az_str cur_id;
+	bool nomem; /* some box was not compared */
 };
 
-static struct az_str
-decoded(struct az_arena *a, struct az_str s)
+enum az_code
+list_decode(struct az_arena *a, struct az_str s, struct az_str *out, struct az_err *err)
 {
 	struct az_buf b;
-	struct az_str out = {0};
+	enum az_code rc;
+	bool well;
 
 	az_buf_init(&b, AZ_KIB(64));
-	if (az_pct_decode(&b, s, true))
-		out = az_arena_str(a, az_buf_str(&b));
+	well = az_pct_decode(&b, s, true);
+	if ((rc = az_buf_check(&b, "box.list", err)))
+		goto out;
+	if (!well)
+		rc = az_fail(err, AZ_EINVAL, "box.list", "metadata: malformed");
+	else if (!(*out = az_arena_str(a, az_buf_str(&b))).p)
+		rc = az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
+out:
 	az_buf_release(&b);
-	return out;
+	return rc;
 }
 
+/* What is malformed inside matches nothing. */
 static bool
-meta_match(struct az_arena *a, const struct az_json *meta, struct az_str want)
+meta_match(struct az_arena *a, const struct az_json *meta, struct query *q)
 {
-	struct az_str pair;
+	struct az_str pair, want = q->meta;
+	struct az_err err = AZ_ERR_INIT;
 
 	while (az_str_cut(&want, '&', &pair)) {
 		ptrdiff_t eq = az_str_chr(pair, '=');
-		struct az_str k, v, have;
+		struct az_str k, v = AZ_S(""), have;
+		enum az_code rc;
 		char *key;
 
 		if (!pair.n)
 			continue;
-		k = decoded(a, eq < 0 ? pair : az_str_sub(pair, 0, (size_t)eq));
-		v = eq < 0 ? AZ_S("") : decoded(a, az_str_sub(pair, (size_t)eq + 1, pair.n));
-		key = k.p ? az_arena_cstr(a, k) : NULL;
-		if (!key || !v.p)
+		rc = list_decode(a, eq < 0 ? pair : az_str_sub(pair, 0, (size_t)eq), &k, &err);
+		if (!rc && eq >= 0)
+			rc = list_decode(a, az_str_sub(pair, (size_t)eq + 1, pair.n), &v, &err);
+		if (rc == AZ_EINVAL)
 			return false;
+		key = rc ? NULL : az_arena_cstr(a, k);
+		if (!key) {
+			q->nomem = true;
+			return false;
+		}
 		have = az_json_gets(meta, key);
 		if (!az_json_is_str(az_json_get(meta, key)) || !az_str_eq(have, v))
 			return false;
@@ -99,8 +115,8 @@ parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none, struc
 		return rc;
 	*q = (struct query){0};
 	s = az_rq_query(rq, "metadata");
-	if (s.n && !(q->meta = decoded(a, s)).p)
-		return az_fail(err, AZ_EINVAL, "box.list", "metadata: malformed");
+	if (s.n && (rc = list_decode(a, s, &q->meta, err)))
+		return rc;
 	q->template = az_rq_query(rq, "template");
 	q->asc = az_str_eqc(az_rq_query(rq, "order"), "asc");
 	s = az_rq_query(rq, "startedAfter");
@@ -117,7 +133,7 @@ parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none, struc
 }
 
 static bool
-wanted(struct az_arena *a, const struct box *b, const struct query *q)
+wanted(struct az_arena *a, const struct box *b, struct query *q)
 {
 	if (q->after_ms && b->started_ms <= q->after_ms)
 		return false;
@@ -126,7 +142,7 @@ wanted(struct az_arena *a, const struct box *b, const struct query *q)
 	if (q->has_cursor &&
 	    compare(b->started_ms, az_str_c(b->id), q->cur_ms, q->cur_id, q->asc) <= 0)
 		return false;
-	return !q->meta.n || meta_match(a, b->meta, q->meta);
+	return !q->meta.n || meta_match(a, b->meta, q);
 }
 
 static int
@@ -200,7 +216,9 @@ control_list(struct az_rq *rq, void *app, struct az_err *err)
 	az_rs_headerf(rq, "X-Total-Running", "%zu", total);
 	for (size_t i = 0; i < n; i++)
 		box_unref(v[i]);
-	if (!(rc = az_buf_check(&out, "box.list", err)))
+	if (q.nomem)
+		rc = az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
+	else if (!(rc = az_buf_check(&out, "box.list", err)))
 		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
 	az_buf_release(&out);
 	return rc;

@@ -116,22 +116,21 @@ read_pending(struct local *e, struct conn *c, int64_t run, struct az_arena *a,
 
 	for (; rc == SQLITE_ROW; rc = sqlite3_step(st)) {
 		struct az_pending *p = &out->pending[out->n_pending++];
-		int slot = (int)sql_i64(st, 7);
-		int64_t token = sql_i64(st, 8);
+		int slot = (int)sql_i64(st, 6);
+		int64_t token = sql_i64(st, 7);
 
 		p->name = text(st, 0, a, &bad);
-		p->ref = sql_i64(st, 1);
-		p->attempt = (int)sql_i64(st, 2);
-		p->running = sql_i64(st, 3) != 0;
-		p->next_ms = p->running ? 0 : sql_i64(st, 4);
-		p->last_reason = text(st, 5, a, &bad);
-		p->last_message = text(st, 6, a, &bad);
+		p->attempt = (int)sql_i64(st, 1);
+		p->running = sql_i64(st, 2) != 0;
+		p->next_ms = p->running ? 0 : sql_i64(st, 3);
+		p->last_reason = text(st, 4, a, &bad);
+		p->last_message = text(st, 5, a, &bad);
 		if (p->running) {
 			*beats += (int64_t)slot_seq(&e->live, slot, token);
 			p->heartbeat = slot_get(&e->live, slot, token, a);
 		}
 		if (!p->heartbeat.n)
-			p->heartbeat = text(st, 9, a, &bad);
+			p->heartbeat = text(st, 8, a, &bad);
 	}
 	if (rc != SQLITE_DONE)
 		return sql_fail(c, rc, "engine.describe", err);

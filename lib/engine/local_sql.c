@@ -73,7 +73,7 @@ static const char *const text[Q_COUNT] = {
     [Q_TASK_GET] = "SELECT r.n, t.token, t.cancel, t.attempt, t.lost "
 		   "FROM runs r JOIN tasks t ON t.run = r.n AND t.ref = ?2 "
 		   "WHERE r.id = ?1",
-    [Q_TASKS_OF] = "SELECT name, ref, attempt, owner, due_wall, "
+    [Q_TASKS_OF] = "SELECT name, attempt, owner, due_wall, "
 		   "last_reason, last_message, slot, token, hb FROM tasks "
 		   "WHERE run = ?1 ORDER BY ref LIMIT 4",
     [Q_TASKS_DEL] = "DELETE FROM tasks WHERE run = ?1",

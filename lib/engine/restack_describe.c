@@ -57,8 +57,6 @@ pending(struct restack *r, struct az_arena *a, const Azt__PendingActivityInfo *p
 	struct az_err e = AZ_ERR_INIT;
 
 	out->name = az_str_c(p->activity_type ? p->activity_type->name : "");
-	if (!az_str_to_i64(az_str_c(p->activity_id), 1, INT32_MAX, &out->ref))
-		out->ref = 0;
 	out->attempt = p->attempt > 0 ? p->attempt : 1;
 	out->running = p->state != AZT__PENDING_ACTIVITY_STATE__E__SCHEDULED;
 	out->next_ms = out->running ? 0 : msg_ms(p->next_attempt_schedule_time);
@@ -86,13 +84,13 @@ mix_i64(uint64_t h, int64_t v)
 /* The same state has the same number in every process: events count in the upper part,
    what Temporal keeps outside of the history in the lower. */
 static int64_t
-version_of(const struct az_run_info *out)
+version_of(const struct az_run_info *out, Azt__PendingActivityInfo *const *fns)
 {
 	uint64_t h = 14695981039346656037u;
 
 	for (size_t i = 0; i < out->n_pending; i++) {
 		const struct az_pending *p = &out->pending[i];
-		h = mix_i64(mix_i64(h, p->ref), p->attempt);
+		h = mix_i64(mix(h, az_str_c(fns[i]->activity_id)), p->attempt);
 		h = mix_i64(mix_i64(h, p->running), p->next_ms);
 		h = mix(mix(h, p->heartbeat), p->last_reason);
 	}
@@ -121,7 +119,7 @@ restack_describe(struct az_engine *e, struct az_str id, struct az_arena *a, stru
 		return rc;
 	for (size_t i = 0; i < resp->n_pending_activities && out->n_pending < 4; i++)
 		pending(r, a, resp->pending_activities[i], &out->pending[out->n_pending++]);
-	out->version = version_of(out);
+	out->version = version_of(out, resp->pending_activities);
 	if (out->state != AZ_RUN_OPEN)
 		return restack_close_payload(
 		    r, a, resp->workflow_execution_info->execution, &out->close_payload, err);

@@ -5,6 +5,7 @@
 #include "checks.h"
 
 #include <azlon/clock.h>
+#include <azlon/flow.h>
 
 #define OP "work.checks"
 
@@ -78,6 +79,8 @@ enum az_code
 checks_begin(struct work_job *j, struct checks *c, struct az_err *err)
 {
 	size_t n = az_json_len(az_json_get(j->request, "checks"));
+	unsigned last = 0;
+	char id[16];
 
 	*c = (struct checks){.n = 0};
 	if (n > AZ_LIM_CHECKS)
@@ -95,8 +98,10 @@ checks_begin(struct work_job *j, struct checks *c, struct az_err *err)
 		    .explicit = true,
 		    .hidden = az_json_getb(q, "hidden", false),
 		    .what = what_of(j, q)};
-		if (r->id.n == 0)
-			r->id = az_str_c(az_arena_printf(j->a, "c%zu", i + 1));
+		if (r->id.n == 0) {
+			az_flow_check_id(az_json_get(j->request, "checks"), &last, id);
+			r->id = az_arena_str(j->a, az_str_c(id));
+		}
 		if (!r->id.p || !r->what.p)
 			return job_nomem(err);
 	}

@@ -378,6 +378,12 @@ fn_generate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 	if (rc != AZ_OK || !g)
 		goto out;
 	g->j = j;
+	/* the fold takes a sealed prompt as it is; only here it is open */
+	if (!az_json_is_str(az_json_get(j.request, "user_prompt"))) {
+		az_fail(err, AZ_EINVAL, OP, "The start input is no request.");
+		rc = az_err_reason(err, "bad_input");
+		goto out;
+	}
 	rc = load_trees(g, err);
 	if (rc == AZ_OK)
 		rc = make_prompt(g, err);

@@ -4,6 +4,7 @@
  */
 #include "prompt.h"
 
+#include <azlon/flow.h>
 #include "memory.h"
 
 #define OP "work.prompt"
@@ -21,6 +22,7 @@ static void
 request(struct work_job *j, struct az_buf *b)
 {
 	const struct az_json *all = az_json_get(j->request, "checks");
+	unsigned last = 0;
 
 	az_buf_addf(b, "# Task\n%.*s\n", AZ_FMT(az_json_gets(j->request, "user_prompt")));
 	if (job_has_conditions(j))
@@ -30,15 +32,20 @@ request(struct work_job *j, struct az_buf *b)
 		az_buf_addc(b, "\n# Checks that will be run, in the directory of the program\n");
 	for (size_t i = 0; i < az_json_len(all); i++) {
 		const struct az_json *c = az_json_at(all, i), *v;
-		struct az_str key;
+		struct az_str key, id = az_json_gets(c, "id");
+		char made[16];
 		void *it = NULL;
 		struct az_jw w;
 
+		if (id.n == 0) {
+			az_flow_check_id(all, &last, made);
+			id = az_str_c(made);
+		}
 		if (az_json_getb(c, "hidden", false)) {
-			az_buf_addf(b, "- %.*s: hidden\n", AZ_FMT(az_json_gets(c, "id")));
+			az_buf_addf(b, "- %.*s: hidden\n", AZ_FMT(id));
 			continue;
 		}
-		az_buf_addf(b, "- %.*s: ", AZ_FMT(az_json_gets(c, "id")));
+		az_buf_addf(b, "- %.*s: ", AZ_FMT(id));
 		az_jw_init(&w, b);
 		az_jw_obj(&w);
 		while (az_json_each(c, &it, &key, &v)) {

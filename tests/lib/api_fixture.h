@@ -240,7 +240,6 @@ fake_info(const struct fake_engine *e, const struct fake_run *r, struct az_run_i
 	if (p) {
 		out->n_pending = 1;
 		out->pending[0] = (struct az_pending){.name = p->name,
-		    .ref = p->id,
 		    .attempt = r->last_reason.n ? 2 : 1,
 		    .running = !r->last_reason.n,
 		    .next_ms = r->last_reason.n ? p->t_ms + 1000 : 0,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "box/box.h"
+#include "box/control.h"
 #include "torture.h"
 
 static struct az_box_server srv;
@@ -250,6 +251,35 @@ out:
 	return rc;
 }
 
+static enum az_code
+metadata(struct az_err *err)
+{
+	struct az_arena *a = az_arena_new(AZ_KIB(64));
+	struct az_str out = {0};
+	enum az_code rc;
+
+	if (!a)
+		return az_fail(err, AZ_ENOMEM, "test", "out of memory");
+	rc = list_decode(a, AZ_S("a%3Db+c"), &out, err);
+	if (!rc)
+		torture_made(out);
+	az_arena_free(a);
+	return rc;
+}
+
+static void
+metadata_is_not_called_malformed_for_want_of_memory(void **state)
+{
+	struct az_arena *a = az_arena_new(AZ_KIB(64));
+	struct az_err err = AZ_ERR_INIT;
+	struct az_str out;
+
+	(void)state;
+	torture("metadata", metadata);
+	assert_int_equal(list_decode(a, AZ_S("a%3"), &out, &err), AZ_EINVAL);
+	az_arena_free(a);
+}
+
 static void
 answers_are_whole_or_refused(void **state)
 {
@@ -278,6 +308,7 @@ main(void)
 	    cmocka_unit_test(answers_are_whole_or_refused),
 	    cmocka_unit_test(output_is_never_lost_in_silence),
 	    cmocka_unit_test(envelopes_are_whole_or_refused),
+	    cmocka_unit_test(metadata_is_not_called_malformed_for_want_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,17 +1,13 @@
-/* The service as nginx sees it: over a unix socket, with real threads. */
+/* The service as nginx sees it, over a unix socket: requests and answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <semaphore.h>
 #include <cmocka.h>
 #include <azlon/json.h>
 #include "web_fixture.h"
-
-/* gates that hold handlers until the test says so */
-static sem_t entered, gate;
 
 static enum az_code
 echo(struct az_rq *rq, void *app, struct az_err *err)
@@ -81,36 +77,6 @@ boom(struct az_rq *rq, void *app, struct az_err *err)
 }
 
 static enum az_code
-hold(struct az_rq *rq, void *app, struct az_err *err)
-{
-	(void)app;
-	sem_post(&entered);
-	while (sem_wait(&gate) != 0)
-		;
-	return az_rs_text(rq, 200, AZ_S("held"), err);
-}
-
-static enum az_code
-events(struct az_rq *rq, void *app, struct az_err *err)
-{
-	enum az_code rc;
-
-	(void)app;
-	if ((rc = az_sse_open(rq, err)) != AZ_OK ||
-	    (rc = az_sse_send(rq, 7, "check", AZ_S("{\"seq\":7}"), err)) ||
-	    (rc = az_sse_send(rq, -1, "progress", AZ_S("{}"), err)) ||
-	    (rc = az_sse_ping(rq, err)) != AZ_OK)
-		return rc;
-	while (sem_wait(&gate) != 0)
-		;
-	/* the reader has left meanwhile */
-	while (az_rq_connected(rq))
-		sched_yield();
-	sem_post(&entered);
-	return AZ_OK;
-}
-
-static enum az_code
 big(struct az_rq *rq, void *app, struct az_err *err)
 {
 	char part[1000];
@@ -124,8 +90,8 @@ big(struct az_rq *rq, void *app, struct az_err *err)
 }
 
 static const struct az_route routes[] = {{"GET POST", "/echo/{id}", echo},
-    {"GET HEAD", "/inject", inject}, {"GET", "/boom/{kind}", boom}, {"GET", "/hold", hold},
-    {"GET", "/events", events}, {"GET HEAD", "/big", big}, {NULL, NULL, NULL}};
+    {"GET HEAD", "/inject", inject}, {"GET", "/boom/{kind}", boom}, {"GET HEAD", "/big", big},
+    {NULL, NULL, NULL}};
 
 static struct web_fixture fix;
 
@@ -133,9 +99,16 @@ static int
 setup(void **state)
 {
 	(void)state;
-	sem_init(&entered, 0, 0);
-	sem_init(&gate, 0, 0);
 	memset(&fix, 0, sizeof fix);
+	return web_fixture_start(&fix, routes, NULL) ? 0 : -1;
+}
+
+static int
+setup_short(void **state)
+{
+	(void)state;
+	memset(&fix, 0, sizeof fix);
+	fix.w.short_reads = true;
 	return web_fixture_start(&fix, routes, NULL) ? 0 : -1;
 }
 
@@ -144,8 +117,6 @@ teardown(void **state)
 {
 	(void)state;
 	web_fixture_stop(&fix);
-	sem_destroy(&entered);
-	sem_destroy(&gate);
 	return fix.rc == AZ_OK ? 0 : -1;
 }
 
@@ -244,7 +215,7 @@ refuses_what_is_no_request(void **state)
 	static const struct {
 		const char *method, *path, *query;
 		int status;
-	} t[] = {{"GET", "/nowhere", "", 404}, {"PUT", "/hold", "", 405},
+	} t[] = {{"GET", "/nowhere", "", 404}, {"PUT", "/inject", "", 405},
 	    {"GET", "/echo/..", "", 400}, {"GET", "/echo/a\\b", "", 400},
 	    {"GET", "/echo/a\tb", "", 400}, {"GET", "", "", 400}, {"GET", "/echo/a", "q=%zz", 400}};
 	struct fcgi_resp r;
@@ -397,203 +368,6 @@ half_an_answer_is_never_well_formed(void **state)
 	fcgi_peer_release(&r);
 }
 
-static void
-event_frames_leave_at_once_and_notice_a_reader_that_left(void **state)
-{
-	struct fcgi_req q = {.path = "/events"};
-	struct fcgi_resp r = {.status = 0};
-	int fd = fcgi_peer_connect(fix.path);
-	char h[100];
-
-	(void)state;
-	assert_true(fcgi_peer_send(fd, &q, true));
-	assert_true(fcgi_peer_read_until(fd, &r, ": ping\n\n"));
-	assert_string_equal(r.body, "id: 7\nevent: check\ndata: {\"seq\":7}\n\n"
-				    "event: progress\ndata: {}\n\n: ping\n\n");
-	assert_string_equal(fcgi_peer_header(&r, "X-Accel-Buffering", h, sizeof h), "no");
-	assert_string_equal(fcgi_peer_header(&r, "Content-Type", h, sizeof h), "text/event-stream");
-	assert_false(r.ended);
-	close(fd);
-	sem_post(&gate);
-	while (sem_wait(&entered) != 0)
-		;
-	fcgi_peer_release(&r);
-}
-
-#define MANY 64
-
-static void
-sixty_four_requests_are_in_hand_together(void **state)
-{
-	struct fcgi_req q = {.path = "/hold"};
-	struct fcgi_resp r;
-	int fd[MANY];
-
-	(void)state;
-	for (int i = 0; i < MANY; i++) {
-		fd[i] = fcgi_peer_connect(fix.path);
-		assert_true(fd[i] >= 0);
-		assert_true(fcgi_peer_send(fd[i], &q, true));
-	}
-	/* every one of them is inside its handler at the same moment */
-	for (int i = 0; i < MANY; i++)
-		while (sem_wait(&entered) != 0)
-			;
-	for (int i = 0; i < MANY; i++)
-		sem_post(&gate);
-	for (int i = 0; i < MANY; i++) {
-		memset(&r, 0, sizeof r);
-		assert_true(fcgi_peer_read(fd[i], &r));
-		assert_string_equal(r.body, "held");
-		fcgi_peer_release(&r);
-		close(fd[i]);
-	}
-}
-
-static void
-a_slow_handler_does_not_hold_up_others(void **state)
-{
-	struct fcgi_req q = {.path = "/hold"};
-	struct fcgi_resp r = {.status = 0};
-	int fd = fcgi_peer_connect(fix.path);
-
-	(void)state;
-	assert_true(fcgi_peer_send(fd, &q, true));
-	while (sem_wait(&entered) != 0)
-		;
-	for (int i = 0; i < 50; i++) {
-		struct fcgi_resp o;
-		CALL(&o, "GET", "/echo/x", "", );
-		assert_int_equal(o.status, 201);
-		fcgi_peer_release(&o);
-	}
-	sem_post(&gate);
-	assert_true(fcgi_peer_read(fd, &r));
-	fcgi_peer_release(&r);
-	close(fd);
-}
-
-static int
-setup_short(void **state)
-{
-	(void)state;
-	sem_init(&entered, 0, 0);
-	sem_init(&gate, 0, 0);
-	memset(&fix, 0, sizeof fix);
-	fix.w.short_reads = true;
-	return web_fixture_start(&fix, routes, NULL) ? 0 : -1;
-}
-
-/* A peer that sends half of its parameters and stays: whoever accepted it cannot go on. */
-static void
-a_stalled_peer_does_not_hold_up_others(void **state)
-{
-	static const unsigned char half[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4};
-	struct fcgi_resp o;
-	int fd = fcgi_peer_connect(fix.path);
-
-	(void)state;
-	assert_int_equal(write(fd, half, sizeof half), sizeof half);
-	for (int i = 0; i < 20; i++) {
-		CALL(&o, "GET", "/echo/x", "", );
-		assert_int_equal(o.status, 201);
-		fcgi_peer_release(&o);
-	}
-	close(fd);
-	/* it served nobody, its thread does again */
-	sixty_four_requests_are_in_hand_together(state);
-}
-
-#define CROWD 8
-
-static void *
-crowd_main(void *arg)
-{
-	struct fcgi_req q = {.path = "/echo/x"};
-	int *bad = arg;
-
-	for (int i = 0; i < 200; i++) {
-		struct fcgi_resp r = {.status = 0};
-		if (!fcgi_peer_call(fix.path, &q, &r) || r.status != 201 || !r.ended)
-			++*bad;
-		fcgi_peer_release(&r);
-	}
-	return NULL;
-}
-
-static void
-a_crowd_of_short_requests_is_served(void **state)
-{
-	struct fcgi_req q = {.path = "/hold"};
-	struct fcgi_resp r = {.status = 0};
-	int bad[CROWD] = {0}, fd = fcgi_peer_connect(fix.path);
-	pthread_t t[CROWD];
-
-	(void)state;
-	for (int i = 0; i < CROWD; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, crowd_main, &bad[i]), 0);
-	/* in the middle of it one that holds its thread to the end */
-	assert_true(fcgi_peer_send(fd, &q, true));
-	for (int i = 0; i < CROWD; i++) {
-		pthread_join(t[i], NULL);
-		assert_int_equal(bad[i], 0);
-	}
-	while (sem_wait(&entered) != 0)
-		;
-	sem_post(&gate);
-	assert_true(fcgi_peer_read(fd, &r));
-	assert_string_equal(r.body, "held");
-	fcgi_peer_release(&r);
-	close(fd);
-}
-
-static void
-a_stop_finishes_the_request_in_hand(void **state)
-{
-	struct fcgi_req q = {.path = "/hold"};
-	struct fcgi_resp r = {.status = 0};
-	int fd = fcgi_peer_connect(fix.path);
-
-	(void)state;
-	assert_true(fcgi_peer_send(fd, &q, true));
-	while (sem_wait(&entered) != 0)
-		;
-	kill(getpid(), SIGTERM);
-	sem_post(&gate);
-	assert_true(fcgi_peer_read(fd, &r));
-	assert_int_equal(r.status, 200);
-	assert_string_equal(r.body, "held");
-	fcgi_peer_release(&r);
-	close(fd);
-}
-
-/* A handler that only ends when its client is gone is cut off after the drain. */
-static void
-a_stop_cuts_what_does_not_end(void **state)
-{
-	struct fcgi_req q = {.path = "/events"};
-	struct fcgi_resp r = {.status = 0};
-	struct web_fixture f;
-	int fd;
-
-	(void)state;
-	sem_init(&entered, 0, 0);
-	sem_init(&gate, 0, 0);
-	memset(&f, 0, sizeof f);
-	f.w.drain_ms = 50;
-	assert_true(web_fixture_start(&f, routes, NULL));
-	fd = fcgi_peer_connect(f.path);
-	assert_true(fcgi_peer_send(fd, &q, true));
-	assert_true(fcgi_peer_read_until(fd, &r, ": ping"));
-	sem_post(&gate);
-	web_fixture_stop(&f);
-	assert_int_equal(f.rc, AZ_OK);
-	fcgi_peer_read(fd, &r);
-	assert_false(r.ended);
-	fcgi_peer_release(&r);
-	close(fd);
-}
-
 int
 main(void)
 {
@@ -611,19 +385,9 @@ main(void)
 	    T(head_has_headers_and_no_body),
 	    T(failures_are_problem_documents),
 	    T(half_an_answer_is_never_well_formed),
-	    T(event_frames_leave_at_once_and_notice_a_reader_that_left),
-	    T(sixty_four_requests_are_in_hand_together),
-	    T(a_slow_handler_does_not_hold_up_others),
-	    T(a_stop_finishes_the_request_in_hand),
 	    S(hands_over_what_was_asked),
 	    S(counts_the_body_itself),
 	    S(half_an_answer_is_never_well_formed),
-	    S(sixty_four_requests_are_in_hand_together),
-	    S(a_slow_handler_does_not_hold_up_others),
-	    S(a_stalled_peer_does_not_hold_up_others),
-	    S(a_crowd_of_short_requests_is_served),
-	    S(a_stop_finishes_the_request_in_hand),
-	    cmocka_unit_test(a_stop_cuts_what_does_not_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

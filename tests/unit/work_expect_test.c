@@ -222,6 +222,26 @@ answers_of_a_server(void **state)
 	}
 }
 
+/* A start of another client names its checks or not; ours have names by then. */
+static void
+checks_without_an_id_get_one_that_is_free(void **state)
+{
+	const struct az_json *v;
+	struct rig r;
+
+	(void)state;
+	run_one(&r,
+	    "{\"run\":\"cat main.py\"},{\"id\":\"c1\",\"run\":\"cat main.py\"},"
+	    "{\"run\":\"cat main.py\"}",
+	    "out x\n");
+	assert_non_null(strstr(fake_llm_seen(r.llm, 0), "\n- c2: {"));
+	v = az_json_get(rig_result(&r, AZ_FN_VALIDATE, 1), "checks");
+	assert_true(az_str_eqc(az_json_gets(az_json_at(v, 1), "id"), "c2"));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(v, 2), "id"), "c1"));
+	assert_true(az_str_eqc(az_json_gets(az_json_at(v, 3), "id"), "c3"));
+	rig_close(&r);
+}
+
 static void
 a_program_that_fails_is_never_right(void **state)
 {
@@ -379,6 +399,7 @@ main(void)
 	    cmocka_unit_test(each_expectation_passes_and_fails),
 	    cmocka_unit_test(answers_of_a_server),
 	    cmocka_unit_test(a_program_that_fails_is_never_right),
+	    cmocka_unit_test(checks_without_an_id_get_one_that_is_free),
 	    cmocka_unit_test(signatures_ignore_numbers_and_paths),
 	    cmocka_unit_test(collection_is_bounded_and_skips_caches),
 	    cmocka_unit_test(tampered_check_files_are_put_back),

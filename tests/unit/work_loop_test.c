@@ -299,6 +299,19 @@ unknown_inputs_end_the_run(void **state)
 	assert_true(status_is(c, "failed") && reason_is(c, "bad_input"));
 }
 
+/* As a foreign client's prompt that was marked sensitive, and is a number when opened. */
+static void
+a_prompt_that_opens_to_no_text_ends_the_run(void **state)
+{
+	const struct az_json *c;
+
+	(void)state;
+	start(NULL, 0, "{\"user_prompt\":{\"__restack_sensitive__\":7}}");
+	c = rig_run(&R);
+	assert_true(status_is(c, "failed") && reason_is(c, "bad_input"));
+	assert_int_equal(R.llm->calls, 0);
+}
+
 static void
 outages_are_waited_for_and_never_shown(void **state)
 {
@@ -568,6 +581,7 @@ main(void)
 	    T_(inputs_that_pass_need_no_model),
 	    T_(inputs_that_fail_are_shown_to_the_model),
 	    T_(unknown_inputs_end_the_run),
+	    T_(a_prompt_that_opens_to_no_text_ends_the_run),
 	    T_(outages_are_waited_for_and_never_shown),
 	    T_(a_lost_sandbox_is_rebuilt_from_the_store),
 	    T_(terminal_failures_end_with_their_reason),

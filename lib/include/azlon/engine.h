@@ -30,7 +30,6 @@ enum az_run_state {
 /* A function that is scheduled and not finished. */
 struct az_pending {
 	struct az_str name;
-	int64_t ref;                             /* its SCHEDULED event */
 	int attempt;                             /* from 1 */
 	bool running;                            /* a worker holds it now */
 	int64_t next_ms;                         /* wall time of the next try, 0 if running */

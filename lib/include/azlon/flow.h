@@ -18,6 +18,12 @@ extern AZ_API const struct az_workflow az_flow_coding; /* AutonomousCodingWorkfl
 #define AZ_FN_FINALIZE "finalize_run"
 
 /*
+ * The id of a check that came without one: the next of c1, c2, … that none of the request's
+ * checks bears. *last is 0 before the first and counts on; out is NUL-terminated.
+ */
+AZ_API void az_flow_check_id(const struct az_json *checks, unsigned *last, char out[16]);
+
+/*
  * Public event log: seq is the ordinal (from 1) in this projection. data is one line
  * of JSON: {"seq","t","iteration",…}. A completed function yields the events listed in
  * its result ("events":[{"type":…,…}]), the rest come from the run's own start and end.
