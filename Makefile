@@ -33,7 +33,7 @@ ifneq ($(WERROR),)
 WARN += -Werror
 endif
 
-PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c
+PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lfcgi -lpthread
 BASEFLAGS  := $(WARN) $(HARD) $(OPT) -D_GNU_SOURCE -DAZ_VERSION='"$(VERSION)"' -Ilib/include
@@ -120,7 +120,7 @@ FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstr
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
 TEST_LIB  := $(O)/tests/libtests.a
 # programs that the tests in Python run
-TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c) tests/contract/engine_contract.c)
+TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c) tests/contract/engine_contract.c tests/contract/store_s3_contract.c)
 # optimized tests take three times as long to compile and say the same
 TEST_FLAGS = $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -O0) \
     $(CFLAGS) $(PKG_CFLAGS) -Ilib -I$(GEN) -Itests/lib -DAZ_SRC='"$(CURDIR)"'
@@ -161,10 +161,10 @@ STACK := fcgi/spawn/stack.sh
 # a clean environment: a key in somebody's shell never turns an example or a test into paid calls
 CLEAN_ENV = env -i PATH="$$PATH" HOME="$$HOME" TERM="$${TERM:-dumb}" LANG=C.UTF-8 \
     $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_TEMPORAL AZLON_TEMPORAL_PORT AZLON_TEMPORAL_UI_PORT \
-    AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
+    AZLON_MINIO AZLON_MINIO_PORT AZLON_MINIO_CONSOLE_PORT GOPROXY GOSUMDB GOPRIVATE AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
     $${https_proxy:+PIP_PROXY="$$https_proxy"}
 # but what stands on make's own command line is meant: make run AZLON_ENGINE=restack
-GIVEN = $(foreach v,$(filter AZLON_% RESTACK_%,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)="$$$(v)"))
+GIVEN = $(foreach v,$(filter AZLON_% RESTACK_% MINIO_% USE_EXTERNAL_MINIO,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)="$$$(v)"))
 
 .PHONY: run
 run: ## everything: install what is missing, build, start, play the weather example (or PROMPT="…" TEST="…")
@@ -181,7 +181,7 @@ endif
 export PROMPT TEST
 
 .PHONY: start stop status schedule
-start: build ## the stack in the background, state under $AZLON_VAR (default var/); AZLON_ENGINE=restack: with a Temporal server
+start: build ## the stack in the background, state under $AZLON_VAR (default var/); AZLON_ENGINE=restack: with a Temporal server, AZLON_STORE=s3: with a MinIO
 	@$(STACK) start
 	@$(STACK) status
 stop: ## end the stack
@@ -201,16 +201,23 @@ $(VENV)/.stamp: tests/requirements.txt
 
 E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
 
+# a real MinIO is built once, which takes some minutes: begun while other things go on, and
+# waited for by the tests that need it
+MINIO_AHEAD = [ -n "$$AZLON_MINIO" ] || fcgi/spawn/setup.sh minio-ahead build/minio $$PPID
+
 .PHONY: test test-setup test-full test-live e2e test-e2b test-file-handling test-file-server test-coverage
 test: ## install what the tests need, build, run the suites
 	@fcgi/spawn/setup.sh test
+	@$(MINIO_AHEAD)
 	@$(MAKE) --no-print-directory -s -j$$(nproc) build
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit
 	@$(MAKE) --no-print-directory -s e2e
 test-setup: ## only install what the tests need: packages, a Python environment with the real peers
 	@fcgi/spawn/setup.sh test
 	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
+	@[ -n "$$AZLON_MINIO" ] || fcgi/spawn/setup.sh minio build/minio
 e2e: build $(TOOLS) $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
+	@$(MINIO_AHEAD)
 	@$(E2E) tests/e2e
 test-full: ## everything, with sanitizers and long fault loops
 	@fcgi/spawn/setup.sh lint
@@ -231,9 +238,9 @@ test-e2b: build $(VENV)/.stamp ## the sandbox and its protocol
 test-file-handling: build $(VENV)/.stamp ## uploads, inputs, archives
 	@$(MAKE) --no-print-directory -s unit T=store
 	@$(MAKE) --no-print-directory -s unit T=archive
-	@$(E2E) tests/e2e -k "upload or input or archive"
+	@$(E2E) tests/e2e -k "upload or input or archive or s3"
 test-file-server: build $(VENV)/.stamp ## /files over HTTP
-	@$(E2E) tests/e2e -k "files"
+	@$(E2E) tests/e2e -k "files or s3"
 test-coverage: ## unit tests with gcov; prints the line coverage of each room
 	@$(MAKE) --no-print-directory -s unit COVERAGE=1
 	@tests/coverage.sh $(BUILD)/coverage
@@ -245,7 +252,7 @@ record: build ## make tests/recordings/*.jsonl again from the scripts, through t
 .PHONY: bench
 bench: build ## figures of this machine, as a table with the command that made each
 	@fcgi/spawn/setup.sh test
-	@$(MAKE) --no-print-directory -s $(VENV)/.stamp $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c)) $(O)/tests/bench/sync_count.so
+	@$(MAKE) --no-print-directory -s $(VENV)/.stamp $(TOOLS) $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c)) $(O)/tests/bench/sync_count.so
 	@$(CLEAN_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python tests/bench/bench.py
 
 .PHONY: fuzz torture

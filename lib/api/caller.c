@@ -3,22 +3,39 @@
 #include <azlon/log.h>
 #include "caller.h"
 
+/* How a request came in, without anything that says who sent it. */
+static struct az_auth_in
+how(struct az_rq *rq)
+{
+	static const char *const proxies[] = {"X-Forwarded-For", "X-Forwarded-Host",
+	    "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"};
+	struct az_auth_in in = {.host = az_rq_header(rq, "Host")};
+
+	for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
+		in.forwarded |= az_rq_header(rq, proxies[i]).p != NULL;
+	return in;
+}
+
 enum az_code
 api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
     struct az_caller *out, struct az_err *err)
 {
-	static const char *const proxies[] = {"X-Forwarded-For", "X-Forwarded-Host",
-	    "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"};
-	struct az_auth_in in = {
-	    .authorization = az_rq_header(rq, "Authorization"),
-	    .x_user_id = az_rq_header(rq, "X-User-ID"),
-	    .host = az_rq_header(rq, "Host"),
-	    .body_user = body_user,
-	};
+	struct az_auth_in in = how(rq);
 
-	for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
-		in.forwarded |= az_rq_header(rq, proxies[i]).p != NULL;
+	in.authorization = az_rq_header(rq, "Authorization");
+	in.x_user_id = az_rq_header(rq, "X-User-ID");
+	in.body_user = body_user;
 	return az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
+}
+
+enum az_code
+api_anybody(struct az_rq *rq, const struct az_api *api, struct az_err *err)
+{
+	struct az_auth_in in = how(rq);
+	struct az_caller nobody;
+	enum az_code rc = az_auth_identify(api->auth, &in, az_rq_arena(rq), &nobody, err);
+
+	return rc == AZ_EAUTH ? AZ_OK : rc;
 }
 
 enum az_code
@@ -71,6 +88,9 @@ api_engine_rc(enum az_code rc, struct az_err *err)
 enum az_code
 api_store_rc(enum az_code rc, struct az_err *err)
 {
+	/* it is there, but takes no more: said as it is */
+	if (rc == AZ_EUNAVAIL && strcmp(err->reason, "store_full") == 0)
+		return rc;
 	return away(rc, err, "store", "The file store cannot be reached. Try again.");
 }
 

@@ -10,6 +10,10 @@
 /* The identity of a request. body_user: user_id of its JSON body, or empty. */
 AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api,
     struct az_str body_user, struct az_caller *out, struct az_err *err);
+/* A request that needs no identity: AZ_EPERM where one would be refused for the way it came
+   in, whoever sends it (the Host rules of dev). */
+AZ_MUST_CHECK enum az_code api_anybody(
+    struct az_rq *rq, const struct az_api *api, struct az_err *err);
 /*
  * The caller, and {id} of the path when it has the form of one of the caller's own runs;
  * else AZ_ENOTFOUND, as for a run that does not exist. A legacy route's user
@@ -30,10 +34,15 @@ bool api_own_row(const struct az_run_info *r, struct az_str uid);
  */
 AZ_MUST_CHECK enum az_code api_json_type(struct az_rq *rq, struct az_err *err);
 
+/* HMAC over owner and text with the installation's key for a purpose; no other pair gives
+   these bytes, as no owner holds a NUL. */
+AZ_MUST_CHECK enum az_code api_keyed(const struct az_api *api, const char *purpose,
+    struct az_str owner, struct az_str text, unsigned char out[32], struct az_err *err);
+
 /*
  * What a failure of the engine or the store is to the client: one that has to do with
  * reaching it becomes AZ_EUNAVAIL with the reason "engine" or "store" (the original
- * goes to the log), any other passes. Returns the code.
+ * goes to the log), any other passes; so does "store_full". Returns the code.
  */
 enum az_code api_engine_rc(enum az_code rc, struct az_err *err);
 enum az_code api_store_rc(enum az_code rc, struct az_err *err);

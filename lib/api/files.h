@@ -16,12 +16,13 @@
 #define FILES_EDIT_TRIES 100 /* writers that may get ahead of one edit */
 
 /* ---- files_tree.c: manifests ---- */
-/* A failure of the store as the client may see it; "store_full" stays what it is. */
-enum az_code files_rc(enum az_code rc, struct az_err *err);
 /* The tree of a run: of iteration n, or (n < 0) the current one. A run that has no
    files yet has an empty tree; AZ_ENOTFOUND when there is no such run or iteration. */
 AZ_MUST_CHECK enum az_code files_tree(const struct az_api *api, struct az_arena *a,
     const struct az_bucket *b, struct az_str wid, int n, struct az_manifest *m, struct az_err *err);
+/* The final manifest of a run, else that of the last iteration which has one. */
+AZ_MUST_CHECK enum az_code files_current(const struct az_api *api, struct az_arena *a,
+    const struct az_bucket *b, struct az_str wid, struct az_manifest *m, struct az_err *err);
 /* The iteration named in the query, or -1. */
 AZ_MUST_CHECK enum az_code files_iteration(struct az_rq *rq, int *n, struct az_err *err);
 /* Numbers of the iterations that have anything stored, ascending. */
@@ -43,6 +44,9 @@ AZ_MUST_CHECK enum az_code files_edit(const struct az_api *api, const struct az_
 AZ_MUST_CHECK enum az_code files_path(
     struct az_arena *a, struct az_str raw, struct az_str *out, struct az_err *err);
 
+/* Is path below the directory dir, which is named without a '/' at its end? */
+bool files_below(struct az_str path, struct az_str dir);
+
 /* ---- files_view.c: what a listing looks like ---- */
 void files_view_file(struct az_jw *w, const struct az_file *f);
 /* {"files":[…],"next_cursor"}; id_key (may be NULL) and id stand before. */
@@ -59,11 +63,16 @@ void files_view_legacy(const struct az_manifest *m, struct az_buf *out);
 void files_disposition(struct az_buf *out, struct az_str name, bool attachment);
 /* Would a browser run it? */
 bool files_active(const char *mime);
-/* Does an If-None-Match list hold the tag? */
-bool files_etag_match(struct az_str header, struct az_str etag);
-enum files_range { FILES_WHOLE, FILES_PART, FILES_NOT_THERE };
-/* One byte range of a file; several, or what is no range, mean the whole. */
-enum files_range files_range(struct az_str header, int64_t size, int64_t *from, int64_t *n);
+
+/* ---- files_links.c: signed links ---- */
+/* Does the request come by a link? Then it is judged by it, whoever sends it. */
+bool files_by_link(struct az_rq *rq);
+/* Whose file it may read: AZ_EPERM "link_invalid" or "link_expired" for any other than the
+   one that was signed. */
+AZ_MUST_CHECK enum az_code files_link_run(struct az_rq *rq, const struct az_api *api,
+    struct az_str path, int iteration, struct az_bucket *b, struct az_err *err);
+AZ_MUST_CHECK enum az_code files_link_set(struct az_rq *rq, const struct az_api *api,
+    struct az_str path, struct az_bucket *b, struct az_err *err);
 
 /* ---- files_get.c ---- */
 /* Answer with the blob under key, which is f of a manifest. */
@@ -75,7 +84,9 @@ struct upload;
 /* A new set, or one that may exist. limit: bytes of one file and of all together. */
 AZ_MUST_CHECK enum az_code upload_open(const struct az_api *api, const struct az_bucket *b,
     struct az_str set, struct az_arena *a, bool fresh, struct upload **out, struct az_err *err);
-/* Begin a file; replacing = a second one of that name is not an error. */
+/* Would so many bytes pass the owner's quota? Asked early, where they are known. */
+AZ_MUST_CHECK enum az_code upload_fits(struct upload *u, int64_t bytes, struct az_err *err);
+/* Begin a file; a second one of that name is an error. */
 AZ_MUST_CHECK enum az_code upload_begin(
     struct upload *u, struct az_str path, unsigned mode, struct az_err *err);
 AZ_MUST_CHECK enum az_code upload_data(struct upload *u, struct az_str bytes, struct az_err *err);
@@ -100,6 +111,8 @@ FILE_HANDLER(files_post_inputs);
 FILE_HANDLER(files_put_input);
 FILE_HANDLER(files_get_set);
 FILE_HANDLER(files_get_input);
+FILE_HANDLER(files_post_link);
+FILE_HANDLER(files_post_input_link);
 FILE_HANDLER(files_remove_input);
 FILE_HANDLER(files_remove_set);
 FILE_HANDLER(files_remove);

@@ -1,9 +1,10 @@
 /*
- * GET /files/{id}?format=: an archive made while it is sent. One object is open at a
- * time, so memory does not depend on what is in it. Each holds a thread for as long as the
- * client takes to read: a few at once, the rest are told to come back.
+ * GET /files/{id}?format=: an archive made while it is sent. A few objects are open at a
+ * time, so memory does not depend on what is in it. Each archive holds a thread for as long
+ * as the client takes to read: a few at once, the rest are told to come back.
  */
 #include <stdatomic.h>
+#include <azlon/ahead.h>
 #include "files.h"
 
 #define ARCHIVES_MAX 16
@@ -20,6 +21,8 @@ struct job {
 	const struct az_manifest *m;
 	enum az_archive_format format;
 	struct az_archive_writer *w;
+	struct az_ahead *ahead;
+	size_t asked; /* files of m up to here were asked for ahead */
 	char *chunk;
 };
 
@@ -53,56 +56,12 @@ begin(struct job *j, struct az_err *err)
 	return j->w ? AZ_OK : az_archive_begin(j->format, to_client, j, &j->w, err);
 }
 
-static enum az_code
-one_file(struct job *j, const struct az_file *f, struct az_err *err)
-{
-	int64_t left = f->size;
-	struct az_get *g = NULL;
-	struct az_buf key;
-	struct az_obj o;
-	enum az_code rc;
-
-	az_buf_init(&key, 2048);
-	az_key_blob(&key, j->wid, az_str_c(f->sha256));
-	rc = az_buf_check(&key, "files.archive", err);
-	if (!rc)
-		rc = az_store_get_open(j->api->store, j->b, az_buf_str(&key), 0, &o, &g, err);
-	/* a file the manifest names must be there: not the client's 404 */
-	if (rc == AZ_ENOTFOUND || (!rc && o.bytes != f->size))
-		rc = az_fail(
-		    err, AZ_EIO, "files.archive", "a stored object is missing or has another size");
-	if (rc) {
-		rc = files_rc(rc, err);
-		goto out;
-	}
-	/* only now, so that a store that is away is still a proper answer */
-	rc = begin(j, err);
-	if (!rc)
-		rc = az_archive_entry(j->w, f->path, f->size, f->mode, f->modified_ms, err);
-	while (!rc && left) {
-		size_t got;
-
-		rc = az_store_get_read(g, j->chunk, FILES_CHUNK, &got, err);
-		if (!rc && (got == 0 || (int64_t)got > left))
-			rc = az_fail(
-			    err, AZ_EIO, "files.archive", "a stored object changed its size");
-		if (!rc)
-			rc = az_archive_data(j->w, az_str_n(j->chunk, got), err);
-		left -= (int64_t)got;
-	}
-out:
-	az_store_get_close(g);
-	az_buf_release(&key);
-	return rc;
-}
-
 static bool
 wanted(const struct job *j, struct az_str path)
 {
 	if (!az_str_starts(path, j->prefix))
 		return false;
-	return j->path.n == 0 || az_str_eq(path, j->path) ||
-	       (az_str_starts(path, j->path) && path.p[j->path.n] == '/');
+	return j->path.n == 0 || az_str_eq(path, j->path) || files_below(path, j->path);
 }
 
 static bool
@@ -114,10 +73,59 @@ any_wanted(const struct job *j)
 	return false;
 }
 
+/* The key of the next file to be opened ahead: in the order that send_all() has. */
+static bool
+next_key(void *arg, struct az_buf *key)
+{
+	struct job *j = arg;
+
+	while (j->asked < j->m->n) {
+		const struct az_file *f = &j->m->files[j->asked++];
+
+		if (!wanted(j, f->path))
+			continue;
+		az_key_blob(key, j->wid, az_str_c(f->sha256));
+		return true;
+	}
+	return false;
+}
+
+static enum az_code
+one_file(struct job *j, const struct az_file *f, struct az_err *err)
+{
+	int64_t left = f->size;
+	struct az_obj o;
+	enum az_code rc = az_ahead_next(j->ahead, &o, err);
+
+	/* a file the manifest names must be there: not the client's 404 */
+	if (rc == AZ_ENOTFOUND || (!rc && o.bytes != f->size))
+		rc = az_fail(
+		    err, AZ_EIO, "files.archive", "a stored object is missing or has another size");
+	if (rc)
+		return api_store_rc(rc, err);
+	/* only now, so that a store that is away is still a proper answer */
+	rc = begin(j, err);
+	if (!rc)
+		rc = az_archive_entry(j->w, f->path, f->size, f->mode, f->modified_ms, err);
+	while (!rc && left) {
+		size_t got;
+
+		rc = az_ahead_read(j->ahead, j->chunk, FILES_CHUNK, &got, err);
+		if (!rc && (got == 0 || (int64_t)got > left))
+			rc = az_fail(
+			    err, AZ_EIO, "files.archive", "a stored object changed its size");
+		if (!rc)
+			rc = az_archive_data(j->w, az_str_n(j->chunk, got), err);
+		left -= (int64_t)got;
+	}
+	return rc;
+}
+
 static enum az_code
 send_all(struct job *j, struct az_err *err)
 {
-	enum az_code rc = AZ_OK;
+	const struct az_ahead_opts ahead = {j->api->store, j->b, next_key, j};
+	enum az_code rc = az_ahead_open(&ahead, &j->ahead, err);
 
 	for (size_t i = 0; !rc && i < j->m->n; i++)
 		if (wanted(j, j->m->files[i].path))
@@ -131,6 +139,7 @@ send_all(struct job *j, struct az_err *err)
 	/* past the first byte the loop breaks the connection off on a failure, so what
 	   the client has is never a well-formed archive that lacks files */
 	az_archive_abort(j->w);
+	az_ahead_close(j->ahead);
 	return rc;
 }
 

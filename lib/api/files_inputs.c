@@ -205,12 +205,14 @@ read_whole(struct post *p, bool zip, struct az_err *err)
 	return rc ? rc : upload_end(p->u, err);
 }
 
+/* Before a byte is read. around: what of them may be no file's, like the lines between the
+   parts of a form. */
 static enum az_code
-too_large(const struct az_api *api, int64_t bytes, struct az_err *err)
+too_large(
+    struct upload *u, const struct az_api *api, int64_t bytes, int64_t around, struct az_err *err)
 {
-	/* a form has some bytes around its files */
-	if (bytes <= api->upload_bytes + (int64_t)AZ_MIB(1))
-		return AZ_OK;
+	if (bytes <= api->upload_bytes + around)
+		return bytes > around ? upload_fits(u, bytes - around, err) : AZ_OK;
 	return az_fail(err, AZ_ETOOBIG, op,
 	    "the upload is larger than %lld bytes, the limit for one upload",
 	    (long long)api->upload_bytes);
@@ -280,9 +282,6 @@ files_post_inputs(struct az_rq *rq, void *app, struct az_err *err)
 		return az_fail(err, AZ_ENOTFOUND, op, "another user's uploads");
 	if (kind == OTHER)
 		return az_fail(err, AZ_ETYPE, op, "multipart, zip or tar.gz");
-	rc = too_large(app, az_rq_body_bytes(rq), err);
-	if (rc)
-		return rc;
 	az_buf_init(&id, 64);
 	if (legacy)
 		az_buf_addc(&id, "default");
@@ -293,6 +292,8 @@ files_post_inputs(struct az_rq *rq, void *app, struct az_err *err)
 	p.expand = !legacy && !az_str_eqc(az_rq_query(rq, "expand"), "0");
 	b = az_bucket_of(caller.uid);
 	rc = upload_open(app, &b, set, az_rq_arena(rq), !legacy, &p.u, err);
+	if (!rc)
+		rc = too_large(p.u, app, az_rq_body_bytes(rq), (int64_t)AZ_MIB(1), err);
 	if (rc)
 		goto out;
 	if (kind == FORM) {
@@ -336,12 +337,11 @@ files_put_input(struct az_rq *rq, void *app, struct az_err *err)
 		return rc;
 	if (!az_input_id_ok(set))
 		return az_fail(err, AZ_ENOTFOUND, op, "no such set");
-	rc = too_large(app, az_rq_body_bytes(rq), err);
-	if (rc)
-		return rc;
 	az_buf_init(&out, AZ_KIB(64));
 	b = az_bucket_of(caller.uid);
 	rc = upload_open(app, &b, set, az_rq_arena(rq), false, &u, err);
+	if (!rc)
+		rc = too_large(u, app, az_rq_body_bytes(rq), 0, err);
 	if (!rc)
 		rc = upload_begin(u, az_rq_param(rq, "path"), 0644, err);
 	if (!rc)
@@ -374,13 +374,17 @@ files_get_input(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_manifest m;
 	struct az_bucket b;
 	struct az_buf key;
-	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
+	enum az_code rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path, err);
 
-	if (!rc)
-		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &path, err);
+	if (!rc && files_by_link(rq)) {
+		rc = files_link_set(rq, api, path, &b, err);
+	} else if (!rc) {
+		rc = api_caller(rq, api, AZ_S(""), &caller, err);
+		if (!rc)
+			b = az_bucket_of(caller.uid);
+	}
 	if (rc)
 		return rc;
-	b = az_bucket_of(caller.uid);
 	az_manifest_init(&m, az_rq_arena(rq));
 	rc = files_set_load(api, &b, set, &m, err);
 	if (rc)

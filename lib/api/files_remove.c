@@ -3,6 +3,8 @@
  * is cut short leaves bytes nobody sees, never names without bytes.
  */
 #include "files.h"
+#include "manifests.h"
+#include "quota.h"
 
 static const char op[] = "files.remove";
 
@@ -31,11 +33,15 @@ finished(struct az_rq *rq, const struct az_api *api, struct az_bucket *b, struct
 	return AZ_OK;
 }
 
+/* The end of every removal, also of one that was cut short. */
 static enum az_code
-no_content(struct az_rq *rq)
+removed(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b, enum az_code rc)
 {
-	az_rs_status(rq, 204);
-	return AZ_OK;
+	quota_forget(api, b);
+	manifests_forget(api, b, AZ_S(""));
+	if (!rc)
+		az_rs_status(rq, 204);
+	return rc;
 }
 
 static enum az_code
@@ -46,7 +52,7 @@ remove_below(
 
 	if (!rc)
 		rc = az_store_remove_prefix(api->store, b, az_buf_str(prefix), err);
-	return files_rc(rc, err);
+	return api_store_rc(rc, err);
 }
 
 static enum az_code
@@ -58,7 +64,7 @@ anything(const struct az_api *api, struct az_arena *a, const struct az_bucket *b
 	enum az_code rc = az_store_list(api->store, b, &q, a, &p, err);
 
 	*yes = !rc && p.n;
-	return files_rc(rc, err);
+	return api_store_rc(rc, err);
 }
 
 enum az_code
@@ -82,7 +88,7 @@ files_remove(struct az_rq *rq, void *app, struct az_err *err)
 		goto out;
 	az_buf_reset(&key);
 	az_key_meta(&key, wid, "manifest");
-	rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
+	rc = api_store_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
 	if (!rc) {
 		az_buf_reset(&key);
 		az_key_meta(&key, wid, "iterations/");
@@ -95,16 +101,29 @@ files_remove(struct az_rq *rq, void *app, struct az_err *err)
 	}
 out:
 	az_buf_release(&key);
-	return rc ? rc : no_content(rq);
+	return removed(rq, api, &b, rc);
 }
 
 /* What one path leaves behind in the manifests of a run or a set. */
 struct drop {
-	struct az_str path;
+	struct az_str path;      /* a file, or a directory with all below it */
+	bool only_dir;           /* the client wrote it with a '/' at its end */
 	struct az_manifest gone; /* one entry a digest */
 	struct az_manifest left; /* what the manifests still name, by digest */
-	bool found;
+	bool file, dir;          /* what it was, in one manifest or another */
 };
+
+static enum az_code
+drop_path(struct drop *d, struct az_rq *rq, struct az_err *err)
+{
+	struct az_str raw = az_rq_param(rq, "path");
+
+	*d = (struct drop){.only_dir = raw.n && raw.p[raw.n - 1] == '/'};
+	while (raw.n && raw.p[raw.n - 1] == '/')
+		raw.n--;
+	az_manifest_init(&d->gone, az_rq_arena(rq));
+	return files_path(az_rq_arena(rq), raw, &d->path, err);
+}
 
 static enum az_code
 note(struct az_manifest *m, const struct az_file *f, struct az_err *err)
@@ -119,17 +138,43 @@ static enum az_code
 drop_one(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 {
 	struct drop *d = arg;
-	const struct az_file *f = az_manifest_find(m, d->path);
 	enum az_code rc = AZ_OK;
 
-	if (f) {
-		rc = note(&d->gone, f, err);
-		az_manifest_drop(m, d->path);
-		d->found = *changed = true;
+	/* from the end, so that a directory does not move all behind it for each file */
+	for (size_t i = m->n; !rc && i-- > 0;) {
+		struct az_str path = m->files[i].path;
+		bool file = !d->only_dir && az_str_eq(path, d->path);
+
+		if (!file && !files_below(path, d->path))
+			continue;
+		rc = note(&d->gone, &m->files[i], err);
+		az_manifest_drop(m, path);
+		d->file |= file;
+		d->dir |= !file;
+		*changed = true;
 	}
 	if (d->left.a)
 		for (size_t i = 0; !rc && i < m->n; i++)
 			rc = note(&d->left, &m->files[i], err);
+	return rc;
+}
+
+/* The copies for people with other tools. */
+static enum az_code
+drop_copies(const struct az_api *api, const struct az_bucket *b, struct az_str wid,
+    const struct drop *d, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+	struct az_buf key;
+
+	az_buf_init(&key, 2048);
+	az_key_final(&key, wid, d->path);
+	if (d->file)
+		rc = api_store_rc(az_store_remove(api->store, b, az_buf_str(&key), err), err);
+	az_buf_addch(&key, '/');
+	if (!rc && d->dir)
+		rc = remove_below(api, b, &key, err);
+	az_buf_release(&key);
 	return rc;
 }
 
@@ -148,13 +193,9 @@ drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str wi
 		az_key_blob(&key, wid, d->gone.files[i].path);
 		rc = az_store_remove(api->store, b, az_buf_str(&key), err);
 	}
-	/* the copy for people with other tools */
-	az_buf_reset(&key);
-	az_key_final(&key, wid, d->path);
-	if (!rc)
-		rc = az_store_remove(api->store, b, az_buf_str(&key), err);
 	az_buf_release(&key);
-	return files_rc(rc, err);
+	rc = api_store_rc(rc, err);
+	return rc ? rc : drop_copies(api, b, wid, d, err);
 }
 
 enum az_code
@@ -163,7 +204,7 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 	const struct az_api *api = app;
 	int it[AZ_LIM_ITERATIONS_MAX + 1];
 	struct az_arena *a = az_rq_arena(rq);
-	struct drop d = {.found = false};
+	struct drop d;
 	struct az_str wid;
 	struct az_bucket b;
 	struct az_buf key;
@@ -172,12 +213,11 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc = finished(rq, api, &b, &wid, &known, err);
 
 	if (!rc)
-		rc = files_path(a, az_rq_param(rq, "path"), &d.path, err);
+		rc = drop_path(&d, rq, err);
 	if (!rc)
 		rc = files_iterations(api, a, &b, wid, it, sizeof it / sizeof *it, &n, err);
 	if (rc)
 		return rc;
-	az_manifest_init(&d.gone, a);
 	az_manifest_init(&d.left, a);
 	az_buf_init(&key, 1024);
 	/* from every iteration: what was asked to be gone is gone, not only unlisted */
@@ -192,11 +232,11 @@ files_remove_one(struct az_rq *rq, void *app, struct az_err *err)
 			rc = AZ_OK;
 	}
 	az_buf_release(&key);
-	if (!rc && !d.found)
-		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file");
+	if (!rc && !d.file && !d.dir)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file or directory");
 	if (!rc)
 		rc = drop_blobs(api, &b, wid, &d, err);
-	return rc ? rc : no_content(rq);
+	return removed(rq, api, &b, rc);
 }
 
 /* A count may hold rows of others: it is good for saying that there is nothing at all. */
@@ -241,8 +281,8 @@ files_remove_all(struct az_rq *rq, void *app, struct az_err *err)
 		return az_err_reason(err, "not_finished");
 	}
 	b = az_bucket_of(caller.uid);
-	rc = files_rc(az_store_remove_bucket(api->store, &b, err), err);
-	return rc ? rc : no_content(rq);
+	rc = api_store_rc(az_store_remove_bucket(api->store, &b, err), err);
+	return removed(rq, api, &b, rc);
 }
 
 enum az_code
@@ -250,29 +290,28 @@ files_remove_input(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
 	struct az_str set = az_rq_param(rq, "set");
-	struct drop d = {.found = false};
+	struct drop d;
 	struct az_caller caller;
 	struct az_bucket b;
 	struct az_buf key;
 	enum az_code rc = api_caller(rq, api, AZ_S(""), &caller, err);
 
 	if (!rc)
-		rc = files_path(az_rq_arena(rq), az_rq_param(rq, "path"), &d.path, err);
+		rc = drop_path(&d, rq, err);
 	if (!rc && !az_input_id_ok(set))
 		rc = az_fail(err, AZ_ENOTFOUND, op, "no such set");
 	if (rc)
 		return rc;
 	b = az_bucket_of(caller.uid);
-	az_manifest_init(&d.gone, az_rq_arena(rq));
 	az_buf_init(&key, 1024);
 	az_key_input_manifest(&key, set);
 	rc = files_edit(api, &b, az_buf_str(&key), false, drop_one, &d, err);
 	az_buf_release(&key);
-	if (!rc && !d.found)
-		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file");
+	if (!rc && !d.file && !d.dir)
+		rc = az_fail(err, AZ_ENOTFOUND, op, "no such file or directory");
 	if (!rc)
 		rc = upload_drop_blobs(api, &b, set, &d.gone, err);
-	return rc ? rc : no_content(rq);
+	return removed(rq, api, &b, rc);
 }
 
 enum az_code
@@ -299,7 +338,7 @@ files_remove_set(struct az_rq *rq, void *app, struct az_err *err)
 	if (!rc) {
 		az_buf_reset(&key);
 		az_key_input_manifest(&key, set);
-		rc = files_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
+		rc = api_store_rc(az_store_remove(api->store, &b, az_buf_str(&key), err), err);
 	}
 	if (!rc) {
 		az_buf_reset(&key);
@@ -307,5 +346,5 @@ files_remove_set(struct az_rq *rq, void *app, struct az_err *err)
 		rc = remove_below(api, &b, &key, err);
 	}
 	az_buf_release(&key);
-	return rc ? rc : no_content(rq);
+	return removed(rq, api, &b, rc);
 }

@@ -58,11 +58,13 @@ const struct az_route az_api_file_routes[] = {
     {"PUT", "/files/inputs/{set}/{path*}", files_put_input},
     {"GET", "/files/inputs/{set}/{path*}", files_get_input},
     {"DELETE", "/files/inputs/{set}/{path*}", files_remove_input},
+    {"POST", "/files/inputs/{set}/{path*}", files_post_input_link},
     {"DELETE", "/files", files_remove_all},
     {"GET", "/files/{id}", files_list},
     {"DELETE", "/files/{id}", files_remove},
     {"GET", "/files/{id}/{path*}", files_get},
     {"DELETE", "/files/{id}/{path*}", files_remove_one},
+    {"POST", "/files/{id}/{path*}", files_post_link},
     {NULL, NULL, NULL},
 };
 

@@ -1,12 +1,7 @@
 /* Which manifest a request means, and how a stored one is changed. */
 #include <azlon/path.h>
 #include "files.h"
-
-enum az_code
-files_rc(enum az_code rc, struct az_err *err)
-{
-	return strcmp(err->reason, "store_full") == 0 ? rc : api_store_rc(rc, err);
-}
+#include "manifests.h"
 
 enum az_code
 files_path(struct az_arena *a, struct az_str raw, struct az_str *out, struct az_err *err)
@@ -27,6 +22,12 @@ files_path(struct az_arena *a, struct az_str raw, struct az_str *out, struct az_
 	}
 	az_buf_release(&b);
 	return rc;
+}
+
+bool
+files_below(struct az_str path, struct az_str dir)
+{
+	return path.n > dir.n && path.p[dir.n] == '/' && az_str_starts(path, dir);
 }
 
 enum az_code
@@ -61,7 +62,7 @@ files_iterations(const struct az_api *api, struct az_arena *a, const struct az_b
 			v[(*n)++] = (int)it;
 	}
 	az_buf_release(&prefix);
-	return files_rc(rc, err);
+	return rc == AZ_ENOTFOUND ? AZ_OK : api_store_rc(rc, err);
 }
 
 static enum az_code
@@ -72,33 +73,38 @@ load(const struct az_api *api, const struct az_bucket *b, struct az_buf *key, st
 
 	if (!rc)
 		rc = az_manifest_load(m, api->store, b, az_buf_str(key), err);
-	return files_rc(rc, err);
+	return api_store_rc(rc, err);
 }
 
-/* The final manifest, else that of the last iteration which has one. */
-static enum az_code
-load_current(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
-    struct az_str wid, struct az_buf *key, struct az_manifest *m, struct az_err *err)
+enum az_code
+files_current(const struct az_api *api, struct az_arena *a, const struct az_bucket *b,
+    struct az_str wid, struct az_manifest *m, struct az_err *err)
 {
 	int it[AZ_LIM_ITERATIONS_MAX + 1];
+	struct az_buf key;
 	size_t n = 0;
 	enum az_code rc;
 
-	az_key_meta(key, wid, "manifest");
-	rc = load(api, b, key, m, err);
-	if (rc != AZ_ENOTFOUND)
-		return rc;
-	rc = files_iterations(api, a, b, wid, it, sizeof it / sizeof *it, &n, err);
-	if (rc)
-		return rc;
-	while (n-- > 0) {
-		az_buf_reset(key);
-		az_key_iter(key, wid, it[n], "manifest");
-		rc = load(api, b, key, m, err);
-		if (rc != AZ_ENOTFOUND)
-			return rc;
+	az_manifest_init(m, a);
+	az_buf_init(&key, 1024);
+	az_key_meta(&key, wid, "manifest");
+	rc = az_buf_check(&key, "files.tree", err);
+	if (!rc)
+		rc = api_store_rc(manifests_load(api, b, az_buf_str(&key), m, err), err);
+	if (rc == AZ_ENOTFOUND)
+		rc = files_iterations(api, a, b, wid, it, sizeof it / sizeof *it, &n, err);
+	else
+		goto out;
+	if (!rc)
+		rc = az_fail(err, AZ_ENOTFOUND, "files.tree", "no tree yet");
+	while (rc == AZ_ENOTFOUND && n-- > 0) {
+		az_buf_reset(&key);
+		az_key_iter(&key, wid, it[n], "manifest");
+		rc = load(api, b, &key, m, err);
 	}
-	return az_fail(err, AZ_ENOTFOUND, "files.tree", "no tree yet");
+out:
+	az_buf_release(&key);
+	return rc;
 }
 
 enum az_code
@@ -109,19 +115,18 @@ files_tree(const struct az_api *api, struct az_arena *a, const struct az_bucket 
 	struct az_buf key;
 	enum az_code rc;
 
+	if (n < 0) {
+		rc = files_current(api, a, b, wid, m, err);
+		/* a run that just started is there, its files are not yet */
+		if (rc == AZ_ENOTFOUND)
+			rc =
+			    api_engine_rc(az_engine_describe(api->engine, wid, a, &info, err), err);
+		return rc;
+	}
 	az_buf_init(&key, 1024);
 	az_manifest_init(m, a);
-	if (n >= 0) {
-		az_key_iter(&key, wid, n, "manifest");
-		rc = load(api, b, &key, m, err);
-	} else {
-		rc = load_current(api, a, b, wid, &key, m, err);
-		/* a run that just started is there, its files are not yet */
-		if (rc == AZ_ENOTFOUND) {
-			rc = az_engine_describe(api->engine, wid, a, &info, err);
-			rc = api_engine_rc(rc, err);
-		}
-	}
+	az_key_iter(&key, wid, n, "manifest");
+	rc = load(api, b, &key, m, err);
 	az_buf_release(&key);
 	return rc;
 }
@@ -166,9 +171,7 @@ edit_once(const struct az_api *api, const struct az_bucket *b, struct az_str key
 	rc = az_store_get(api->store, b, key, &old, err);
 	if (!rc) {
 		was = az_buf_str(&old);
-		rc = az_manifest_parse(&m, was, err);
-		if (rc && rc != AZ_ENOMEM) /* we wrote it */
-			rc = az_fail(err, AZ_EIO, "files.edit", "a stored manifest is damaged");
+		rc = az_manifest_parse_stored(&m, was, err);
 	} else if (rc == AZ_ENOTFOUND && make) {
 		rc = AZ_OK;
 	}
@@ -181,6 +184,7 @@ edit_once(const struct az_api *api, const struct az_bucket *b, struct az_str key
 	if (!rc)
 		rc = az_store_put_if(api->store, b, key, was, az_buf_str(&now), err);
 	*again = rc == AZ_EPRECOND;
+	manifests_forget(api, b, key);
 out:
 	az_buf_release(&old);
 	az_buf_release(&now);
@@ -204,5 +208,5 @@ files_edit(const struct az_api *api, const struct az_bucket *b, struct az_str ke
 		err->retry_after_ms = 1000;
 		return az_err_reason(err, "busy");
 	}
-	return files_rc(rc, err);
+	return api_store_rc(rc, err);
 }

@@ -71,7 +71,7 @@ run_ready(struct az_rq *rq, void *app, struct az_err *err)
 		/* who works is the engine's to say: without it nobody is asked again */
 		up[i] = (parts[i].ping != ping_worker || up[0]) && parts[i].ping(api, &e) == AZ_OK;
 		all &= up[i];
-		if (e.code)
+		if (!up[i] && e.code)
 			az_log(AZ_WARN, "api.dependency", AZ_KC("part", parts[i].name), AZ_KE(&e));
 	}
 	az_buf_init(&b, 2048);

@@ -1,14 +1,13 @@
-/* Ids that a client can ask for twice, and the token of a wait that is handed over. */
+/* What only this installation can make: ids that a client can ask for twice, the token of a
+   wait that is handed over. */
 #include <azlon/crypto.h>
 #include "run.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 #define TAIL 26
 
-/* HMAC with the key of a purpose over uid, NUL, text: no other pair gives these bytes,
-   since no uid holds a NUL. */
-static enum az_code
-keyed(const struct az_api *api, const char *purpose, struct az_str uid, struct az_str text,
+enum az_code
+api_keyed(const struct az_api *api, const char *purpose, struct az_str owner, struct az_str text,
     unsigned char out[32], struct az_err *err)
 {
 	unsigned char key[32];
@@ -19,7 +18,7 @@ keyed(const struct az_api *api, const char *purpose, struct az_str uid, struct a
 		 az_str_c(purpose), key, sizeof key, err)) != AZ_OK)
 		return rc;
 	az_buf_init(&b, 2048);
-	az_buf_adds(&b, uid);
+	az_buf_adds(&b, owner);
 	az_buf_addch(&b, '\0');
 	az_buf_adds(&b, text);
 	if ((rc = az_buf_check(&b, "api.keyed", err)) == AZ_OK)
@@ -37,7 +36,7 @@ idem_wid(const struct az_api *api, struct az_str uid, struct az_str key, int64_t
 	struct az_buf tail;
 	enum az_code rc;
 
-	if ((rc = keyed(api, "idempotency", uid, key, mac, err)) != AZ_OK)
+	if ((rc = api_keyed(api, "idempotency", uid, key, mac, err)) != AZ_OK)
 		return rc;
 	az_buf_init(&tail, 64);
 	az_base32(&tail, az_str_n(mac, sizeof mac));
@@ -55,7 +54,7 @@ api_wait_token(
     const struct az_api *api, struct az_str id, struct az_str uid, char out[65], struct az_err *err)
 {
 	unsigned char mac[32];
-	enum az_code rc = keyed(api, "wait", uid, id, mac, err);
+	enum az_code rc = api_keyed(api, "wait", uid, id, mac, err);
 
 	if (rc == AZ_OK)
 		az_hex(mac, sizeof mac, out);

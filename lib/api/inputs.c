@@ -1,7 +1,6 @@
 /* The inputs of a create: own sets, or files of own earlier runs. */
-#include <azlon/limits.h>
-#include <azlon/manifest.h>
 #include <azlon/path.h>
+#include "files.h"
 #include "run.h"
 
 #define INPUTS_MAX 100
@@ -36,27 +35,6 @@ has_set(const struct az_api *api, const struct az_bucket *b, struct az_str set, 
 	return rc;
 }
 
-/* The manifest of a run's current tree: the final one, else that of its last iteration
-   that has one. */
-static enum az_code
-load_tree(const struct az_api *api, const struct az_bucket *b, struct az_str wid,
-    struct az_manifest *m, struct az_err *err)
-{
-	struct az_buf key;
-	enum az_code rc;
-
-	az_buf_init(&key, 1024);
-	az_key_meta(&key, wid, "manifest");
-	rc = az_manifest_load(m, api->store, b, az_buf_str(&key), err);
-	for (int n = AZ_LIM_ITERATIONS_MAX; rc == AZ_ENOTFOUND && n > 0; n--) {
-		az_buf_reset(&key);
-		az_key_iter(&key, wid, n, "manifest");
-		rc = az_manifest_load(m, api->store, b, az_buf_str(&key), err);
-	}
-	az_buf_release(&key);
-	return rc;
-}
-
 static enum az_code
 has_file(const struct az_api *api, const struct az_bucket *b, struct az_arena *a, struct az_str uid,
     struct az_str entry, bool *has, struct az_err *err)
@@ -73,13 +51,12 @@ has_file(const struct az_api *api, const struct az_bucket *b, struct az_arena *a
 	path = az_str_sub(entry, (size_t)slash + 1, entry.n);
 	if (!az_wid_owned_by(wid, uid) || az_path_ok(path, NULL) != AZ_OK)
 		return AZ_OK;
-	az_manifest_init(&m, a);
-	rc = load_tree(api, b, wid, &m, err);
+	rc = files_current(api, a, b, wid, &m, err);
 	if (rc == AZ_ENOTFOUND)
 		return AZ_OK;
 	if (rc == AZ_OK)
 		*has = az_manifest_find(&m, path) != NULL;
-	return api_store_rc(rc, err);
+	return rc;
 }
 
 enum az_code

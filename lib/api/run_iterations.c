@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <azlon/limits.h>
 #include <azlon/manifest.h>
+#include "files.h"
 #include "run.h"
+#include "send.h"
 
 #define VERDICT_BYTES AZ_MIB(1)
 #define ANSWER_BYTES AZ_MIB(6)
@@ -57,33 +59,6 @@ iter_json(
 	return rc == AZ_ENOTFOUND || rc == AZ_ETOOBIG ? AZ_OK : api_store_rc(rc, err);
 }
 
-/* Numbers of the iterations that have left anything, ascending. */
-static enum az_code
-iter_numbers(const struct iter *it, int *out, size_t max, size_t *n, struct az_err *err)
-{
-	struct az_store_list q = {.limit = 1000, .one_level = true};
-	struct az_store_page page;
-	struct az_buf prefix;
-	enum az_code rc;
-
-	*n = 0;
-	az_buf_init(&prefix, 1024);
-	az_key_meta(&prefix, it->wid, "iterations/");
-	q.prefix = az_buf_str(&prefix);
-	rc = az_store_list(it->api->store, &it->bucket, &q, it->a, &page, err);
-	for (size_t i = 0; rc == AZ_OK && i < page.n && *n < max; i++) {
-		struct az_str name = az_str_sub(page.objs[i].key, prefix.n, page.objs[i].key.n);
-		int64_t v;
-
-		if (name.n && name.p[name.n - 1] == '/')
-			name.n--;
-		if (page.objs[i].dir && az_str_to_i64(name, 0, AZ_LIM_ITERATIONS_MAX, &v))
-			out[(*n)++] = (int)v;
-	}
-	az_buf_release(&prefix);
-	return rc == AZ_ENOTFOUND ? AZ_OK : api_store_rc(rc, err);
-}
-
 static void
 write_links(struct az_jw *w, const struct iter *it, int n)
 {
@@ -122,8 +97,8 @@ run_iterations(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_jw w;
 	enum az_code rc = iter_open(&it, rq, app, err);
 
-	if (rc != AZ_OK ||
-	    (rc = iter_numbers(&it, n, AZ_LIM_ITERATIONS_MAX + 1, &count, err)) != AZ_OK)
+	if (rc != AZ_OK || (rc = files_iterations(it.api, it.a, &it.bucket, it.wid, n,
+				sizeof n / sizeof *n, &count, err)) != AZ_OK)
 		return rc;
 	az_buf_init(&b, ANSWER_BYTES);
 	az_jw_init(&w, &b);
@@ -237,80 +212,15 @@ run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 	return answer(rq, &b, rc, err);
 }
 
-/* "bytes=a-b", "bytes=a-", "bytes=-n": one range of size bytes. 0 = send all,
-   1 = the range, -1 = not satisfiable. */
-static int
-range_of(struct az_str h, int64_t size, int64_t *from, int64_t *to)
-{
-	struct az_str spec = h, a;
-	int64_t x, y;
-
-	*from = 0;
-	*to = size;
-	if (!az_str_starts(h, AZ_S("bytes=")) || az_str_chr(h, ',') >= 0)
-		return 0;
-	spec = az_str_trim(az_str_sub(h, 6, h.n));
-	if (!az_str_cut(&spec, '-', &a) || !spec.p)
-		return 0;
-	if (a.n == 0) {
-		if (!az_str_to_i64(spec, 0, INT64_MAX, &y))
-			return 0;
-		if (y == 0 || size == 0)
-			return -1;
-		*from = y < size ? size - y : 0;
-		return 1;
-	}
-	if (!az_str_to_i64(a, 0, INT64_MAX, &x))
-		return 0;
-	y = size - 1;
-	if (spec.n && (!az_str_to_i64(spec, 0, INT64_MAX, &y) || y < x))
-		return 0;
-	if (x >= size)
-		return -1;
-	*from = x;
-	*to = y >= size - 1 ? size : y + 1;
-	return 1;
-}
-
-static enum az_code
-send_bytes(struct az_rq *rq, struct az_get *g, int64_t left, struct az_err *err)
-{
-	char part[16384];
-	enum az_code rc = AZ_OK;
-	size_t got;
-
-	while (left > 0 && rc == AZ_OK) {
-		size_t want = left < (int64_t)sizeof part ? (size_t)left : sizeof part;
-		rc = az_store_get_read(g, part, want, &got, err);
-		if (rc == AZ_OK && got == 0)
-			rc = az_fail(err, AZ_EIO, "api.log", "object is shorter than it was");
-		if (rc == AZ_OK)
-			rc = az_rs_write(rq, az_str_n(part, got), err);
-		left -= (int64_t)got;
-	}
-	return rc;
-}
-
-static void
-text_headers(struct az_rq *rq)
-{
-	az_rs_header(rq, "Content-Type", AZ_S("text/plain; charset=utf-8"));
-	az_rs_header(rq, "X-Content-Type-Options", AZ_S("nosniff"));
-	az_rs_header(rq, "Cache-Control", AZ_S("private, no-store"));
-	az_rs_header(rq, "Accept-Ranges", AZ_S("bytes"));
-}
-
-/* GET …/iterations/{n}/logs/{stream}: by nginx where the store allows, else from here. */
+/* GET …/iterations/{n}/logs/{stream} */
 enum az_code
 run_log(struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct az_str name = az_rq_param(rq, "stream");
-	struct az_get *g = NULL;
-	struct az_buf key, accel;
+	struct az_buf key;
 	struct az_obj o;
 	struct iter it;
-	int64_t from = 0, to = 0;
-	int part;
+	char etag[64];
 	enum az_code rc = iter_open(&it, rq, app, err);
 
 	if (rc != AZ_OK)
@@ -318,46 +228,18 @@ run_log(struct az_rq *rq, void *app, struct az_err *err)
 	if (!az_str_eqc(name, "stdout") && !az_str_eqc(name, "stderr"))
 		return az_fail(err, AZ_ENOTFOUND, "api.log", "no such log");
 	az_buf_init(&key, 1024);
-	az_buf_init(&accel, 4096);
 	az_key_iter(&key, it.wid, it.n, az_str_eqc(name, "stdout") ? "stdout" : "stderr");
-	rc = az_store_stat(it.api->store, &it.bucket, az_buf_str(&key), &o, err);
-	if (rc != AZ_OK)
-		goto out;
-	rc = az_store_accel(it.api->store, &it.bucket, az_buf_str(&key), &accel, err);
+	rc = api_store_rc(az_store_stat(it.api->store, &it.bucket, az_buf_str(&key), &o, err), err);
 	if (rc == AZ_OK) {
-		text_headers(rq);
-		az_rs_headerf(rq, "X-Azlon-ETag", "\"%llx-%llx\"",
-		    (unsigned long long)o.modified_ms, (unsigned long long)o.bytes);
-		az_rs_header(rq, "X-Accel-Redirect", az_buf_str(&accel));
-		goto out;
+		snprintf(etag, sizeof etag, "\"%llx-%llx\"", (unsigned long long)o.modified_ms,
+		    (unsigned long long)o.bytes);
+		rc = api_send(rq, it.api, &it.bucket,
+		    &(struct api_object){.key = az_buf_str(&key),
+			.bytes = o.bytes,
+			.etag = etag,
+			.mime = "text/plain; charset=utf-8"},
+		    err);
 	}
-	if (rc != AZ_EUNSUPPORTED)
-		goto out;
-	part = range_of(az_rq_header(rq, "Range"), o.bytes, &from, &to);
-	if (part < 0) {
-		az_rs_headerf(rq, "Content-Range", "bytes */%lld", (long long)o.bytes);
-		az_fail(err, AZ_ERANGE, "api.log", "range not satisfiable");
-		/* answered here: a failure's document would lose the header */
-		rc = az_rs_problem(rq, 0, err, NULL, 0);
-		goto out;
-	}
-	text_headers(rq);
-	if (part > 0) {
-		az_rs_status(rq, 206);
-		az_rs_headerf(rq, "Content-Range", "bytes %lld-%lld/%lld", (long long)from,
-		    (long long)to - 1, (long long)o.bytes);
-	}
-	az_rs_headerf(rq, "Content-Length", "%lld", (long long)(to - from));
-	if (az_str_eqc(az_rq_method(rq), "HEAD")) {
-		rc = AZ_OK;
-		goto out;
-	}
-	rc = az_store_get_open(it.api->store, &it.bucket, az_buf_str(&key), from, NULL, &g, err);
-	if (rc == AZ_OK)
-		rc = send_bytes(rq, g, to - from, err);
-out:
-	az_store_get_close(g);
 	az_buf_release(&key);
-	az_buf_release(&accel);
-	return api_store_rc(rc, err);
+	return rc;
 }

@@ -5,14 +5,17 @@
 #include <azlon/clock.h>
 #include <azlon/path.h>
 #include "files.h"
+#include "quota.h"
 
 struct upload {
 	const struct az_api *api;
 	struct az_bucket b;
 	struct az_str set;
 	struct az_arena *a;
-	bool fresh, committed;
-	struct az_manifest files; /* what this upload brought */
+	bool fresh, began, committed;
+	struct quota quota;
+	struct az_manifest files;    /* what this upload brought */
+	struct az_manifest replaced; /* what stood in the set under the same names */
 	struct az_blob_writer *w;
 	struct az_file now; /* the file under way */
 	int64_t file_bytes, total;
@@ -25,18 +28,33 @@ upload_open(const struct az_api *api, const struct az_bucket *b, struct az_str s
     struct az_arena *a, bool fresh, struct upload **out, struct az_err *err)
 {
 	struct upload *u = az_arena_alloc(a, sizeof *u);
+	enum az_code rc;
 
 	*out = NULL;
 	if (!u)
 		return az_fail(err, AZ_ENOMEM, op, "out of memory");
+	rc = quota_begin(&u->quota, api, b, err);
+	if (rc)
+		return rc;
 	u->api = api;
 	u->b = *b;
 	u->set = set;
 	u->a = a;
 	u->fresh = fresh;
 	az_manifest_init(&u->files, a);
-	*out = u;
-	return AZ_OK;
+	/* its manifest is an object too */
+	rc = fresh ? quota_claim(&u->quota, 0, 1, err) : AZ_OK;
+	if (rc)
+		quota_end(&u->quota, false);
+	else
+		*out = u;
+	return rc;
+}
+
+enum az_code
+upload_fits(struct upload *u, int64_t bytes, struct az_err *err)
+{
+	return quota_fits(&u->quota, bytes, 1, err);
 }
 
 enum az_code
@@ -54,16 +72,22 @@ upload_begin(struct upload *u, struct az_str path, unsigned mode, struct az_err 
 	if (u->files.n >= FILES_SET_MAX)
 		return az_fail(
 		    err, AZ_ETOOBIG, op, "an input set holds at most %d files", FILES_SET_MAX);
+	rc = quota_claim(&u->quota, 0, 1, err);
+	if (rc)
+		return rc;
+	u->began = true;
 	u->now.mode = mode;
 	u->now.modified_ms = az_wall_ms();
 	u->file_bytes = 0;
 	rc = az_blob_open(u->api->store, &u->b, AZ_S(""), u->set, &u->w, err);
-	return files_rc(rc, err);
+	return api_store_rc(rc, err);
 }
 
 enum az_code
 upload_data(struct upload *u, struct az_str bytes, struct az_err *err)
 {
+	enum az_code rc;
+
 	u->file_bytes += (int64_t)bytes.n;
 	u->total += (int64_t)bytes.n;
 	if (u->file_bytes > u->api->upload_bytes || u->total > u->api->upload_bytes)
@@ -71,7 +95,8 @@ upload_data(struct upload *u, struct az_str bytes, struct az_err *err)
 		    "the upload is larger than %lld bytes, the limit for one file "
 		    "and for one upload",
 		    (long long)u->api->upload_bytes);
-	return files_rc(az_blob_write(u->w, bytes, err), err);
+	rc = quota_claim(&u->quota, (int64_t)bytes.n, 0, err);
+	return rc ? rc : api_store_rc(az_blob_write(u->w, bytes, err), err);
 }
 
 enum az_code
@@ -83,7 +108,8 @@ upload_end(struct upload *u, struct az_err *err)
 	u->w = NULL;
 	rc = az_blob_commit(w, u->now.sha256, &u->now.size, err);
 	if (rc)
-		return files_rc(rc, err);
+		return api_store_rc(rc, err);
+	quota_stored(&u->quota);
 	return az_manifest_set(&u->files, &u->now, err);
 }
 
@@ -131,8 +157,16 @@ merge(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 	struct upload *u = arg;
 	enum az_code rc = AZ_OK;
 
-	for (size_t i = 0; !rc && i < u->files.n; i++)
-		rc = az_manifest_set(m, &u->files.files[i], err);
+	az_manifest_init(&u->replaced, u->a);
+	for (size_t i = 0; !rc && i < u->files.n; i++) {
+		const struct az_file *f = &u->files.files[i];
+		const struct az_file *there = az_manifest_find(m, f->path);
+
+		if (there && strcmp(there->sha256, f->sha256) != 0)
+			rc = az_manifest_set(&u->replaced, there, err);
+		if (!rc)
+			rc = az_manifest_set(m, f, err);
+	}
 	if (!rc && m->n > FILES_SET_MAX)
 		rc = az_fail(
 		    err, AZ_ETOOBIG, op, "an input set holds at most %d files", FILES_SET_MAX);
@@ -176,7 +210,7 @@ all_there(struct upload *u, struct az_str manifest, struct az_err *err)
 	}
 	az_buf_release(&key);
 	if (rc != AZ_ENOTFOUND)
-		return files_rc(rc, err);
+		return api_store_rc(rc, err);
 	rc = files_edit(u->api, &u->b, manifest, false, forget, u, err);
 	if (rc && rc != AZ_ENOTFOUND)
 		return rc;
@@ -188,6 +222,7 @@ all_there(struct upload *u, struct az_str manifest, struct az_err *err)
 enum az_code
 upload_commit(struct upload *u, struct az_err *err)
 {
+	struct az_err ignored;
 	struct az_buf key;
 	enum az_code rc;
 
@@ -200,6 +235,11 @@ upload_commit(struct upload *u, struct az_err *err)
 		u->committed = true;
 		if (!u->fresh)
 			rc = all_there(u, az_buf_str(&key), err);
+		/* the upload is in; what it replaced only takes room now */
+		if (!rc && u->replaced.n) {
+			(void)!upload_drop_blobs(u->api, &u->b, u->set, &u->replaced, &ignored);
+			quota_forget(u->api, &u->b);
+		}
 	}
 	az_buf_release(&key);
 	return rc;
@@ -230,7 +270,7 @@ upload_drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az
 			continue;
 		az_buf_reset(&key);
 		az_key_input_blob(&key, set, az_str_c(gone->files[i].sha256));
-		rc = files_rc(az_store_remove(api->store, b, az_buf_str(&key), err), err);
+		rc = api_store_rc(az_store_remove(api->store, b, az_buf_str(&key), err), err);
 	}
 	az_buf_release(&key);
 	az_arena_free(a);
@@ -247,7 +287,8 @@ upload_close(struct upload *u)
 		return;
 	az_blob_abort(u->w);
 	u->w = NULL;
-	if (u->committed)
+	quota_end(&u->quota, u->committed);
+	if (u->committed || !u->began)
 		return;
 	/* best effort: the caller answers with the failure that brought us here, and
 	   nothing names what would be left */

@@ -131,3 +131,9 @@ az_user_tag(struct az_str uid, char out[33])
 	memcpy(out, az_buf_str(&b).p ? az_buf_str(&b).p : "", az_buf_str(&b).n);
 	az_buf_release(&b);
 }
+
+void
+az_md5(struct az_str s, unsigned char out[16])
+{
+	EVP_Digest(s.n ? s.p : "", s.n, out, NULL, EVP_md5(), NULL);
+}

@@ -195,6 +195,17 @@ az_manifest_write(const struct az_manifest *m, struct az_buf *out)
 }
 
 enum az_code
+az_manifest_parse_stored(struct az_manifest *m, struct az_str json, struct az_err *err)
+{
+	enum az_code rc = az_manifest_parse(m, json, err);
+
+	/* we wrote it: what is wrong with it is no fault of the caller */
+	return rc && rc != AZ_ENOMEM
+		   ? az_fail(err, AZ_EIO, "manifest.load", "a stored manifest is damaged")
+		   : rc;
+}
+
+enum az_code
 az_manifest_load(struct az_manifest *m, struct az_store *s, const struct az_bucket *b,
     struct az_str key, struct az_err *err)
 {
@@ -203,12 +214,8 @@ az_manifest_load(struct az_manifest *m, struct az_store *s, const struct az_buck
 
 	az_buf_init(&text, MANIFEST_BYTES);
 	rc = az_store_get(s, b, key, &text, err);
-	if (!rc) {
-		rc = az_manifest_parse(m, az_buf_str(&text), err);
-		/* we wrote it: what is wrong with it is no fault of the caller */
-		if (rc && rc != AZ_ENOMEM)
-			rc = az_fail(err, AZ_EIO, "manifest.load", "a stored manifest is damaged");
-	}
+	if (!rc)
+		rc = az_manifest_parse_stored(m, az_buf_str(&text), err);
 	az_buf_release(&text);
 	return rc;
 }

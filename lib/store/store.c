@@ -240,12 +240,36 @@ az_store_remove_bucket(struct az_store *s, const struct az_bucket *b, struct az_
 }
 
 enum az_code
-az_store_accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+az_store_copy(struct az_store *s, const struct az_bucket *b, struct az_str from, struct az_str to,
     struct az_err *err)
+{
+	enum az_code rc = both_ok(b, from, err);
+
+	if (!rc)
+		rc = both_ok(b, to, err);
+	if (!rc && az_str_eq(from, to))
+		rc = az_fail(err, AZ_EINVAL, "store.copy", "an object is not copied onto itself");
+	return rc ? rc : s->ops->copy(s, b, from, to, err);
+}
+
+enum az_code
+az_store_accel(struct az_store *s, const struct az_bucket *b, struct az_str key, const char *method,
+    const char *mime, struct az_buf *target, struct az_buf *path, struct az_err *err)
 {
 	enum az_code rc = both_ok(b, key, err);
 
-	return rc ? rc : s->ops->accel(s, b, key, out, err);
+	return rc ? rc : s->ops->accel(s, b, key, method, mime, target, path, err);
+}
+
+enum az_code
+az_store_link(struct az_store *s, const struct az_bucket *b, struct az_str key,
+    const struct az_link *l, struct az_buf *out, struct az_err *err)
+{
+	enum az_code rc = both_ok(b, key, err);
+
+	if (!rc && (l->ttl_s < 1 || l->ttl_s > 604800))
+		rc = az_fail(err, AZ_EINVAL, "store.link", "a link lives 1 to 604800 seconds");
+	return rc ? rc : s->ops->link(s, b, key, l, out, err);
 }
 
 enum az_code

@@ -264,14 +264,46 @@ remove_bucket(struct az_store *s, const struct az_bucket *b, struct az_err *err)
 	return remove_at(of(s), path, err);
 }
 
+/* The kernel moves the bytes, where the file system can without writing them again. */
 static enum az_code
-accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+copy(struct az_store *s, const struct az_bucket *b, struct az_str from, struct az_str to,
     struct az_err *err)
 {
-	(void)s;
-	az_buf_addf(out, "/_dir/%s/", b->name);
-	az_pct_encode(out, key, "/");
-	return az_buf_check(out, "store.accel", err);
+	struct az_get *g = NULL;
+	struct az_put *p = NULL;
+	enum az_code rc = get_open(s, b, from, 0, NULL, &g, err);
+
+	if (!rc)
+		rc = dir_put_open(s, b, to, &p, err);
+	if (!rc)
+		rc = dir_put_fd(p, ((struct dir_get *)g)->fd, err);
+	if (!rc) {
+		rc = dir_put_commit(p, err);
+		p = NULL;
+	}
+	if (p)
+		dir_put_abort(p);
+	if (g)
+		get_close(g);
+	return rc;
+}
+
+static enum az_code
+accel(struct az_store *s, const struct az_bucket *b, struct az_str key, const char *method,
+    const char *mime, struct az_buf *target, struct az_buf *path, struct az_err *err)
+{
+	(void)s, (void)method, (void)mime, (void)path;
+	az_buf_addf(target, "/_dir/%s/", b->name);
+	az_pct_encode(target, key, "/");
+	return az_buf_check(target, "store.accel", err);
+}
+
+static enum az_code
+link_(struct az_store *s, const struct az_bucket *b, struct az_str key, const struct az_link *l,
+    struct az_buf *out, struct az_err *err)
+{
+	(void)s, (void)b, (void)key, (void)l, (void)out;
+	return az_fail(err, AZ_EUNSUPPORTED, "store.link", "a directory has no address");
 }
 
 static enum az_code
@@ -318,7 +350,9 @@ static const struct az_store_ops ops = {
     .list = dir_list,
     .remove_prefix = remove_prefix,
     .remove_bucket = remove_bucket,
+    .copy = copy,
     .accel = accel,
+    .link = link_,
     .ping = ping,
     .close = close_,
 };

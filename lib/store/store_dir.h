@@ -22,6 +22,8 @@ enum az_code dir_fail(struct az_err *err, const char *op);
 enum az_code dir_put_open(struct az_store *s, const struct az_bucket *b, struct az_str key,
     struct az_put **out, struct az_err *err);
 enum az_code dir_put_write(struct az_put *p, struct az_str chunk, struct az_err *err);
+/* All that is left of an open file. */
+enum az_code dir_put_fd(struct az_put *base, int fd, struct az_err *err);
 enum az_code dir_put_name(struct az_put *p, struct az_str key, struct az_err *err);
 enum az_code dir_put_commit(struct az_put *p, struct az_err *err);
 void dir_put_abort(struct az_put *p);

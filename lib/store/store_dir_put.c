@@ -111,6 +111,30 @@ dir_put_write(struct az_put *base, struct az_str chunk, struct az_err *err)
 }
 
 enum az_code
+dir_put_fd(struct az_put *base, int fd, struct az_err *err)
+{
+	struct dir_put *p = (struct dir_put *)base;
+	char chunk[16384];
+	ssize_t n;
+
+	do
+		n = copy_file_range(fd, NULL, p->fd, NULL, (size_t)1 << 30, 0);
+	while (n > 0 || (n < 0 && errno == EINTR));
+	if (n == 0)
+		return AZ_OK;
+	/* between file systems, or on one that cannot: what is left goes through here */
+	if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return dir_fail(err, "store.copy");
+	while ((n = read(fd, chunk, sizeof chunk)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || az_write_all(p->fd, chunk, (size_t)n) < 0)
+			return dir_fail(err, "store.copy");
+	}
+	return AZ_OK;
+}
+
+enum az_code
 dir_put_name(struct az_put *base, struct az_str key, struct az_err *err)
 {
 	struct dir_put *p = (struct dir_put *)base;

@@ -450,14 +450,45 @@ list(struct az_store *s, const struct az_bucket *b, const struct az_store_list *
 }
 
 static enum az_code
-accel(struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_buf *out,
+copy(struct az_store *s, const struct az_bucket *b, struct az_str from, struct az_str to,
     struct az_err *err)
 {
-	(void)s;
-	(void)b;
-	(void)key;
-	(void)out;
+	struct az_get *g = NULL;
+	struct az_put *p = NULL;
+	enum az_code rc = get_open(s, b, from, 0, NULL, &g, err);
+
+	if (!rc)
+		rc = put_open(s, b, to, &p, err);
+	if (!rc) {
+		struct mem_get *mg = (struct mem_get *)g;
+
+		rc = put_write(p, az_str_n(mg->p, mg->n), err);
+	}
+	if (!rc) {
+		rc = put_commit(p, err);
+		p = NULL;
+	}
+	if (p)
+		put_abort(p);
+	if (g)
+		get_close(g);
+	return rc;
+}
+
+static enum az_code
+accel(struct az_store *s, const struct az_bucket *b, struct az_str key, const char *method,
+    const char *mime, struct az_buf *target, struct az_buf *path, struct az_err *err)
+{
+	(void)s, (void)b, (void)key, (void)method, (void)mime, (void)target, (void)path;
 	return az_fail(err, AZ_EUNSUPPORTED, "store.accel", "memory has no address for nginx");
+}
+
+static enum az_code
+link_(struct az_store *s, const struct az_bucket *b, struct az_str key, const struct az_link *l,
+    struct az_buf *out, struct az_err *err)
+{
+	(void)s, (void)b, (void)key, (void)l, (void)out;
+	return az_fail(err, AZ_EUNSUPPORTED, "store.link", "memory has no address");
 }
 
 static enum az_code
@@ -498,7 +529,9 @@ static const struct az_store_ops ops = {
     .list = list,
     .remove_prefix = remove_prefix,
     .remove_bucket = remove_bucket,
+    .copy = copy,
     .accel = accel,
+    .link = link_,
     .ping = ping,
     .close = close_,
 };

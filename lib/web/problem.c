@@ -56,7 +56,7 @@ detail_of(const struct az_err *e)
 {
 	bool own = e->code == AZ_EINVAL || e->code == AZ_EUNPROC || e->code == AZ_ECONFLICT ||
 		   e->code == AZ_ETOOBIG || e->code == AZ_EQUOTA ||
-		   (e->code == AZ_EUNAVAIL && e->reason[0]);
+		   ((e->code == AZ_EUNAVAIL || e->code == AZ_EPERM) && e->reason[0]);
 
 	return az_str_c(own && e->text[0] ? e->text : az_code_sentence(e->code));
 }

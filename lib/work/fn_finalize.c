@@ -48,11 +48,7 @@ choose(struct work_job *j, int *n, struct az_err *err)
 static enum az_code
 copy(struct work_job *j, const struct az_file *f, struct az_err *err)
 {
-	struct az_put *p = NULL;
-	struct az_get *g = NULL;
 	struct az_obj o;
-	char *chunk = az_arena_alloc(j->a, AZ_KIB(64));
-	size_t got = 1;
 	enum az_code rc;
 	struct az_buf from, to;
 
@@ -60,32 +56,17 @@ copy(struct work_job *j, const struct az_file *f, struct az_err *err)
 	az_buf_init(&to, 2048);
 	az_key_blob(&from, job_wid(j), az_str_c(f->sha256));
 	az_key_final(&to, job_wid(j), f->path);
-	rc = chunk ? az_buf_check(&to, OP, err) : job_nomem(err);
+	rc = az_buf_check(&to, OP, err);
 	/* an earlier attempt of this step wrote it: same run, same tree */
 	if (rc == AZ_OK &&
 	    az_store_stat(j->w->store, &j->bkt, az_buf_str(&to), &o, NULL) == AZ_OK &&
 	    o.bytes == f->size)
 		goto out;
+	if (rc == AZ_OK && job_cancelled(j))
+		rc = az_fail(err, AZ_ECANCELLED, OP, "stopped");
 	if (rc == AZ_OK)
-		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&from), 0, NULL, &g, err);
-	if (rc == AZ_OK)
-		rc = az_store_put_open(j->w->store, &j->bkt, az_buf_str(&to), &p, err);
-	while (rc == AZ_OK && got > 0) {
-		if (job_cancelled(j)) {
-			rc = az_fail(err, AZ_ECANCELLED, OP, "stopped");
-			break;
-		}
-		rc = az_store_get_read(g, chunk, AZ_KIB(64), &got, err);
-		if (rc == AZ_OK && got > 0)
-			rc = az_store_put_write(p, az_str_n(chunk, got), err);
-	}
-	if (rc == AZ_OK) {
-		rc = az_store_put_commit(p, err);
-		p = NULL;
-	}
+		rc = az_store_copy(j->w->store, &j->bkt, az_buf_str(&from), az_buf_str(&to), err);
 out:
-	az_store_put_abort(p);
-	az_store_get_close(g);
 	az_buf_release(&from);
 	az_buf_release(&to);
 	if (rc == AZ_ENOTFOUND)

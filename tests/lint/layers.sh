@@ -9,7 +9,7 @@ declare -A owner=(
 	[limits]=base [history]=base
 	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay
-	[engine]=engine [store]=store [keys]=store [manifest]=store [llm]=llm
+	[engine]=engine [store]=store [ahead]=store [keys]=store [manifest]=store [llm]=llm
 	[sandbox]=sandbox
 )
 ports="engine store llm sandbox"

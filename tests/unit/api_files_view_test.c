@@ -1,4 +1,4 @@
-/* Listings, drawn trees, dispositions, ranges: the pure parts of the files routes. */
+/* Listings, drawn trees, dispositions: the pure parts of the files routes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -208,60 +208,6 @@ test_disposition(void **state)
 	assert_false(files_active("image/png"));
 }
 
-static void
-test_range(void **state)
-{
-	static const struct {
-		const char *header;
-		int64_t size;
-		enum files_range want;
-		int64_t from, n;
-	} t[] = {
-	    {"bytes=0-0", 10, FILES_PART, 0, 1},
-	    {"bytes=2-5", 10, FILES_PART, 2, 4},
-	    {"bytes=5-", 10, FILES_PART, 5, 5},
-	    {"bytes=5-99", 10, FILES_PART, 5, 5},
-	    {"bytes=-3", 10, FILES_PART, 7, 3},
-	    {"bytes=-99", 10, FILES_PART, 0, 10},
-	    {"bytes=10-", 10, FILES_NOT_THERE, 0, 10},
-	    {"bytes=-0", 10, FILES_NOT_THERE, 0, 10},
-	    {"bytes=0-", 0, FILES_NOT_THERE, 0, 0},
-	    {"bytes=-5", 0, FILES_NOT_THERE, 0, 0},
-	    {"bytes=5-2", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=0-1,4-5", 10, FILES_WHOLE, 0, 10},
-	    {"lines=0-1", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=--1", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=a-b", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=9223372036854775808-", 10, FILES_WHOLE, 0, 10},
-	    {"bytes=0-9223372036854775807", 10, FILES_PART, 0, 10},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		int64_t from, n;
-
-		assert_int_equal(
-		    files_range(az_str_c(t[i].header), t[i].size, &from, &n), t[i].want);
-		if (t[i].want != FILES_NOT_THERE) {
-			assert_int_equal(from, t[i].from);
-			assert_int_equal(n, t[i].n);
-		}
-	}
-}
-
-static void
-test_etag(void **state)
-{
-	(void)state;
-	assert_true(files_etag_match(AZ_S("\"a\""), AZ_S("\"a\"")));
-	assert_true(files_etag_match(AZ_S("\"b\", W/\"a\""), AZ_S("\"a\"")));
-	assert_true(files_etag_match(AZ_S("*"), AZ_S("\"a\"")));
-	assert_false(files_etag_match(AZ_S("a"), AZ_S("\"a\"")));
-	assert_false(files_etag_match(AZ_S("\"ab\""), AZ_S("\"a\"")));
-	assert_false(files_etag_match(AZ_S(""), AZ_S("\"a\"")));
-}
-
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
@@ -274,8 +220,6 @@ main(void)
 	    T(test_legacy_view),
 	    T(test_pages),
 	    T(test_disposition),
-	    T(test_range),
-	    T(test_etag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

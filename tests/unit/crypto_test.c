@@ -43,6 +43,18 @@ sha256_matches_fips_180(void **state)
 }
 
 static void
+md5_matches_rfc_1321(void **state)
+{
+	unsigned char d[16];
+
+	(void)state;
+	az_md5(AZ_S("message digest"), d);
+	hex_is(d, 16, "f96b697d7cb7938d525a2f31aaf161d0");
+	az_md5((struct az_str){NULL, 0}, d);
+	hex_is(d, 16, "d41d8cd98f00b204e9800998ecf8427e");
+}
+
+static void
 hmac_matches_rfc_4231(void **state)
 {
 	unsigned char d[32];
@@ -363,6 +375,7 @@ main(void)
 {
 	const struct CMUnitTest t[] = {
 	    cmocka_unit_test(sha256_matches_fips_180),
+	    cmocka_unit_test(md5_matches_rfc_1321),
 	    cmocka_unit_test(hmac_matches_rfc_4231),
 	    cmocka_unit_test(hkdf_matches_rfc_5869),
 	    cmocka_unit_test(aes256gcm_matches_published_vectors),

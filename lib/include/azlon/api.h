@@ -12,7 +12,9 @@
 #include <azlon/store.h>
 #include <azlon/web.h>
 
-struct az_api_cache; /* rendered run objects, see lib/api/run_view.c */
+struct az_api_usage;     /* what users have stored, see lib/api/quota.h */
+struct az_api_manifests; /* manifests read lately, see lib/api/manifests.h */
+struct az_api_cache;     /* rendered run objects, see lib/api/run_view.c */
 
 struct az_api { /* app of every route; ports borrowed */
 	struct az_auth *auth;
@@ -26,10 +28,20 @@ struct az_api { /* app of every route; ports borrowed */
 	struct az_str prompt_generate, prompt_validate; /* the default texts */
 	int64_t sync_wait_ms;
 	int64_t upload_bytes;
-	struct az_api_cache *cache; /* az_api_cache_new() */
+	int64_t quota_bytes, quota_files;   /* of one user, 0 = none */
+	struct az_api_usage *usage;         /* az_api_usage_new(), needed with a quota */
+	const char *external_url;           /* how links begin, or NULL: they are relative */
+	bool store_links;                   /* links are the store's own, where it has any */
+	struct az_api_manifests *manifests; /* az_api_manifests_new(), or NULL: read each time */
+	struct az_api_cache *cache;         /* az_api_cache_new() */
 };
 AZ_API struct az_api_cache *az_api_cache_new(size_t entries);
 AZ_API void az_api_cache_free(struct az_api_cache *c);
+AZ_API struct az_api_usage *az_api_usage_new(void); /* NULL when out of memory */
+AZ_API void az_api_usage_free(struct az_api_usage *u);
+
+AZ_API struct az_api_manifests *az_api_manifests_new(void); /* NULL when out of memory */
+AZ_API void az_api_manifests_free(struct az_api_manifests *c);
 
 extern AZ_API const struct az_route az_api_run_routes[];     /* run_workflow */
 extern AZ_API const struct az_route az_api_wait_routes[];    /* run_workflow --role wait */

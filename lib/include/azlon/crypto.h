@@ -15,6 +15,8 @@ AZ_API void az_sha256_free(struct az_sha256 *h);                        /* accep
 AZ_API void az_sha256_of(struct az_str s, unsigned char out[32]);
 /* 64 lower-case hex digits and a NUL */
 AZ_API void az_sha256_hex(struct az_str s, char out[65]);
+/* Where S3 asks for it (Content-MD5, ETags); it protects nothing. */
+AZ_API void az_md5(struct az_str s, unsigned char out[16]);
 AZ_API void az_hex(const unsigned char *p, size_t n, char *out /* 2n+1 */);
 AZ_API void az_hmac_sha256(struct az_str key, struct az_str msg, unsigned char out[32]);
 /* HKDF-SHA256 (RFC 5869); out_n <= 255*32 */

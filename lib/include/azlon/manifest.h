@@ -31,6 +31,9 @@ AZ_API void az_manifest_drop(struct az_manifest *m, struct az_str path);
 AZ_API const struct az_file *az_manifest_find(const struct az_manifest *m, struct az_str path);
 AZ_API AZ_MUST_CHECK enum az_code az_manifest_parse(
     struct az_manifest *m, struct az_str json, struct az_err *err);
+/* The same of what we stored: malformed is AZ_EIO. */
+AZ_API AZ_MUST_CHECK enum az_code az_manifest_parse_stored(
+    struct az_manifest *m, struct az_str json, struct az_err *err);
 AZ_API void az_manifest_write(const struct az_manifest *m, struct az_buf *out);
 AZ_API AZ_MUST_CHECK enum az_code az_manifest_load(struct az_manifest *m, struct az_store *s,
     const struct az_bucket *b, struct az_str key, struct az_err *err);

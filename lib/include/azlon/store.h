@@ -38,6 +38,13 @@ struct az_store_page {
 	struct az_str next; /* pass as after; empty = end */
 };
 
+/* What a link's answer says of the file. */
+struct az_link {
+	int ttl_s;                 /* 1..604800 */
+	const char *mime;          /* Content-Type */
+	struct az_str disposition; /* Content-Disposition */
+};
+
 struct az_put; /* an upload under way */
 struct az_get; /* a download under way */
 
@@ -77,10 +84,16 @@ struct az_store_ops {     /* every slot is filled */
 	/* Remove the bucket and whatever is left in it; missing = AZ_OK. */
 	enum az_code (*remove_bucket)(
 	    struct az_store *s, const struct az_bucket *b, struct az_err *err);
-	/* X-Accel-Redirect target of an object, appended percent-encoded
-	   ("/_dir/azlon-…/key"); AZ_EUNSUPPORTED when there is none. */
+	/* Copy an object within its bucket, in the store itself; replaces to. */
+	enum az_code (*copy)(struct az_store *s, const struct az_bucket *b, struct az_str from,
+	    struct az_str to, struct az_err *err);
+	/* How nginx reaches an object: see az_store_accel(). */
 	enum az_code (*accel)(struct az_store *s, const struct az_bucket *b, struct az_str key,
-	    struct az_buf *out, struct az_err *err);
+	    const char *method, const char *mime, struct az_buf *target, struct az_buf *path,
+	    struct az_err *err);
+	/* A URL that browsers reach: see az_store_link(). */
+	enum az_code (*link)(struct az_store *s, const struct az_bucket *b, struct az_str key,
+	    const struct az_link *l, struct az_buf *out, struct az_err *err);
 	enum az_code (*ping)(struct az_store *s, struct az_err *err);
 	void (*close)(struct az_store *s);
 };
@@ -96,6 +109,23 @@ struct az_get {
 
 AZ_API AZ_MUST_CHECK enum az_code az_store_dir_open(
     const char *root, struct az_store **out, struct az_err *err);
+/* MinIO or any S3, one bucket per user. Nothing is asked of the server yet. */
+struct az_http;
+struct az_s3_opts {
+	struct az_http *http;   /* borrowed until close */
+	const char *endpoint;   /* host, host:port or http(s)://host[:port] */
+	bool ssl;               /* of an endpoint that names no scheme */
+	const char *access_key; /* borrowed for the call */
+	const char *secret_key;
+	const char *region;   /* NULL = us-east-1, corrected when the server says otherwise */
+	const char *ca_file;  /* NULL = the system's */
+	const char *external; /* endpoint of links, NULL = none */
+	bool sts_off;         /* never ask for credentials of single users */
+	const char *lock_dir; /* existing directory; where the server has no conditional
+				 PUT, az_store_put_if() locks a file in it (one host) */
+};
+AZ_API AZ_MUST_CHECK enum az_code az_store_s3_open(
+    const struct az_s3_opts *o, struct az_store **out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_store_mem_open(struct az_store **out, struct az_err *err);
 
 AZ_API AZ_MUST_CHECK enum az_code az_store_put_open(struct az_store *s, const struct az_bucket *b,
@@ -130,8 +160,21 @@ AZ_API AZ_MUST_CHECK enum az_code az_store_remove_prefix(
     struct az_store *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_store_remove_bucket(
     struct az_store *s, const struct az_bucket *b, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_store_copy(struct az_store *s, const struct az_bucket *b,
+    struct az_str from, struct az_str to, struct az_err *err);
+/*
+ * How nginx reaches an object for a request of this method: target gets the value of
+ * X-Accel-Redirect ("/_dir/azlon-…/key", percent-encoded, or "@s3"), path that of X-S3-Path
+ * (a presigned path and query, good for a minute, answered with this mime) or nothing.
+ * AZ_EUNSUPPORTED where there is no way.
+ */
 AZ_API AZ_MUST_CHECK enum az_code az_store_accel(struct az_store *s, const struct az_bucket *b,
-    struct az_str key, struct az_buf *out, struct az_err *err);
+    struct az_str key, const char *method, const char *mime, struct az_buf *target,
+    struct az_buf *path, struct az_err *err);
+/* Append a URL of the store itself that gives the object to whoever has it, until l->ttl_s
+   are over. AZ_EUNSUPPORTED when browsers reach no such store. */
+AZ_API AZ_MUST_CHECK enum az_code az_store_link(struct az_store *s, const struct az_bucket *b,
+    struct az_str key, const struct az_link *l, struct az_buf *out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_store_ping(struct az_store *s, struct az_err *err);
 AZ_API void az_store_close(struct az_store *s); /* accepts NULL */
 
