@@ -2,6 +2,7 @@
  * files: list, read, upload and remove the files of runs and input sets. --role archive
  * makes zip and tar.gz while they are sent, on a socket of its own.
  */
+#include <string.h>
 #include <azlon/api.h>
 #include <azlon/crypto.h>
 #include <azlon/limits.h>
@@ -22,8 +23,16 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 		 &api->auth, err)) ||
 	    (rc = az_http_new(http, err)) || (rc = ports_engine(c, *http, &api->engine, err)))
 		return rc;
+	/* in a directory a manifest is read as fast as remembered */
+	if (!(api->usage = az_api_usage_new()) ||
+	    (!strcmp(c->store, "s3") && !(api->manifests = az_api_manifests_new())))
+		return az_fail(err, AZ_ENOMEM, "files", "out of memory");
 	api->upload_bytes = c->upload_bytes;
-	return ports_store(c, &api->store, err);
+	api->quota_bytes = c->quota_bytes;
+	api->quota_files = c->quota_files;
+	api->external_url = c->external_backend_url;
+	api->store_links = c->use_external_minio;
+	return ports_store(c, *http, &api->store, err);
 }
 
 int
@@ -54,6 +63,8 @@ out:
 	az_engine_close(api.engine);
 	az_auth_close(api.auth);
 	az_http_free(http);
+	az_api_usage_free(api.usage);
+	az_api_manifests_free(api.manifests);
 	az_wipe(api.secret, sizeof api.secret);
 	return process_end(&p);
 }

@@ -29,7 +29,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 				   .external_url = c->external_backend_url},
 		 &api->auth, err)) ||
 	    (rc = az_http_new(http, err)) || (rc = ports_engine(c, *http, &api->engine, err)) ||
-	    (rc = ports_store(c, &api->store, err)) ||
+	    (rc = ports_store(c, *http, &api->store, err)) ||
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &api->llm, err)))
 		return rc;
@@ -68,10 +68,10 @@ out:
 	az_api_cache_free(api.cache);
 	az_llm_close(api.llm);
 	az_sandbox_close(api.sandbox);
-	az_http_free(http);
 	az_store_close(api.store);
 	az_engine_close(api.engine);
 	az_auth_close(api.auth);
+	az_http_free(http);
 	az_wipe(api.secret, sizeof api.secret);
 	return process_end(&p);
 }

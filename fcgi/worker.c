@@ -23,7 +23,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_work *w, stru
 {
 	enum az_code rc;
 
-	if ((rc = az_http_new(http, err)) || (rc = ports_store(c, &w->store, err)) ||
+	if ((rc = az_http_new(http, err)) || (rc = ports_store(c, *http, &w->store, err)) ||
 	    (rc = ports_sandbox(c, *http, c->e2b_api_key, &w->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &w->llm, err)))
 		return rc;

@@ -38,12 +38,28 @@ ports_engine(
 }
 
 enum az_code
-ports_store(const struct az_conf *c, struct az_store **out, struct az_err *err)
+ports_store(
+    const struct az_conf *c, struct az_http *http, struct az_store **out, struct az_err *err)
 {
+	bool s3 = !strcmp(c->store, "s3");
 	char dir[PATH_BYTES];
-	enum az_code rc = below(c, "store", dir, err);
+	enum az_code rc = below(c, s3 ? "lock" : "store", dir, err);
 
-	return rc ? rc : az_store_dir_open(dir, out, err);
+	if (rc)
+		return rc;
+	if (!s3)
+		return az_store_dir_open(dir, out, err);
+	return az_store_s3_open(&(struct az_s3_opts){.http = http,
+				    .endpoint = c->minio_endpoint,
+				    .ssl = c->minio_ssl,
+				    .access_key = c->minio_user,
+				    .secret_key = c->minio_password,
+				    .region = c->s3_region,
+				    .ca_file = c->s3_ca_file,
+				    .external = c->use_external_minio ? c->minio_external : NULL,
+				    .sts_off = !strcmp(c->s3_sts, "off"),
+				    .lock_dir = dir},
+	    out, err);
 }
 
 enum az_code

@@ -13,8 +13,9 @@
 /* http serves the engine's HTTP side, where it has one. */
 AZ_MUST_CHECK enum az_code ports_engine(
     const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err);
+/* http serves a store of S3, which is closed before it. */
 AZ_MUST_CHECK enum az_code ports_store(
-    const struct az_conf *c, struct az_store **out, struct az_err *err);
+    const struct az_conf *c, struct az_http *http, struct az_store **out, struct az_err *err);
 /* key: what sandboxes are asked with. */
 AZ_MUST_CHECK enum az_code ports_sandbox(const struct az_conf *c, struct az_http *http,
     const char *key, struct az_sandbox **out, struct az_err *err);

@@ -13,15 +13,16 @@ if [ -d "$here/nginx" ]; then # installed: PREFIX/share/azlon
 	bin=$(cd "$here/../../bin" && pwd)
 	recordings=recordings
 	if [ "$me" = 0 ]; then
-		var=/var/lib/azlon/stack tool=/var/lib/azlon/temporal
+		var=/var/lib/azlon/stack tools=/var/lib/azlon
 	else
-		var=${XDG_STATE_HOME:-$HOME/.local/state}/azlon tool=${XDG_DATA_HOME:-$HOME/.local/share}/azlon/temporal
+		home=${HOME:-$(getent passwd "$me" | cut -d: -f6)}
+		var=${XDG_STATE_HOME:-$home/.local/state}/azlon tools=${XDG_DATA_HOME:-$home/.local/share}/azlon
 	fi
 else # a clone
 	here=$(dirname "$here")
 	bin=$here/build/release/bin
 	recordings=tests/recordings
-	var=$here/var tool=$here/build/temporal
+	var=$here/var tools=$here/build
 fi
 bin=${AZLON_BIN:-$bin}
 share=${AZLON_SHARE:-$here}
@@ -94,9 +95,9 @@ locate() {
 # What would end in an error nobody understands.
 sane() {
 	local p s
-	s="$AZLON_VAR$share"
+	s="$AZLON_VAR$share${AZLON_S3_CA_FILE:-}"
 	case $s in *[[:cntrl:]\"\'\`\\\$\|\&\;\{\}\#\*\?\<\>]*)
-		die "$AZLON_VAR, $share: paths may not hold control characters, quotes or any of \\ \$ | & ; { } # * ? < >" ;;
+		die "$AZLON_VAR, $share${AZLON_S3_CA_FILE:+, $AZLON_S3_CA_FILE}: paths may not hold control characters, quotes or any of \\ \$ | & ; { } # * ? < >" ;;
 	esac
 	# the address of a unix socket has 107 bytes, the longest name is run_workflow-wait.sock
 	s=$(printf '%s' "$AZLON_VAR" | wc -c)
@@ -139,6 +140,7 @@ state() {
 	dir $mode "$(id -un)" "$g_me" "$AZLON_VAR/run"
 	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/log"
 	dir 0750 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/journal"
+	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/lock"
 	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
 	dir 0700 "$u_box" "$(id -gn $u_box)" "$AZLON_VAR/box"
@@ -204,8 +206,34 @@ cgroups() {
 	printf '%s' "$list"
 }
 
+# Where nginx finds the store, if that is S3; else an upstream that is nobody. The addresses
+# were checked by the program that prints them.
+conf_s3() { # sets s3_scheme, s3_server, s3_host, s3_tls
+	local now at name port=80 ca
+	s3_scheme=http s3_server='127.0.0.1:1 down' s3_host=none s3_tls=''
+	now=$("$bin/worker" --print-config) || exit 1
+	said() { sed -n "s/^$1=//p" <<<"$now"; }
+	[ "$(said AZLON_STORE)" = s3 ] || return 0
+	at=$(said MINIO_ENDPOINT)
+	case $at,$(said MINIO_USE_SSL) in https://*|*,true) s3_scheme=https port=443 ;; esac
+	at=${at#http*://} name=${at#http*://}
+	case $at in
+	*]) ;;
+	*:*) name=${at%:*} port=${at##*:} ;;
+	esac
+	port=$((10#$port))
+	s3_server=$name:$port s3_host=$name:$port
+	# the usual port is not said
+	case $s3_scheme:$port in http:80|https:443) s3_host=$name ;; esac
+	[ $s3_scheme = https ] || return 0
+	name=${name#[} ca=$(said AZLON_S3_CA_FILE)
+	[ -n "$ca" ] || ca=/etc/ssl/certs/ca-certificates.crt
+	s3_tls="proxy_ssl_server_name on; proxy_ssl_name ${name%]}; proxy_ssl_verify on; proxy_ssl_verify_depth 4;"
+	s3_tls="$s3_tls proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_trusted_certificate \"$(readlink -f "$ca")\";"
+}
 conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
-	local to=$1 cors='' f; shift
+	local to=$1 cors='' f s3_scheme s3_server s3_host s3_tls; shift
+	conf_s3
 	for o in $(printf '%s' "${AZLON_CORS_ORIGINS:-http://localhost:3000,http://localhost:5173,http://localhost:8080}" | tr ',' ' '); do
 		case $o in http://*|https://*) cors="$cors \"$o\" \$http_origin;" ;; *) die "AZLON_CORS_ORIGINS: '$o' is not an origin" ;; esac
 	done
@@ -220,6 +248,7 @@ conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
 		sed -e "s|@VAR@|$AZLON_VAR|g; s|@RUN@|$run|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
 		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@LISTEN_HTTP2@|$h2_listen|; s|@HTTP2@|$h2|; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
 		    -e "s|@RATE@|${AZLON_RATE:-50}|; s|@BURST@|${AZLON_BURST:-100}|; s|@CONNS@|${AZLON_CONNS:-100}|; s|@STREAMS@|${AZLON_STREAMS:-100}|" \
+		    -e "s|@S3_SCHEME@|$s3_scheme|; s|@S3_SERVER@|$s3_server|; s|@S3_HOST@|$s3_host|; s|@S3_TLS@|$s3_tls|" \
 		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
 		    "$f" >"$to/$(basename "$f")"
 	done
@@ -288,13 +317,17 @@ fcgi() { # name user program args…
 	launch "$n" "${in[@]}" spawn-fcgi -n -s "$sock" -M $sock_mode -b 1024 "${own[@]}" -- "$@"
 }
 
+# shellcheck source=fcgi/spawn/local.sh
+. "$spawn/local.sh"
 # shellcheck source=fcgi/spawn/temporal.sh
 . "$spawn/temporal.sh"
+# shellcheck source=fcgi/spawn/minio.sh
+. "$spawn/minio.sh"
 
 fingerprint() { # of what decides how processes behave
 	{ env | grep -E '^(AZLON|E2B|MINIO|USE_EXTERNAL|EXTERNAL|RESTACK|OPENAI|ANTHROPIC|FIREBASE)_' | sort
 	  for p in $programs; do stat -c '%Y %n' "$bin/$p"; done
-	  [ -z "$temporal" ] || stat -c '%Y %n' "$temporal"
+	  for p in "$temporal" "$minio"; do [ -z "$p" ] || stat -c '%Y %n' "$p"; done
 	  stat -c '%Y %n' "$bin"/../lib/libazlon.so.0 "$share"/nginx/*.conf; } | cksum
 }
 
@@ -304,6 +337,7 @@ start() {
 	relocate
 	sane
 	temporal_choose
+	minio_choose
 	mkdir -p "$AZLON_VAR/run" || die "cannot make $AZLON_VAR/run"
 	mine
 	exec 9>"$AZLON_VAR/run/.lock"
@@ -314,12 +348,15 @@ start() {
 		stop_all
 	fi
 	local n new=new
-	for n in $parts temporal; do ! alive "$n" || new=; done
+	for n in $parts temporal minio; do ! alive "$n" || new=; done
 	alive nginx || { orphans; ports; }
 	temporal_ports
+	minio_ports
 	state
+	minio_state
 	as $u_app "$bin/worker" --check-config || exit 1
 	temporal_start "$new"
+	minio_start "$new"
 	local run=$AZLON_VAR/run
 	conf_nginx "$AZLON_VAR/nginx" "$share"/nginx/*.conf
 	local cg; cg=$(cgroups)
@@ -374,6 +411,7 @@ ready() {
 	local n body='' down theirs='' end=$((SECONDS + 30)) since=
 	theirs=" $(outside | tr '\n' ' ')"
 	[ -z "$temporal" ] || theirs=${theirs/ engine / }
+	[ -z "$minio" ] || theirs=${theirs/ store / }
 	while [ "$SECONDS" -lt "$end" ]; do
 		# a model is given 10 s to answer
 		body=$(curl -s -m 15 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
@@ -395,7 +433,7 @@ ready() {
 			done >&2
 			return 0
 		fi
-		for n in $parts ${temporal:+temporal}; do alive "$n" || {
+		for n in $parts ${temporal:+temporal} ${minio:+minio}; do alive "$n" || {
 			say "azlon: $n ended at once:" >&2
 			tail -n 5 "$AZLON_VAR/log/$n.log" >&2
 			[ "$1" != new ] || stop_all
@@ -434,8 +472,8 @@ stop_all() {
 	alive nginx || orphans
 	# shellcheck disable=SC2086
 	ended $parts
-	ended temporal # after those that report to it
-	rm -f "$AZLON_VAR/run/fingerprint" "$AZLON_VAR/run/temporal.ports"
+	ended temporal minio # after those that need them
+	rm -f "$AZLON_VAR/run/fingerprint" "$AZLON_VAR/run/temporal.ports" "$AZLON_VAR/run/minio.ports"
 	if [ "$me" = 0 ]; then
 		local name d; name=azlon-$(id_of "$AZLON_VAR")
 		for d in /sys/fs/cgroup/$name /sys/fs/cgroup/{memory,pids,cpu,freezer}/"$name"; do
@@ -445,16 +483,18 @@ stop_all() {
 }
 
 status() {
-	local n all=0 engine=
-	[ ! -e "$AZLON_VAR/run/temporal.ports" ] || engine=temporal
-	for n in $parts $engine; do
+	local n all=0 ours=
+	for n in temporal minio; do
+		[ ! -e "$AZLON_VAR/run/$n.ports" ] || ours="$ours $n"
+	done
+	for n in $parts $ours; do
 		if alive "$n"; then printf '%-18s running  pid %s\n' "$n" "$(cat "$AZLON_VAR/run/$n.pid")"
 		else printf '%-18s stopped\n' "$n"; all=1; fi
 	done
 	say
 	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
 	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(as $u_app cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
-	[ -z "$engine" ] || temporal_says
+	for n in $ours; do "${n}_says"; done
 	say "state, logs    $AZLON_VAR"
 	return $all
 }

@@ -64,6 +64,12 @@ derive_store(struct az_conf *c, struct az_err *err)
 		return needs(err, "MINIO_ENDPOINT", "MINIO_ROOT_USER");
 	if (!c->minio_password)
 		return needs(err, "MINIO_ENDPOINT", "MINIO_ROOT_PASSWORD");
+	if (c->minio_ssl && az_str_starts(az_str_c(c->minio_endpoint), AZ_S("http://")))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "MINIO_USE_SSL is set, but MINIO_ENDPOINT begins with http://");
+	if (c->s3_ca_file && access(c->s3_ca_file, R_OK) != 0)
+		return az_fail(
+		    err, AZ_EINVAL, OP, "AZLON_S3_CA_FILE: %s cannot be read", c->s3_ca_file);
 	return AZ_OK;
 }
 

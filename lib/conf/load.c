@@ -26,6 +26,47 @@ lookup(const char *const *env, const char *name, const char *suffix)
 	return NULL;
 }
 
+/* Every byte of s is a letter, a digit or in more. */
+static bool
+made_of(struct az_str s, const char *more)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i], low = (char)(c | 0x20);
+
+		if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') &&
+		    (!c || !strchr(more, c)))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* host, host:port or http(s)://host[:port]; an IPv6 address stands in brackets. nginx's files
+   are written with it, so nothing else may pass. */
+static bool
+endpoint_ok(struct az_str s)
+{
+	struct az_str host, port = {0};
+	ptrdiff_t colon;
+	int64_t n;
+	bool v6;
+
+	if (az_str_starts(s, AZ_S("http://")))
+		s = az_str_sub(s, 7, s.n);
+	else if (az_str_starts(s, AZ_S("https://")))
+		s = az_str_sub(s, 8, s.n);
+	v6 = az_str_starts(s, AZ_S("["));
+	colon = az_str_rchr(s, ':');
+	if (colon >= 0 && !(v6 && az_str_ends(s, AZ_S("]"))))
+		port = az_str_sub(s, (size_t)colon + 1, s.n);
+	host = az_str_sub(s, 0, port.p ? (size_t)colon : s.n);
+	if (v6 && !az_str_ends(host, AZ_S("]")))
+		return false;
+	if (v6)
+		host = az_str_sub(host, 1, host.n - 1);
+	return made_of(host, v6 ? ":." : ".-_") &&
+	       (!port.p || (made_of(port, "") && az_str_to_i64(port, 1, 65535, &n)));
+}
+
 /* The value without blanks around it; the text of an error never shows a secret. */
 static enum az_code
 set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a, struct az_str v,
@@ -38,6 +79,11 @@ set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a, struct
 		ok = ok && (unsigned char)v.p[i] >= 0x20 && v.p[i] != 0x7f;
 	if (!ok)
 		return az_fail(err, AZ_EINVAL, OP, "%s holds a control character", r->name);
+	while (r->kind == CONF_ENDPOINT && v.n && v.p[v.n - 1] == '/')
+		v.n--;
+	if (r->kind == CONF_ENDPOINT && !endpoint_ok(v))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "%s must be host, host:port or http(s)://host[:port]", r->name);
 	if (r->kind == CONF_URL) {
 		if (!az_str_starts(v, AZ_S("http://")) && !az_str_starts(v, AZ_S("https://")))
 			return az_fail(
@@ -99,6 +145,7 @@ set(struct az_conf *c, const struct conf_row *r, struct az_arena *a, const char 
 		return AZ_OK;
 	case CONF_STRING:
 	case CONF_URL:
+	case CONF_ENDPOINT:
 	case CONF_SECRET:
 	case CONF_ENUM:
 		break;

@@ -6,6 +6,7 @@
 #define AT(f) offsetof(struct az_conf, f)
 #define STRING CONF_STRING
 #define URL CONF_URL
+#define ENDPOINT CONF_ENDPOINT
 #define SECRET CONF_SECRET
 #define ENUM CONF_ENUM
 #define NUMBER CONF_NUMBER
@@ -16,7 +17,7 @@ const struct conf_adapter conf_adapters[] = {
     {"AZLON_ENGINE", "local", true},
     {"AZLON_ENGINE", "restack", true},
     {"AZLON_STORE", "dir", true},
-    {"AZLON_STORE", "s3", false},
+    {"AZLON_STORE", "s3", true},
     {"AZLON_SANDBOX", "local", true},
     {"AZLON_SANDBOX", "e2b", true},
     {"AZLON_LLM", "none", true},
@@ -81,6 +82,10 @@ const struct conf_row conf_table[] = {
 	"longest wait of a synchronous request, seconds; past it 202", NULL},
     {"AZLON_UPLOAD_BYTES", NUMBER, AT(upload_bytes), "1073741824", 1, INT64_C(1) << 40,
 	"largest uploaded file, bytes", NULL},
+    {"AZLON_QUOTA_BYTES", NUMBER, AT(quota_bytes), "0", 0, INT64_C(1) << 50,
+	"what the files of one user may take in all, bytes; 0: no limit", NULL},
+    {"AZLON_QUOTA_FILES", NUMBER, AT(quota_files), "0", 0, 1000000000,
+	"how many objects of the store the files of one user may be; 0: no limit", NULL},
     {"AZLON_CORS_ORIGINS", STRING, AT(cors_origins),
 	"http://localhost:3000,http://localhost:5173,http://localhost:8080", 0, 0,
 	"exact origins allowed by CORS, comma-separated", NULL},
@@ -119,14 +124,23 @@ const struct conf_row conf_table[] = {
     {"OPENAI_BASE_URL", URL, AT(openai_base_url), NULL, 0, 0,
 	"its address including /v1; derived: https://api.openai.com/v1", NULL},
     {"ANTHROPIC_API_KEY", SECRET, AT(anthropic_api_key), NULL, 0, 0, "key of Anthropic", NULL},
-    {"MINIO_ENDPOINT", STRING, AT(minio_endpoint), NULL, 0, 0, "MinIO or any S3, host:port", NULL},
+    {"MINIO_ENDPOINT", ENDPOINT, AT(minio_endpoint), NULL, 0, 0, "MinIO or any S3", NULL},
     {"MINIO_ROOT_USER", STRING, AT(minio_user), NULL, 0, 0, "its access key", NULL},
     {"MINIO_ROOT_PASSWORD", SECRET, AT(minio_password), NULL, 0, 0, "its secret key", NULL},
-    {"MINIO_USE_SSL", BOOL, AT(minio_ssl), "false", 0, 0, "speak TLS to MinIO", NULL},
+    {"MINIO_USE_SSL", BOOL, AT(minio_ssl), "false", 0, 0,
+	"speak TLS to an endpoint that names no scheme", NULL},
     {"USE_EXTERNAL_MINIO", BOOL, AT(use_external_minio), "false", 0, 0,
 	"links for browsers point at MINIO_EXTERNAL_ENDPOINT", NULL},
-    {"MINIO_EXTERNAL_ENDPOINT", STRING, AT(minio_external), NULL, 0, 0,
-	"MinIO as browsers reach it, host:port", NULL},
+    {"MINIO_EXTERNAL_ENDPOINT", ENDPOINT, AT(minio_external), NULL, 0, 0,
+	"MinIO as browsers reach it", NULL},
+    {"AZLON_S3_REGION", STRING, AT(s3_region), NULL, 0, 0,
+	"its region; none: us-east-1, or what the server says", NULL},
+    {"AZLON_S3_CA_FILE", STRING, AT(s3_ca_file), NULL, 0, 0,
+	"CA certificates (PEM) that vouch for it; none: the system's", NULL},
+    {"AZLON_S3_STS", ENUM, AT(s3_sts), "auto", 0, 0,
+	"credentials that reach one user's bucket only, for every request where the server gives "
+	"them; off: never asked for",
+	"auto|off"},
     {"EXTERNAL_BACKEND_URL", URL, AT(external_backend_url), NULL, 0, 0,
 	"this server as the outside world reaches it; not with the dev identity", NULL},
     {"RESTACK_ENGINE_ID", STRING, AT(restack_engine_id), NULL, 0, 0,
@@ -233,6 +247,8 @@ accepted(const struct conf_row *r, struct az_buf *out)
 		az_buf_addc(out, "true or false");
 	else if (r->kind == CONF_URL)
 		az_buf_addc(out, "http:// or https://");
+	else if (r->kind == CONF_ENDPOINT)
+		az_buf_addc(out, "host, host:port or http(s)://host[:port]");
 	else if (r->kind == CONF_SECRET)
 		az_buf_addf(out, "secret; %s_FILE may name a file that holds it", r->name);
 	for (const char *p = r->kind == CONF_ENUM ? r->one_of : ""; *p; p++) {

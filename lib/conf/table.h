@@ -5,7 +5,15 @@
 #include <azlon/arena.h>
 #include <azlon/conf.h>
 
-enum conf_kind { CONF_STRING, CONF_URL, CONF_SECRET, CONF_ENUM, CONF_NUMBER, CONF_BOOL };
+enum conf_kind {
+	CONF_STRING,
+	CONF_URL,
+	CONF_ENDPOINT, /* host, host:port or http(s)://host[:port] */
+	CONF_SECRET,
+	CONF_ENUM,
+	CONF_NUMBER,
+	CONF_BOOL
+};
 
 struct conf_row {
 	const char *name;

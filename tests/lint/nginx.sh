@@ -1,5 +1,6 @@
 #!/bin/bash
-# Every shipped nginx file, filled in as the start script does, accepted by nginx -t.
+# Every shipped nginx file, filled in as the start script does, accepted by nginx -t: with the
+# store in a directory, behind HTTP and behind HTTPS.
 set -eu
 cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
@@ -7,10 +8,20 @@ trap 'rm -rf "$tmp"' EXIT
 mkdir -p "$tmp"/{nginx/tmp,run,log,store,tls}
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
     -keyout "$tmp/tls/server.key" -out "$tmp/tls/server.pem" 2>/dev/null
-for f in nginx/*.conf; do
-	sed -e "s|@VAR@|$tmp|g; s|@RUN@|$tmp/run|g; s|@PORT@|18000|; s|@TLS_PORT@|18444|; s|@LISTEN_HTTP2@| http2|; s|@HTTP2@||; s|@LOCAL_PORT@|18090|; s|@HTML@|$PWD/nginx/html|" \
-	    -e "s|@CORS@|\"http://localhost:3000\" \$http_origin;|; s|@RATE@|50|; s|@BURST@|100|; s|@CONNS@|100|; s|@STREAMS@|100|" \
-	    -e "s|@READ_TIMEOUT@|3610|; s|@UPLOAD_MIB@|1025|" "$f" >"$tmp/nginx/$(basename "$f")"
-done
-if grep -n '^[^#]*@[A-Z_]*@' "$tmp"/nginx/*.conf; then exit 1; fi
-nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log"
+accepted() { # scheme, server, host, TLS lines of the store
+	local f
+	for f in nginx/*.conf; do
+		sed -e "s|@VAR@|$tmp|g; s|@RUN@|$tmp/run|g; s|@PORT@|18000|; s|@TLS_PORT@|18444|; s|@LISTEN_HTTP2@| http2|; s|@HTTP2@||; s|@LOCAL_PORT@|18090|; s|@HTML@|$PWD/nginx/html|" \
+		    -e "s|@CORS@|\"http://localhost:3000\" \$http_origin;|; s|@RATE@|50|; s|@BURST@|100|; s|@CONNS@|100|; s|@STREAMS@|100|" \
+		    -e "s|@S3_SCHEME@|$1|; s|@S3_SERVER@|$2|; s|@S3_HOST@|$3|; s|@S3_TLS@|$4|" \
+		    -e "s|@READ_TIMEOUT@|3610|; s|@UPLOAD_MIB@|1025|" "$f" >"$tmp/nginx/$(basename "$f")"
+	done
+	if grep -n '^[^#]*@[A-Z_0-9]*@' "$tmp"/nginx/*.conf; then exit 1; fi
+	# the server for links is nobody's by default
+	sed -i 's|^    # the stand-ins.*|    server { listen 127.0.0.1:18900; include azlon_minio.conf; }|' "$tmp/nginx/nginx.conf"
+	grep -q azlon_minio.conf "$tmp/nginx/nginx.conf"
+	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log"
+}
+accepted http "127.0.0.1:1 down" none ""
+accepted http "[::1]:9000" "[::1]:9000" ""
+accepted https 127.0.0.1:443 localhost "proxy_ssl_server_name on; proxy_ssl_name localhost; proxy_ssl_verify on; proxy_ssl_verify_depth 4; proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_trusted_certificate \"$tmp/tls/server.pem\";"

@@ -79,6 +79,11 @@ nothing_set_gives_the_embedded_defaults(void **state)
 	assert_null(c.model);
 	assert_null(c.e2b_template_id);
 	assert_false(c.minio_ssl);
+	assert_null(c.s3_region);
+	assert_null(c.s3_ca_file);
+	assert_string_equal(c.s3_sts, "auto");
+	assert_int_equal(c.quota_bytes, 0);
+	assert_int_equal(c.quota_files, 0);
 	assert_non_null(strstr(c.cors_origins, "http://localhost:5173"));
 	az_conf_release(&c);
 }
@@ -106,6 +111,9 @@ values_are_read_and_checked(void **state)
 	refused(ENV("AZLON_LOG_LEVEL=loud"), "AZLON_LOG_LEVEL", "debug|info");
 	refused(ENV("AZLON_LOG_LEVEL=info|warn"), "AZLON_LOG_LEVEL", NULL);
 	refused(ENV("MINIO_USE_SSL=maybe"), "MINIO_USE_SSL", "true or false");
+	refused(ENV("AZLON_QUOTA_BYTES=-1"), "AZLON_QUOTA_BYTES", NULL);
+	refused(ENV("AZLON_QUOTA_FILES=many"), "AZLON_QUOTA_FILES", NULL);
+	refused(ENV("AZLON_S3_STS=on"), "AZLON_S3_STS", "auto|off");
 	refused(ENV("AZLON_MODEL=a\nb"), "AZLON_MODEL", "control");
 	refused(ENV("AZLON_MODEL=\xff"), "AZLON_MODEL", NULL);
 	refused(ENV("OPENAI_BASE_URL=localhost:11434/v1"), "OPENAI_BASE_URL", "http://");
@@ -267,6 +275,70 @@ half_a_choice_is_refused_by_name(void **state)
 	refused(ENV("AZLON_IDENTITY=firebase"), "FIREBASE_PROJECT_ID", NULL);
 }
 
+#define KEYS "MINIO_ROOT_USER=u", "MINIO_ROOT_PASSWORD=p"
+
+static void
+s3_follows_from_its_endpoint(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("MINIO_ENDPOINT=minio:9000", KEYS));
+	assert_string_equal(c.store, "s3");
+	assert_string_equal(c.minio_endpoint, "minio:9000");
+	assert_string_equal(c.minio_user, "u");
+	assert_string_equal(c.minio_password, "p");
+	az_conf_release(&c);
+	loads(&c, ENV("MINIO_ENDPOINT=s3.eu-west-1.amazonaws.com", "MINIO_USE_SSL=1", KEYS,
+		      "AZLON_S3_REGION=eu-west-1", "AZLON_S3_CA_FILE=/dev/null", "AZLON_S3_STS=off",
+		      "USE_EXTERNAL_MINIO=true", "MINIO_EXTERNAL_ENDPOINT=https://s3.example.org/",
+		      "AZLON_QUOTA_BYTES=1048576", "AZLON_QUOTA_FILES=100"));
+	assert_true(c.minio_ssl);
+	assert_true(c.use_external_minio);
+	assert_string_equal(c.minio_external, "https://s3.example.org");
+	assert_string_equal(c.s3_region, "eu-west-1");
+	assert_string_equal(c.s3_ca_file, "/dev/null");
+	assert_string_equal(c.s3_sts, "off");
+	assert_int_equal(c.quota_bytes, 1048576);
+	assert_int_equal(c.quota_files, 100);
+	az_conf_release(&c);
+	/* what is set decides */
+	loads(&c, ENV("AZLON_STORE=dir", "MINIO_ENDPOINT=minio:9000"));
+	assert_string_equal(c.store, "dir");
+	az_conf_release(&c);
+	refused(
+	    ENV("MINIO_ENDPOINT=http://m:1", "MINIO_USE_SSL=1", KEYS), "MINIO_USE_SSL", "http://");
+	refused(ENV("MINIO_ENDPOINT=m:1", KEYS, "AZLON_S3_CA_FILE=/nonexistent/ca.pem"),
+	    "AZLON_S3_CA_FILE", "/nonexistent/ca.pem");
+}
+
+static void
+an_endpoint_is_a_host_and_perhaps_a_port(void **state)
+{
+	static const char *const good[] = {"m", "m:1", "10.0.0.1:65535", "http://m",
+	    "https://m:9000", "[::1]", "[::1]:9000", "https://[fe80::1]:9000",
+	    "min_io-1.example.org", "m:9000/"};
+	static const char *const bad[] = {"m:", ":9000", "m:0", "m:65536", "m:9000:1", "m:x",
+	    "m:+1", "::1", "[::1", "[::1]9000", "[]", "[::1]:", "http://", "ftp://m", "m/path",
+	    "m:1/path", "u:p@m", "u@m", "m;", "m b", "m\"b", "m$b", "{m}", "m?x", "m#x",
+	    "http://http://m"};
+	char at[64], out[64];
+	struct az_conf c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		snprintf(at, sizeof at, "MINIO_ENDPOINT=%s", good[i]);
+		loads(&c, ENV(at, KEYS));
+		az_conf_release(&c);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(at, sizeof at, "MINIO_ENDPOINT=%s", bad[i]);
+		snprintf(out, sizeof out, "MINIO_EXTERNAL_ENDPOINT=%s", bad[i]);
+		refused(ENV(at, KEYS), "MINIO_ENDPOINT", "host:port");
+		refused(ENV(out), "MINIO_EXTERNAL_ENDPOINT", "host:port");
+	}
+}
+
 static void
 dev_identity_is_not_for_the_outside(void **state)
 {
@@ -284,8 +356,6 @@ adapters_not_in_this_build_are_refused(void **state)
 	static const char *const no = "no such adapter";
 
 	(void)state;
-	refused(ENV("MINIO_ENDPOINT=m:1", "MINIO_ROOT_USER=u", "MINIO_ROOT_PASSWORD=p"),
-	    "AZLON_STORE", no);
 	refused(ENV("ANTHROPIC_API_KEY=k"), "AZLON_LLM", no);
 	refused(ENV("FIREBASE_PROJECT_ID=p"), "AZLON_IDENTITY", no);
 }
@@ -320,6 +390,12 @@ secrets_come_from_files(void **state)
 	refused(ENV(key), "OPENAI_API_KEY_FILE", "empty");
 	unlink(path);
 	refused(ENV(key), "OPENAI_API_KEY_FILE", NULL);
+	snprintf(key, sizeof key, "MINIO_ROOT_PASSWORD_FILE=%s/key", dir);
+	put(path, "minio-from-file\n");
+	loads(&c, ENV(key, "MINIO_ENDPOINT=m:1", "MINIO_ROOT_USER=u"));
+	assert_string_equal(c.minio_password, "minio-from-file");
+	az_conf_release(&c);
+	unlink(path);
 	/* only secrets: this is not the file of a port */
 	loads(&c, ENV("AZLON_PORT_FILE=/nonexistent"));
 	az_conf_release(&c);
@@ -384,7 +460,9 @@ generated_texts_name_every_variable(void **state)
 	    "AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
 	    "AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS", "AZLON_URL",
 	    "AZLON_RESTACK_NAMESPACE", "AZLON_RESTACK_QUEUE", "AZLON_RESTACK_TLS",
-	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS"};
+	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS",
+	    "AZLON_S3_REGION", "AZLON_S3_CA_FILE", "AZLON_S3_STS", "AZLON_QUOTA_BYTES",
+	    "AZLON_QUOTA_FILES"};
 	const char *env[128] = {0};
 	struct az_buf ex, man;
 	struct az_conf c;
@@ -427,6 +505,8 @@ main(void)
 	    cmocka_unit_test(e2b_cloud_follows_from_its_key),
 	    cmocka_unit_test(models_follow_from_their_variables),
 	    cmocka_unit_test(half_a_choice_is_refused_by_name),
+	    cmocka_unit_test(s3_follows_from_its_endpoint),
+	    cmocka_unit_test(an_endpoint_is_a_host_and_perhaps_a_port),
 	    cmocka_unit_test(dev_identity_is_not_for_the_outside),
 	    cmocka_unit_test(adapters_not_in_this_build_are_refused),
 	    cmocka_unit_test(secrets_come_from_files),

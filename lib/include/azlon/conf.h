@@ -26,6 +26,7 @@ struct az_conf {
 	int64_t threads, worker_slots;
 	int64_t sync_wait_s;
 	int64_t upload_bytes;
+	int64_t quota_bytes, quota_files; /* of one user; 0 = none */
 	const char *cors_origins;
 	const char *model; /* AZLON_MODEL: when a request names none */
 	const char *llm_profile;
@@ -37,6 +38,8 @@ struct az_conf {
 	const char *openai_api_key, *openai_base_url, *anthropic_api_key;
 	const char *minio_endpoint, *minio_user, *minio_password, *minio_external;
 	bool minio_ssl, use_external_minio;
+	const char *s3_region, *s3_ca_file; /* or NULL */
+	const char *s3_sts;                 /* "auto" or "off" */
 	const char *external_backend_url;
 	const char *restack_engine_id, *restack_engine_address, *restack_api_key,
 	    *restack_api_address, *restack_temporal_address;
