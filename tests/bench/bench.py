@@ -1,6 +1,6 @@
 """`make bench`: figures of this machine, each with the command that made it.
 
-bench.py [part…]   parts: run idle sandbox status download zip starts restack (default: all)
+bench.py [part…]   parts: run idle sandbox status download zip starts restack s3 (default: all)
 """
 import contextlib
 import json
@@ -19,6 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import restack as beside  # noqa: E402
+import s3 as in_s3  # noqa: E402
 from conftest import BIN, Stack, example, free_ports, until  # noqa: E402
 
 TOOLS = BIN.parent / "tests" / "bench"
@@ -76,7 +77,7 @@ def load(port, *args):
 
 
 @contextlib.contextmanager
-def nginx(where, http):
+def nginx(where, http, before=""):
     """A plain nginx beside ours, same build, same number of workers."""
     port = free_ports(1)[0]
     conf = where / "plain.conf"
@@ -84,6 +85,7 @@ def nginx(where, http):
     conf.write_text(f"pid {where}/plain.pid; error_log {where}/plain.log; worker_processes 2;\n"
                     f"events {{ worker_connections 1024; }}\n"
                     f"http {{ access_log off; sendfile on; tcp_nopush on; {temp}\n"
+                    f"{before}\n"
                     f"server {{ listen 127.0.0.1:{port} backlog=1024; {http} }} }}\n")
     p = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;", "-e", f"{where}/plain.log"])
     try:
@@ -315,9 +317,13 @@ def restack(s, tmp):
     beside.measure(TOOLS, row)
 
 
+def s3(s, tmp):
+    in_s3.measure(tmp, row, sys.modules[__name__])
+
+
 def main():
     all_parts = {"run": run, "idle": idle, "sandbox": sandbox, "status": status, "download": download, "zip": zip5, "starts": starts,
-                 "restack": restack}
+                 "restack": restack, "s3": s3}
     chosen = sys.argv[1:] or list(all_parts)
     # limits per address are for the world, not for one load generator
     s = Stack(AZLON_RATE="100000", AZLON_BURST="100000", AZLON_CONNS="5000")

@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-pytest_plugins = ("temporal_peer", "restack_stub", "grpc_peer")
+pytest_plugins = ("temporal_peer", "restack_stub", "grpc_peer", "minio_peer")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECORDINGS = ROOT / "tests" / "recordings"
