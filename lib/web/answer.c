@@ -35,7 +35,16 @@ web_answer_reset(struct az_rq *rq)
 {
 	rq->status = 200;
 	rq->head_bad = false;
+	rq->state = WEB_HEAD;
+	rq->sent = 0;
 	az_buf_reset(&rq->head);
+	az_buf_reset(&rq->begun);
+}
+
+bool
+web_answer_open(const struct az_rq *rq)
+{
+	return rq->state == WEB_HEAD || (rq->state == WEB_BODY && !rq->out);
 }
 
 void
@@ -106,7 +115,7 @@ web_header_set(const struct az_rq *rq, const char *name)
 }
 
 static enum az_code
-put(struct az_rq *rq, const char *p, size_t n, struct az_err *err)
+put_out(struct az_rq *rq, const char *p, size_t n, struct az_err *err)
 {
 	while (n) {
 		int part = n > INT_MAX ? INT_MAX : (int)n;
@@ -119,6 +128,28 @@ put(struct az_rq *rq, const char *p, size_t n, struct az_err *err)
 gone:
 	rq->state = WEB_BROKEN;
 	return az_fail(err, AZ_ECANCELLED, "web.write", "the client left");
+}
+
+enum az_code
+web_answer_out(struct az_rq *rq, struct az_err *err)
+{
+	if (rq->state != WEB_BODY || rq->out)
+		return AZ_OK;
+	rq->out = true;
+	return put_out(rq, rq->begun.p, rq->begun.n, err);
+}
+
+static enum az_code
+put(struct az_rq *rq, const char *p, size_t n, struct az_err *err)
+{
+	enum az_code rc;
+
+	if (!rq->out && n <= WEB_BEGUN_BYTES - rq->begun.n) {
+		az_buf_add(&rq->begun, p, n);
+		return az_buf_check(&rq->begun, "web.write", err);
+	}
+	rc = web_answer_out(rq, err);
+	return rc ? rc : put_out(rq, p, n, err);
 }
 
 enum az_code
@@ -165,6 +196,8 @@ az_rs_flush(struct az_rq *rq, struct az_err *err)
 {
 	enum az_code rc = web_head_send(rq, err);
 
+	if (rc == AZ_OK)
+		rc = web_answer_out(rq, err);
 	if (rc != AZ_OK)
 		return rc;
 	if (FCGX_FFlush(rq->f->out) != 0) {

@@ -180,6 +180,7 @@ serve(struct web_thread *t, struct az_arena *arena)
 	rq->arena = arena;
 	rq->method = rq->path = rq->id = AZ_S("");
 	az_buf_init(&rq->head, WEB_HEAD_BYTES);
+	az_buf_init(&rq->begun, WEB_BEGUN_BYTES);
 	web_answer_reset(rq);
 	atomic_fetch_add(&t->s->serving, 1);
 	busy_set(t, true);
@@ -189,6 +190,7 @@ serve(struct web_thread *t, struct az_arena *arena)
 	busy_set(t, false);
 	atomic_fetch_sub(&t->s->serving, 1);
 	az_buf_release(&rq->head);
+	az_buf_release(&rq->begun);
 	az_arena_reset(arena);
 	web_conn_close(&t->f, whole);
 }

@@ -11,10 +11,12 @@ fail(struct az_rq *rq, const struct az_err *e)
 	enum az_code rc;
 
 	/* half an answer is broken off, never completed */
-	if (rq->state != WEB_HEAD) {
+	if (!web_answer_open(rq)) {
 		az_rs_abort(rq);
 		return;
 	}
+	if (rq->state == WEB_BODY)
+		web_answer_reset(rq);
 	rc = w->problem ? w->problem(rq, w->app, e, az_code_http(e->code))
 			: az_rs_problem(rq, 0, e, NULL, 0);
 	if (rc == AZ_OK)
@@ -74,6 +76,7 @@ web_serve(struct az_rq *rq)
 			az_fail(&err, rc, "web.handler", "failed");
 		fail(rq, &err);
 	}
+	(void)!web_answer_out(rq, NULL);
 	status = rq->state == WEB_BROKEN ? 499 : rq->status;
 	us = az_boot_us() - t0;
 	if (rc == AZ_OK)

@@ -13,6 +13,7 @@
 #define WEB_PARAMS_MAX 8
 #define WEB_QUERY_MAX 64
 #define WEB_HEAD_BYTES ((size_t)32 * 1024)
+#define WEB_BEGUN_BYTES ((size_t)8 * 1024)
 
 struct web_pair {
 	struct az_str name, value;
@@ -59,10 +60,12 @@ struct az_rq {
 	/* the answer */
 	enum web_state state;
 	int status;
-	bool is_head;       /* HEAD: the body is dropped */
-	bool head_bad;      /* a header was refused: the answer becomes a 500 */
-	struct az_buf head; /* header lines */
-	int64_t sent;       /* body bytes */
+	bool is_head;        /* HEAD: the body is dropped */
+	bool head_bad;       /* a header was refused: the answer becomes a 500 */
+	struct az_buf head;  /* header lines */
+	struct az_buf begun; /* the answer's first bytes, kept while it can still be another */
+	bool out;            /* they went out */
+	int64_t sent;        /* body bytes */
 };
 
 struct web_thread {
@@ -122,6 +125,10 @@ const struct az_route *web_route_find(const struct az_route *routes, struct az_s
 
 /* answer.c */
 void web_answer_reset(struct az_rq *rq);
+/* Nothing of the answer went out: it can still become another one. */
+bool web_answer_open(const struct az_rq *rq);
+/* What was kept of it goes out. */
+AZ_MUST_CHECK enum az_code web_answer_out(struct az_rq *rq, struct az_err *err);
 bool web_header_set(const struct az_rq *rq, const char *name);
 AZ_MUST_CHECK enum az_code web_head_send(struct az_rq *rq, struct az_err *err);
 const char *web_reason(int status);

@@ -70,6 +70,15 @@ boom(struct az_rq *rq, void *app, struct az_err *err)
 			return err->code;
 		return az_fail(err, AZ_EIO, "x", "disk");
 	}
+	if (az_str_eqc(kind, "begun") || az_str_eqc(kind, "long")) {
+		static char block[1000];
+
+		az_rs_header(rq, "Content-Type", AZ_S("application/zip"));
+		for (int i = 0; i < (az_str_eqc(kind, "long") ? 9 : 2); i++)
+			if (az_rs_write(rq, az_str_n(block, sizeof block), err) != AZ_OK)
+				return err->code;
+		return az_fail(err, AZ_EIO, "x", "disk");
+	}
 	if (az_str_eqc(kind, "mute"))
 		return AZ_EINTERNAL;
 	az_fail(err, AZ_EUNPROC, "x", "the body is not acceptable");
@@ -354,6 +363,25 @@ failures_are_problem_documents(void **state)
 	az_arena_free(a);
 }
 
+/* Nothing of it left this process: it becomes another answer. */
+static void
+an_answer_that_fails_at_once_is_a_proper_one(void **state)
+{
+	struct az_arena *a = az_arena_new(AZ_MIB(1));
+	struct fcgi_resp r;
+
+	(void)state;
+	CALL(&r, "GET", "/boom/begun", "", );
+	problem(a, &r, "internal", 500);
+	assert_true(r.ended);
+	fcgi_peer_release(&r);
+	CALL(&r, "GET", "/boom/long", "", );
+	assert_int_equal(r.status, 200);
+	assert_true(r.junk);
+	fcgi_peer_release(&r);
+	az_arena_free(a);
+}
+
 static void
 half_an_answer_is_never_well_formed(void **state)
 {
@@ -384,6 +412,7 @@ main(void)
 	    T(lets_no_header_be_injected),
 	    T(head_has_headers_and_no_body),
 	    T(failures_are_problem_documents),
+	    T(an_answer_that_fails_at_once_is_a_proper_one),
 	    T(half_an_answer_is_never_well_formed),
 	    S(hands_over_what_was_asked),
 	    S(counts_the_body_itself),
