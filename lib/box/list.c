@@ -47,7 +47,7 @@ meta_match(struct az_arena *a, const struct az_json *meta, struct query *q)
 
 	while (az_str_cut(&want, '&', &pair)) {
 		ptrdiff_t eq = az_str_chr(pair, '=');
-		struct az_str k, v = AZ_S(""), have;
+		struct az_str k = {NULL, 0}, v = AZ_S(""), have;
 		enum az_code rc;
 		char *key;
 

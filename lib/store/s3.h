@@ -18,6 +18,7 @@
 #define S3_ACCEL_TTL_S 60
 #define S3_MARK "x-amz-meta-azlon-put" /* which conditional PUT an object is from */
 #define S3_NAME_MAX 300
+#define S3_MADE 64 /* buckets remembered */
 
 struct s3_endpoint {
 	char url[S3_NAME_MAX];  /* scheme://host[:port] */
@@ -39,7 +40,7 @@ struct s3 {
 	bool sts_off;
 	pthread_mutex_t mu; /* region and buckets */
 	char region[64];
-	char made[64][39]; /* buckets seen lately, a ring */
+	char made[S3_MADE][39]; /* buckets seen lately, a ring */
 	size_t made_at;
 	_Atomic int64_t skew_ms; /* the server's clock against ours */
 	_Atomic int minio;       /* enum s3_cap: it tells its health */

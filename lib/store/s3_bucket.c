@@ -13,7 +13,7 @@ known(struct s3 *s, const struct az_bucket *b)
 	bool yes = false;
 
 	pthread_mutex_lock(&s->mu);
-	for (size_t i = 0; i < sizeof s->made / sizeof *s->made && !yes; i++)
+	for (size_t i = 0; i < S3_MADE && !yes; i++)
 		yes = strcmp(s->made[i], b->name) == 0;
 	pthread_mutex_unlock(&s->mu);
 	return yes;
@@ -23,7 +23,7 @@ static void
 remember(struct s3 *s, const struct az_bucket *b)
 {
 	pthread_mutex_lock(&s->mu);
-	memcpy(s->made[s->made_at++ % (sizeof s->made / sizeof *s->made)], b->name, 39);
+	memcpy(s->made[s->made_at++ % S3_MADE], b->name, 39);
 	pthread_mutex_unlock(&s->mu);
 }
 
@@ -31,7 +31,7 @@ void
 s3_bucket_forget(struct s3 *s, const struct az_bucket *b)
 {
 	pthread_mutex_lock(&s->mu);
-	for (size_t i = 0; i < sizeof s->made / sizeof *s->made; i++)
+	for (size_t i = 0; i < S3_MADE; i++)
 		if (strcmp(s->made[i], b->name) == 0)
 			s->made[i][0] = '\0';
 	pthread_mutex_unlock(&s->mu);

@@ -228,7 +228,7 @@ s3_open(struct s3 *s, const struct s3_call *c, struct s3_reply *r, struct s3_bod
 	struct s3_body *b = calloc(1, sizeof *b);
 	struct course k = course(s);
 	bool again = false;
-	enum az_code rc;
+	enum az_code rc = AZ_OK;
 
 	*out = NULL;
 	memset(r, 0, sizeof *r);
