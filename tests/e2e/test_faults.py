@@ -137,9 +137,11 @@ def test_sigterm_lets_a_request_in_hand_finish(own_stack):
     def waiter():
         got["r"] = s.get(f"/run_workflow/{wid}?wait=20")
 
+    sockets = lambda: sum("socket:" in os.path.realpath(f) for f in pathlib.Path(f"/proc/{s.pid('run_workflow-wait')}/fd").iterdir())  # noqa: E731
+    before = sockets()
     t = threading.Thread(target=waiter)
     t.start()
-    until(lambda: s.get("/run_workflow/health/live").status_code == 200)
+    until(lambda: sockets() > before)  # it has the request
     s.kill("run_workflow-wait", signal.SIGTERM)
     t.join(30)
     assert got["r"].status_code == 200, got["r"].text
