@@ -275,7 +275,7 @@ copy(struct az_store *s, const struct az_bucket *b, struct az_str from, struct a
 
 	if (!rc)
 		rc = dir_put_open(s, b, to, &p, err);
-	if (!rc)
+	if (!rc && g)
 		rc = dir_put_fd(p, ((struct dir_get *)g)->fd, err);
 	if (!rc) {
 		rc = dir_put_commit(p, err);

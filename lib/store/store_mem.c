@@ -459,17 +459,15 @@ copy(struct az_store *s, const struct az_bucket *b, struct az_str from, struct a
 
 	if (!rc)
 		rc = put_open(s, b, to, &p, err);
-	if (!rc) {
+	if (!rc && g && p) {
 		struct mem_get *mg = (struct mem_get *)g;
 
 		rc = put_write(p, az_str_n(mg->p, mg->n), err);
+		if (rc)
+			put_abort(p);
+		else
+			rc = put_commit(p, err);
 	}
-	if (!rc) {
-		rc = put_commit(p, err);
-		p = NULL;
-	}
-	if (p)
-		put_abort(p);
 	if (g)
 		get_close(g);
 	return rc;

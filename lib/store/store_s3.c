@@ -54,9 +54,12 @@ ping(struct az_store *base, struct az_err *err)
 		struct s3_call health = {
 		    .method = "GET", .path = "/minio/health/cluster", .as_root = true};
 
-		if ((rc = s3_do(s, &health, &r, err)))
+		rc = s3_do(s, &health, &r, err);
+		if (rc && r.status)
 			return az_fail(err, AZ_EUNAVAIL, "store.ping",
 			    "the file store says that it is not healthy (%d)", r.status);
+		if (rc)
+			return rc;
 	}
 	/* keys that may only use buckets are enough */
 	c.method = "HEAD";

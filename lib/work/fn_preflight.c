@@ -170,7 +170,7 @@ dependencies(
 		if (rc == AZ_OK && job_cancelled(j))
 			rc = az_fail(err, AZ_ECANCELLED, OP, "cancelled");
 	}
-	if (rc != AZ_OK || d->n == 0)
+	if (rc != AZ_OK || !d || d->n == 0)
 		return rc;
 	az_buf_init(&b, AZ_MIB(4));
 	az_jw_init(&w, &b);
