@@ -115,6 +115,17 @@ az_path_ext(struct az_str path)
 	return az_str_sub(base, (size_t)at, base.n);
 }
 
+bool
+az_path_ext_in(struct az_str path, const char *const *exts)
+{
+	struct az_str e = az_path_ext(path);
+
+	for (; *exts; exts++)
+		if (az_str_ieq(e, az_str_c(*exts)))
+			return true;
+	return false;
+}
+
 const char *
 az_path_mime(struct az_str path)
 {

@@ -14,17 +14,6 @@ deps_init(struct deps *d, struct az_arena *a, const struct az_manifest *m)
 	d->m = m;
 }
 
-static bool
-ext_is(struct az_str path, const char *const *exts)
-{
-	struct az_str e = az_path_ext(path);
-
-	for (; *exts; exts++)
-		if (az_str_ieq(e, az_str_c(*exts)))
-			return true;
-	return false;
-}
-
 /* Its words are names without quotes. */
 static bool
 is_script(struct az_str file)
@@ -32,7 +21,8 @@ is_script(struct az_str file)
 	static const char *const exts[] = {".sh", ".bash", ".mk", NULL};
 	struct az_str base = az_path_base(file);
 
-	return ext_is(file, exts) || az_str_eqc(base, "Dockerfile") || az_str_eqc(base, "Makefile");
+	return az_path_ext_in(file, exts) || az_str_eqc(base, "Dockerfile") ||
+	       az_str_eqc(base, "Makefile");
 }
 
 bool
@@ -42,7 +32,8 @@ deps_wanted(const struct az_file *f)
 	    ".rb", ".pl", ".php", ".r", ".jl", ".lua", ".go", ".rs", ".java", ".kt", ".cs", ".c",
 	    ".h", ".cc", ".cpp", ".hpp", ".m", ".sql", ".ipynb", NULL};
 
-	return f->size <= (int64_t)DEPS_FILE_BYTES && (is_script(f->path) || ext_is(f->path, exts));
+	return f->size <= (int64_t)DEPS_FILE_BYTES &&
+	       (is_script(f->path) || az_path_ext_in(f->path, exts));
 }
 
 static bool

@@ -19,22 +19,11 @@ enum {
 };
 
 static bool
-has_ext(struct az_str path, const char *const *exts)
-{
-	struct az_str e = az_path_ext(path);
-
-	for (; *exts; exts++)
-		if (az_str_ieq(e, az_str_c(*exts)))
-			return true;
-	return false;
-}
-
-static bool
 is_table(struct az_str path)
 {
 	static const char *const exts[] = {".csv", ".tsv", ".tab", NULL};
 
-	return has_ext(path, exts);
+	return az_path_ext_in(path, exts);
 }
 
 bool
@@ -46,7 +35,7 @@ prompt_is_data(const struct az_file *f)
 	    ".bin", ".wav", ".mp3", ".mp4", ".npy", ".pkl", ".pickle", ".h5", ".ico", ".woff",
 	    ".woff2", ".ttf", ".o", ".so", ".a", ".exe", ".class", ".jar", NULL};
 
-	return f->size > CODE_BYTES || has_ext(f->path, exts);
+	return f->size > CODE_BYTES || az_path_ext_in(f->path, exts);
 }
 
 /* One line of a table: long fields cut. */

@@ -21,6 +21,8 @@ AZ_API AZ_MUST_CHECK enum az_code az_key_ok(struct az_str key, struct az_err *er
 AZ_API struct az_str az_path_base(struct az_str path);
 /* Extension with its dot (".csv"), or empty. */
 AZ_API struct az_str az_path_ext(struct az_str path);
+/* Is its extension one of these (".csv", NULL at the end), in any case of letters? */
+AZ_API bool az_path_ext_in(struct az_str path, const char *const *exts);
 /* Content type by extension, from a short allow-list, else
    "application/octet-stream"; static. */
 AZ_API const char *az_path_mime(struct az_str path);
