@@ -70,6 +70,7 @@ struct http_transfer {
 	int64_t start_ms; /* boot clock, as last_ms: the last byte either way */
 	int64_t last_ms;
 	int64_t up_left; /* of a streamed body with a length */
+	curl_off_t sent; /* of the body, when last looked at */
 	int wait_ms;
 	size_t n_headers;
 	bool any;       /* a byte of a reply came */

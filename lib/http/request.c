@@ -1,10 +1,13 @@
 /* What goes out: the URL, header lines and body of a request as libcurl's options. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <strings.h>
 #include "http_room.h"
 
 #define CONNECT_MS 10000
 #define CHUNK_BYTES 131072L
 #define CONN_AGE_S 30L /* a warm connection older than this is not used again */
+#define UNSENT_BYTES 262144
 
 bool
 http_clean(const char *s)
@@ -65,6 +68,18 @@ http_headers_of(const struct az_http_req *q, struct curl_slist **out, struct az_
 nomem:
 	curl_slist_free_all(l);
 	return az_fail(err, AZ_ENOMEM, "http.call", "out of memory");
+}
+
+/* The kernel would take megabytes at once and send them for minutes, in which nothing is seen
+   of a slow upload. */
+static int
+on_socket(void *arg, curl_socket_t fd, curlsocktype type)
+{
+	int n = UNSENT_BYTES;
+
+	(void)arg, (void)type;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &n, sizeof n);
+	return CURL_SOCKOPT_OK;
 }
 
 #define SET(opt, v) (r |= curl_easy_setopt(e, (opt), (v)) != CURLE_OK)
@@ -128,5 +143,6 @@ http_set_up(CURL *e, const struct az_http_req *q, struct curl_slist *headers)
 	SET(CURLOPT_USERAGENT, "azlon");
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_ms > 0 ? q->connect_ms : CONNECT_MS));
 	SET(CURLOPT_HTTPHEADER, headers);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
 	return !r && http_guard(e, q->ca_file) && set_body(e, q);
 }

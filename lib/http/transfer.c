@@ -179,11 +179,18 @@ static enum az_code
 may_go_on(struct http_transfer *t)
 {
 	int64_t idle = t->q->idle_ms > 0 ? t->q->idle_ms : IDLE_MS;
+	curl_off_t sent = 0;
 	int64_t now, left;
 
 	if (http_told_to_stop(t))
 		return t->rc;
 	now = az_boot_ms();
+	/* a body in memory goes out without a word to us */
+	if (curl_easy_getinfo(t->slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK &&
+	    sent != t->sent) {
+		t->sent = sent;
+		t->last_ms = now;
+	}
 	left = t->last_ms + idle - now;
 	if (left <= 0)
 		return az_fail(t->err, AZ_ETIMEOUT, "http.call", "%s: no byte for %lld ms",
