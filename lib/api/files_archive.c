@@ -84,7 +84,7 @@ next_key(void *arg, struct az_buf *key)
 
 		if (!wanted(j, f->path))
 			continue;
-		az_key_blob(key, j->wid, az_str_c(f->sha256));
+		az_key_blob(key, j->wid, az_file_blob(f));
 		return true;
 	}
 	return false;

@@ -393,7 +393,7 @@ files_get_input(struct az_rq *rq, void *app, struct az_err *err)
 	if (!f)
 		return az_fail(err, AZ_ENOTFOUND, op, "no such file");
 	az_buf_init(&key, 2048);
-	az_key_input_blob(&key, set, az_str_c(f->sha256));
+	az_key_input_blob(&key, set, az_file_blob(f));
 	rc = az_buf_check(&key, op, err);
 	if (!rc)
 		rc = files_serve(rq, api, &b, az_buf_str(&key), f, err);

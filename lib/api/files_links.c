@@ -290,7 +290,7 @@ files_post_link(struct az_rq *rq, void *app, struct az_err *err)
 	az_buf_init(&m.base, AZ_KIB(1));
 	az_buf_init(&m.key, AZ_KIB(2));
 	az_buf_addf(&m.base, "/files/%.*s/", AZ_FMT(wid));
-	az_key_blob(&m.key, wid, az_str_c(f->sha256));
+	az_key_blob(&m.key, wid, az_file_blob(f));
 	rc = give(&m, w.ttl_s, err);
 	az_buf_release(&m.base);
 	az_buf_release(&m.key);
@@ -328,7 +328,7 @@ files_post_input_link(struct az_rq *rq, void *app, struct az_err *err)
 	az_buf_init(&m.base, AZ_KIB(1));
 	az_buf_init(&m.key, AZ_KIB(2));
 	az_buf_addf(&m.base, "/files/inputs/%.*s/", AZ_FMT(set));
-	az_key_input_blob(&m.key, set, az_str_c(f->sha256));
+	az_key_input_blob(&m.key, set, az_file_blob(f));
 	rc = give(&m, w.ttl_s, err);
 	az_buf_release(&m.base);
 	az_buf_release(&m.key);

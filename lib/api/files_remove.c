@@ -108,8 +108,8 @@ out:
 struct drop {
 	struct az_str path;      /* a file, or a directory with all below it */
 	bool only_dir;           /* the client wrote it with a '/' at its end */
-	struct az_manifest gone; /* one entry a digest */
-	struct az_manifest left; /* what the manifests still name, by digest */
+	struct az_manifest gone; /* one entry a blob, by its name */
+	struct az_manifest left; /* what the manifests still name, the same way */
 	bool file, dir;          /* what it was, in one manifest or another */
 };
 
@@ -128,10 +128,10 @@ drop_path(struct drop *d, struct az_rq *rq, struct az_err *err)
 static enum az_code
 note(struct az_manifest *m, const struct az_file *f, struct az_err *err)
 {
-	struct az_file by_digest = *f;
+	struct az_file by_blob = *f;
 
-	by_digest.path = az_str_c(f->sha256);
-	return az_manifest_set(m, &by_digest, err);
+	by_blob.path = az_file_blob(f);
+	return az_manifest_set(m, &by_blob, err);
 }
 
 static enum az_code
@@ -182,8 +182,10 @@ static enum az_code
 drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str wid,
     const struct drop *d, struct az_err *err)
 {
-	enum az_code rc = AZ_OK;
+	struct az_str *keys = az_arena_alloc(d->gone.a, (d->gone.n + 1) * sizeof *keys);
+	enum az_code rc = keys ? AZ_OK : az_fail(err, AZ_ENOMEM, op, "out of memory");
 	struct az_buf key;
+	size_t n = 0;
 
 	az_buf_init(&key, 2048);
 	for (size_t i = 0; !rc && i < d->gone.n; i++) {
@@ -191,10 +193,13 @@ drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str wi
 			continue;
 		az_buf_reset(&key);
 		az_key_blob(&key, wid, d->gone.files[i].path);
-		rc = az_store_remove(api->store, b, az_buf_str(&key), err);
+		keys[n] = az_arena_str(d->gone.a, az_buf_str(&key));
+		if (!keys[n++].p)
+			rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 	}
 	az_buf_release(&key);
-	rc = api_store_rc(rc, err);
+	if (!rc)
+		rc = api_store_rc(az_store_remove_many(api->store, b, keys, n, err), err);
 	return rc ? rc : drop_copies(api, b, wid, d, err);
 }
 

@@ -106,7 +106,7 @@ upload_end(struct upload *u, struct az_err *err)
 	enum az_code rc;
 
 	u->w = NULL;
-	rc = az_blob_commit(w, u->now.sha256, &u->now.size, err);
+	rc = az_blob_commit(w, &u->now, err);
 	if (rc)
 		return api_store_rc(rc, err);
 	quota_stored(&u->quota);
@@ -162,7 +162,7 @@ merge(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 		const struct az_file *f = &u->files.files[i];
 		const struct az_file *there = az_manifest_find(m, f->path);
 
-		if (there && strcmp(there->sha256, f->sha256) != 0)
+		if (there && !az_file_same_blob(there, f))
 			rc = az_manifest_set(&u->replaced, there, err);
 		if (!rc)
 			rc = az_manifest_set(m, f, err);
@@ -184,7 +184,7 @@ forget(struct az_manifest *m, void *arg, bool *changed, struct az_err *err)
 		const struct az_file *f = &u->files.files[i];
 		const struct az_file *there = az_manifest_find(m, f->path);
 
-		if (there && strcmp(there->sha256, f->sha256) == 0) {
+		if (there && az_file_same_blob(there, f)) {
 			az_manifest_drop(m, f->path);
 			*changed = true;
 		}
@@ -205,7 +205,7 @@ all_there(struct upload *u, struct az_str manifest, struct az_err *err)
 		struct az_obj o;
 
 		az_buf_reset(&key);
-		az_key_input_blob(&key, u->set, az_str_c(u->files.files[i].sha256));
+		az_key_input_blob(&key, u->set, az_file_blob(&u->files.files[i]));
 		rc = az_store_stat(u->api->store, &u->b, az_buf_str(&key), &o, err);
 	}
 	az_buf_release(&key);
@@ -251,7 +251,9 @@ upload_drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az
 {
 	struct az_arena *a = az_arena_new(AZ_MIB(64));
 	struct az_manifest left;
+	struct az_str *keys;
 	struct az_buf key;
+	size_t n = 0;
 	enum az_code rc;
 
 	if (!a)
@@ -261,17 +263,24 @@ upload_drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az
 	rc = files_set_load(api, b, set, &left, err);
 	if (rc == AZ_ENOTFOUND)
 		rc = AZ_OK;
+	keys = az_arena_alloc(a, (gone->n + 1) * sizeof *keys);
+	if (!rc && !keys)
+		rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 	for (size_t i = 0; !rc && i < gone->n; i++) {
 		bool named = false;
 
 		for (size_t k = 0; !named && k < left.n; k++)
-			named = strcmp(left.files[k].sha256, gone->files[i].sha256) == 0;
+			named = az_file_same_blob(&left.files[k], &gone->files[i]);
 		if (named)
 			continue;
 		az_buf_reset(&key);
-		az_key_input_blob(&key, set, az_str_c(gone->files[i].sha256));
-		rc = api_store_rc(az_store_remove(api->store, b, az_buf_str(&key), err), err);
+		az_key_input_blob(&key, set, az_file_blob(&gone->files[i]));
+		keys[n] = az_arena_str(a, az_buf_str(&key));
+		if (!keys[n++].p)
+			rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 	}
+	if (!rc)
+		rc = api_store_rc(az_store_remove_many(api->store, b, keys, n, err), err);
 	az_buf_release(&key);
 	az_arena_free(a);
 	return rc;

@@ -1,4 +1,4 @@
-/* Blobs: bodies named by their sha256, hashed while they are stored. */
+/* Blobs: bodies hashed while they are stored, and named by their sha256 where that is in time. */
 #include <stdlib.h>
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
@@ -14,6 +14,7 @@ struct az_blob_writer {
 	bool run; /* owner is a workflow id, else an input set */
 	char owner[256];
 	size_t owner_n;
+	char first[27]; /* its name until its digest is known */
 };
 
 static void
@@ -41,13 +42,14 @@ az_blob_open(struct az_store *s, const struct az_bucket *b, struct az_str wid, s
 	struct az_str owner = wid.n ? wid : set;
 	struct az_blob_writer *w;
 	enum az_code rc;
-	struct az_buf key;
+	struct az_buf key, name;
 
 	*out = NULL;
 	w = calloc(1, sizeof *w);
 	if (!w)
 		return az_fail(err, AZ_ENOMEM, op, "out of memory");
 	az_buf_init(&key, 1024);
+	az_buf_init(&name, 64);
 	if (owner.n == 0 || owner.n > sizeof w->owner) {
 		rc = az_fail(err, AZ_EINVAL, op, "neither run nor input set");
 		goto out;
@@ -62,10 +64,13 @@ az_blob_open(struct az_store *s, const struct az_bucket *b, struct az_str wid, s
 		rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 		goto out;
 	}
-	/* until its digest is known; a store that needs a name at once uses this one */
-	key_of(&key, w->run, owner, AZ_S("tmp-"));
-	az_random_id(&key, 26);
-	rc = az_buf_check(&key, op, err);
+	az_random_id(&name, 26);
+	key_of(&key, w->run, owner, az_buf_str(&name));
+	rc = az_buf_check(&name, op, err);
+	if (!rc)
+		rc = az_buf_check(&key, op, err);
+	if (!rc)
+		memcpy(w->first, name.p, 26);
 	if (!rc)
 		rc = az_store_put_open(s, b, az_buf_str(&key), &w->put, err);
 	if (!rc) {
@@ -74,6 +79,7 @@ az_blob_open(struct az_store *s, const struct az_bucket *b, struct az_str wid, s
 	}
 out:
 	az_buf_release(&key);
+	az_buf_release(&name);
 	if (w)
 		release(w);
 	return rc;
@@ -100,7 +106,7 @@ have(struct az_store *s, const struct az_bucket *b, struct az_str key, int64_t s
 }
 
 enum az_code
-az_blob_commit(struct az_blob_writer *w, char sha256[65], int64_t *size, struct az_err *err)
+az_blob_commit(struct az_blob_writer *w, struct az_file *f, struct az_err *err)
 {
 	unsigned char d[32];
 	struct az_buf key;
@@ -109,16 +115,20 @@ az_blob_commit(struct az_blob_writer *w, char sha256[65], int64_t *size, struct 
 
 	az_sha256_done(w->hash, d);
 	w->hash = NULL;
-	az_hex(d, sizeof d, sha256);
-	if (size)
-		*size = w->size;
+	az_hex(d, sizeof d, f->sha256);
+	f->blob[0] = '\0';
+	f->size = w->size;
 	az_buf_init(&key, 1024);
-	key_of(&key, w->run, (struct az_str){w->owner, w->owner_n}, (struct az_str){sha256, 64});
+	key_of(&key, w->run, az_str_n(w->owner, w->owner_n), az_str_n(f->sha256, 64));
 	rc = az_buf_check(&key, "blob.commit", err);
 	if (!rc)
 		rc = have(w->store, &w->bucket, az_buf_str(&key), w->size, &there, err);
 	if (!rc && !there) {
 		rc = az_store_put_name(w->put, az_buf_str(&key), err);
+		if (rc == AZ_EUNSUPPORTED) {
+			memcpy(f->blob, w->first, sizeof f->blob);
+			rc = AZ_OK;
+		}
 		if (!rc) {
 			rc = az_store_put_commit(w->put, err);
 			w->put = NULL;

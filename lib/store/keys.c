@@ -8,9 +8,9 @@
 #define TAIL 26
 
 void
-az_key_blob(struct az_buf *b, struct az_str wid, struct az_str sha256_hex)
+az_key_blob(struct az_buf *b, struct az_str wid, struct az_str name)
 {
-	az_buf_addf(b, "%.*s/.azlon/blobs/%.*s", AZ_FMT(wid), AZ_FMT(sha256_hex));
+	az_buf_addf(b, "%.*s/.azlon/blobs/%.*s", AZ_FMT(wid), AZ_FMT(name));
 }
 
 void
@@ -50,9 +50,9 @@ az_key_input_manifest(struct az_buf *b, struct az_str set)
 }
 
 void
-az_key_input_blob(struct az_buf *b, struct az_str set, struct az_str sha256_hex)
+az_key_input_blob(struct az_buf *b, struct az_str set, struct az_str name)
 {
-	az_buf_addf(b, "input/%.*s/.azlon/blobs/%.*s", AZ_FMT(set), AZ_FMT(sha256_hex));
+	az_buf_addf(b, "input/%.*s/.azlon/blobs/%.*s", AZ_FMT(set), AZ_FMT(name));
 }
 
 void

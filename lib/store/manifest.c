@@ -65,6 +65,27 @@ hex64(const char *s)
 	return n == 64 && s[n] == '\0';
 }
 
+/* Nothing, or a name of our making. */
+static bool
+blob_ok(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz234567");
+
+	return n == 0 ? s[0] == '\0' : n == 26 && s[n] == '\0';
+}
+
+struct az_str
+az_file_blob(const struct az_file *f)
+{
+	return az_str_c(f->blob[0] ? f->blob : f->sha256);
+}
+
+bool
+az_file_same_blob(const struct az_file *a, const struct az_file *b)
+{
+	return az_str_eq(az_file_blob(a), az_file_blob(b));
+}
+
 enum az_code
 az_manifest_set(struct az_manifest *m, const struct az_file *f, struct az_err *err)
 {
@@ -75,7 +96,8 @@ az_manifest_set(struct az_manifest *m, const struct az_file *f, struct az_err *e
 
 	if (rc)
 		return rc;
-	if (memchr(f->sha256, '\0', 65) == NULL || !hex64(f->sha256) || f->size < 0)
+	if (memchr(f->sha256, '\0', 65) == NULL || !hex64(f->sha256) || f->size < 0 ||
+	    !blob_ok(f->blob))
 		return az_fail(err, AZ_EINVAL, op, "the file has no digest or no size");
 	i = lower_bound(m, f->path);
 	if (i < m->n && az_str_eq(m->files[i].path, f->path)) {
@@ -125,13 +147,15 @@ static bool
 file_of(const struct az_json *j, struct az_file *f)
 {
 	struct az_str sha = az_json_gets(j, "sha256");
-	struct az_str mode = az_json_gets(j, "mode");
+	struct az_str mode = az_json_gets(j, "mode"), blob = az_json_gets(j, "blob");
 
 	memset(f, 0, sizeof *f);
 	f->path = az_json_gets(j, "path");
-	if (sha.n != 64)
+	if (sha.n != 64 || blob.n >= sizeof f->blob)
 		return false;
 	memcpy(f->sha256, sha.p, 64);
+	if (blob.n)
+		memcpy(f->blob, blob.p, blob.n);
 	f->mode = az_str_eqc(mode, "0755") ? 0755 : 0644;
 	return az_json_i64(az_json_get(j, "size"), 0, INT64_MAX, &f->size) &&
 	       az_rfc3339_parse(az_json_gets(j, "modified"), &f->modified_ms);
@@ -185,6 +209,8 @@ az_manifest_write(const struct az_manifest *m, struct az_buf *out)
 		az_jw_ki(&w, "size", f->size);
 		az_jw_kc(&w, "mode", f->mode & 0111 ? "0755" : "0644");
 		az_jw_ks(&w, "modified", az_buf_str(&t));
+		if (f->blob[0])
+			az_jw_kc(&w, "blob", f->blob);
 		az_jw_end(&w, '}');
 		if (t.fail && !out->fail) /* never half an entry that looks whole */
 			out->fail = t.fail;

@@ -13,9 +13,11 @@
 
 #define S3_PART_BYTES AZ_MIB(5) /* the least S3 takes; what one upload holds twice */
 #define S3_PARTS_MAX 10000
+#define S3_LIST_MAX 1000 /* keys of a page, and of a removal */
 #define S3_SLAB_PARTS 16 /* part buffers of a process */
 #define S3_SLAB_WAIT_MS 60000
 #define S3_ACCEL_TTL_S 60
+#define S3_STS_AGAIN_MS 600000
 #define S3_MARK "x-amz-meta-azlon-put" /* which conditional PUT an object is from */
 #define S3_NAME_MAX 300
 #define S3_MADE 64 /* buckets remembered */
@@ -38,7 +40,8 @@ struct s3 {
 	char ca_file[1024];  /* "": the system's */
 	char lock_dir[1024]; /* see s3_if.c */
 	bool sts_off;
-	pthread_mutex_t mu; /* region and buckets */
+	int64_t sts_again_ms; /* a server without STS is asked again; less in tests */
+	pthread_mutex_t mu;   /* region and buckets */
 	char region[64];
 	char made[S3_MADE][39]; /* buckets seen lately, a ring */
 	size_t made_at;
@@ -107,11 +110,10 @@ void s3_region_get(struct s3 *s, char out[64]);
 /* "/", "/bucket" or "/bucket/key", raw */
 void s3_path_of(const struct az_bucket *b, struct az_str key, struct az_buf *out);
 /* Presigned path?query for the method, as seen by at. query: response-content-type and such.
-   By a user's session if that lives until the end, else by the root keys: it opens one
-   object either way. (s3_url.c) */
-AZ_MUST_CHECK enum az_code s3_url(struct s3 *s, const struct s3_endpoint *at, const char *method,
-    const struct az_bucket *b, struct az_str key, const struct s3_kv *query, size_t n_query,
-    int ttl_s, struct az_buf *out, struct az_err *err);
+   (s3_url.c) */
+AZ_MUST_CHECK enum az_code s3_url(struct s3 *s, const struct s3_endpoint *at,
+    const struct s3_cred *cred, const char *method, const struct az_bucket *b, struct az_str key,
+    const struct s3_kv *query, size_t n_query, int ttl_s, struct az_buf *out, struct az_err *err);
 /* Content-MD5 of a body, base64. */
 void s3_md5(struct az_str body, char out[25]);
 
@@ -138,7 +140,17 @@ void s3_bucket_forget(struct s3 *s, const struct az_bucket *b);
 AZ_MUST_CHECK enum az_code s3_bucket_remove(
     struct az_store *s, const struct az_bucket *b, struct az_err *err);
 
-/* ---- s3_put.c: the slots of an upload; s3_if.c: put_if; s3_get.c; s3_list.c ---- */
+/* ---- s3_list.c ---- */
+struct s3_query {
+	struct az_str prefix, after, token;
+	const char *delimiter;
+	int max; /* 1..S3_LIST_MAX */
+};
+AZ_MUST_CHECK enum az_code s3_list_page(struct s3 *s, const struct az_bucket *b,
+    const struct s3_query *q, struct s3_listing *l, struct az_err *err);
+
+/* ---- the slots of the port: s3_put.c, s3_if.c, s3_get.c, s3_list.c, s3_remove.c, s3_copy.c ----
+ */
 AZ_MUST_CHECK enum az_code s3_slab_new(struct s3_slab **out, struct az_err *err);
 void s3_slab_free(struct s3_slab *slab);
 /* S3_PART_BYTES; AZ_EUNAVAIL "busy" when none is left for so long. A thread that waits must
@@ -178,6 +190,8 @@ enum az_code s3_stat(struct az_store *s, const struct az_bucket *b, struct az_st
     struct az_obj *out, struct az_err *err);
 enum az_code s3_remove(
     struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_err *err);
+enum az_code s3_remove_many(struct az_store *s, const struct az_bucket *b,
+    const struct az_str *keys, size_t n, struct az_err *err);
 /* Every object whose key begins with prefix, which may be empty. */
 AZ_MUST_CHECK enum az_code s3_remove_all(
     struct s3 *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err);

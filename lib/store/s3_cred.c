@@ -33,6 +33,7 @@ struct s3_users {
 	struct user v[USERS];
 	uint64_t tick;
 	enum s3_cap sts;
+	int64_t again_ms; /* boot clock: it had none, and one thread looks whether it has now */
 };
 
 enum az_code
@@ -190,11 +191,16 @@ ask(struct s3 *s, struct user *x, const struct az_bucket *b)
 	x->asked++;
 	if (!rc) {
 		keep(s, x, &session);
+		if (u->sts == S3_NO)
+			az_log(AZ_INFO, "store.sts",
+			    AZ_KC("text",
+				"the file store gives credentials for single users after all"));
 		u->sts = S3_YES;
-	} else if (none && u->sts == S3_NO) {
-		rc = AZ_OK; /* another thread found out meanwhile */
+	} else if (u->sts == S3_NO) {
+		rc = AZ_OK; /* as before, or another thread found out meanwhile */
 	} else if (none && u->sts == S3_UNKNOWN) {
 		u->sts = S3_NO;
+		u->again_ms = az_boot_ms() + s->sts_again_ms;
 		az_log(AZ_WARN, "store.sts",
 		    AZ_KC("text",
 			"the file store gives no credentials for single users: all data is "
@@ -240,6 +246,19 @@ hand_out(const struct s3 *s, const struct user *x, int64_t for_ms, struct s3_cre
 	*out = x->end_ms - az_wall_ms() >= for_ms ? x->cred : s->root;
 }
 
+/* With the lock held: is it for this thread to look whether a server without STS has it now?
+   A policy that was being changed or a proxy's page may have spoken for it. */
+static bool
+to_look_again(const struct s3 *s, struct s3_users *u)
+{
+	int64_t now = az_boot_ms();
+
+	if (u->sts != S3_NO || now < u->again_ms)
+		return false;
+	u->again_ms = now + s->sts_again_ms;
+	return true;
+}
+
 enum az_code
 s3_cred_for(struct s3 *s, const struct az_bucket *b, int64_t for_ms, struct s3_cred *out,
     struct az_err *err)
@@ -247,14 +266,16 @@ s3_cred_for(struct s3 *s, const struct az_bucket *b, int64_t for_ms, struct s3_c
 	struct az_err local = AZ_ERR_INIT;
 	struct s3_users *u = s->users;
 	enum az_code rc = AZ_OK;
+	bool look;
 
 	if (!err)
 		err = &local;
 	pthread_mutex_lock(&u->mu);
+	look = to_look_again(s, u);
 	while (!rc) {
 		struct user *x;
 
-		if (s->sts_off || u->sts == S3_NO) {
+		if (s->sts_off || (u->sts == S3_NO && !look)) {
 			*out = s->root;
 			break;
 		}
@@ -264,6 +285,7 @@ s3_cred_for(struct s3 *s, const struct az_bucket *b, int64_t for_ms, struct s3_c
 			break;
 		}
 		if (x && !x->asking) {
+			look = false;
 			ask(s, x, b);
 			rc = x->err.code;
 			if (rc)

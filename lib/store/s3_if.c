@@ -58,6 +58,18 @@ as_it_was(struct s3 *s, const struct az_bucket *b, struct az_str key, struct az_
 	return rc;
 }
 
+/* Does a refusal say so? Others pass: a slow body, wrong keys, a proxy on the way. */
+static bool
+knows_no_condition(const struct s3_reply *r)
+{
+	static const char *const codes[] = {"NotImplemented", "InvalidArgument", "InvalidRequest"};
+
+	for (size_t i = 0; r->status == 400 && i < sizeof codes / sizeof *codes; i++)
+		if (!strcmp(r->error.code, codes[i]))
+			return true;
+	return r->status == 501;
+}
+
 /* One PUT of the probe: *taken, or refused. *cannot: the server knows no such condition. */
 static enum az_code
 try_put(struct s3 *s, const struct az_bucket *b, struct az_str key, struct s3_kv condition,
@@ -65,11 +77,11 @@ try_put(struct s3 *s, const struct az_bucket *b, struct az_str key, struct s3_kv
 {
 	enum az_code rc;
 
-	r->status = 0;
+	memset(r, 0, sizeof *r);
 	rc = s3_put_body(s, b, key, AZ_S("1"), &condition, 1, r, err);
 	*taken = rc == AZ_OK;
 	if (rc && rc != AZ_EPRECOND)
-		*cannot = r->status == 501 || r->status == 400;
+		*cannot = knows_no_condition(r);
 	return rc == AZ_EPRECOND || *cannot ? AZ_OK : rc;
 }
 

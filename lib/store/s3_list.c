@@ -1,22 +1,13 @@
-/* Listing, removal of many, copies. */
+/* Listing. */
 #include <stdio.h>
 #include <azlon/limits.h>
 #include "s3.h"
 
-#define PAGE 1000
-#define SAME_MAX 5 /* rounds of a removal that begin with the same key */
-
 static const char op[] = "s3.list";
 
-struct query {
-	struct az_str prefix, after, token;
-	const char *delimiter;
-	int max;
-};
-
-static enum az_code
-fetch(struct s3 *s, const struct az_bucket *b, const struct query *q, struct s3_listing *l,
-    struct az_err *err)
+enum az_code
+s3_list_page(struct s3 *s, const struct az_bucket *b, const struct s3_query *q,
+    struct s3_listing *l, struct az_err *err)
 {
 	struct s3_xml_opts xml = s3_listing_opts(l);
 	char max[16];
@@ -66,7 +57,7 @@ s3_list(struct az_store *base, const struct az_bucket *b, const struct az_store_
     struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {
 	struct s3 *s = (struct s3 *)base;
-	struct query q = {.prefix = want->prefix,
+	struct s3_query q = {.prefix = want->prefix,
 	    .after = start_of(want->after),
 	    .delimiter = want->one_level ? "/" : NULL,
 	    .max = want->limit};
@@ -85,7 +76,7 @@ s3_list(struct az_store *base, const struct az_bucket *b, const struct az_store_
 	}
 	while (more && out->n < (size_t)want->limit) {
 		struct s3_listing l = {.a = a};
-		enum az_code rc = fetch(s, b, &q, &l, err);
+		enum az_code rc = s3_list_page(s, b, &q, &l, err);
 
 		if (rc == AZ_ENOTFOUND)
 			return AZ_OK; /* no bucket yet */
@@ -113,114 +104,4 @@ s3_list(struct az_store *base, const struct az_bucket *b, const struct az_store_
 	if (more && out->n)
 		out->next = out->objs[out->n - 1].key;
 	return AZ_OK;
-}
-
-/* ---- removal ---- */
-
-static enum az_code
-remove_one(struct s3 *s, const struct az_bucket *b, struct az_str key, struct az_err *err)
-{
-	struct s3_call c = {.method = "DELETE", .bucket = b, .key = key};
-	struct s3_reply r;
-	enum az_code rc = s3_do(s, &c, &r, err);
-
-	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
-}
-
-/* Keys of one request; each that XML cannot carry goes by itself. The answer may be a success
-   and yet name some that failed. */
-static enum az_code
-remove_keys(struct s3 *s, const struct az_bucket *b, const struct s3_listing *l,
-    struct az_str *keys, struct s3_deleted *d, struct az_err *err)
-{
-	struct s3_xml_opts xml = s3_deleted_opts(d);
-	struct s3_kv q = {AZ_S("delete"), AZ_S("")};
-	struct s3_call c = {.method = "POST", .bucket = b, .query = &q, .n_query = 1, .xml = &xml};
-	struct s3_reply r;
-	struct az_buf body;
-	size_t n = 0;
-	enum az_code rc = AZ_OK;
-
-	for (size_t i = 0; !rc && i < l->n; i++) {
-		if (s3_xml_can(l->objs[i].key))
-			keys[n++] = l->objs[i].key;
-		else
-			rc = remove_one(s, b, l->objs[i].key, err);
-	}
-	if (rc || n == 0)
-		return rc;
-	az_buf_init(&body, AZ_MIB(8));
-	s3_xml_delete(&body, keys, n);
-	c.body = az_buf_str(&body);
-	rc = az_buf_check(&body, op, err);
-	if (!rc)
-		rc = s3_do(s, &c, &r, err);
-	az_buf_release(&body);
-	return rc;
-}
-
-/* Is there a point in another round? Each begins at the start, where what was removed is gone. */
-struct rounds {
-	char first[1025]; /* key of the last one */
-	int same, retries;
-};
-
-static enum az_code
-judge(struct s3 *s, struct rounds *k, struct az_str first, const struct s3_deleted *d,
-    struct az_err *err)
-{
-	if (d->failed && (s3_next(200, d->first.code) != S3_RETRY || !s3_pause(s, &k->retries, 0)))
-		return az_fail(err, AZ_EUNAVAIL, op,
-		    "%zu objects could not be removed, the first because of: %s", d->failed,
-		    d->first.code[0] ? d->first.code : "no code");
-	if (!az_str_eqc(first, k->first))
-		k->same = 0;
-	else if (++k->same == SAME_MAX)
-		return az_fail(
-		    err, AZ_EUNAVAIL, op, "an object is still listed after it was removed");
-	snprintf(k->first, sizeof k->first, "%.*s", AZ_FMT(first));
-	return AZ_OK;
-}
-
-enum az_code
-s3_remove_all(struct s3 *s, const struct az_bucket *b, struct az_str prefix, struct az_err *err)
-{
-	struct query q = {.prefix = prefix, .max = PAGE};
-	struct rounds k = {.same = 0};
-	bool more = true;
-	enum az_code rc = AZ_OK;
-
-	while (!rc && more) {
-		struct az_arena *a = az_arena_new(AZ_MIB(16));
-		struct s3_listing l = {.a = a};
-		struct s3_deleted d = {.failed = 0};
-		struct az_str *keys;
-
-		rc = a ? fetch(s, b, &q, &l, err) : az_fail(err, AZ_ENOMEM, op, "out of memory");
-		keys = rc ? NULL : az_arena_alloc(a, (l.n + 1) * sizeof *keys);
-		if (!rc)
-			rc = keys ? remove_keys(s, b, &l, keys, &d, err)
-				  : az_fail(err, AZ_ENOMEM, op, "out of memory");
-		more = !rc && l.n > 0;
-		if (more)
-			rc = judge(s, &k, l.objs[0].key, &d, err);
-		az_arena_free(a);
-	}
-	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
-}
-
-enum az_code
-s3_remove_prefix(
-    struct az_store *base, const struct az_bucket *b, struct az_str prefix, struct az_err *err)
-{
-	struct s3 *s = (struct s3 *)base;
-	enum az_code rc = s3_abort_uploads(s, b, prefix, err);
-
-	return rc ? rc : s3_remove_all(s, b, prefix, err);
-}
-
-enum az_code
-s3_remove(struct az_store *base, const struct az_bucket *b, struct az_str key, struct az_err *err)
-{
-	return remove_one((struct s3 *)base, b, key, err);
 }

@@ -21,7 +21,6 @@ struct part {
 	char *p;
 	size_t n;
 	int number;
-	struct az_str key; /* of the upload */
 	char etag[40];
 	enum az_code rc;
 	struct az_err err;
@@ -30,8 +29,8 @@ struct part {
 struct s3_put {
 	struct az_put base;
 	struct az_bucket bucket;
-	char key[1025], begun[1025]; /* its name; that under which the parts are */
-	size_t key_n, begun_n;
+	char key[1025];
+	size_t key_n;
 	char *p; /* the buffer that fills */
 	size_t n, cap;
 	char *spare;
@@ -133,7 +132,7 @@ send_part(struct part *t)
 	    {AZ_S("partNumber"), {number, 0}}, {AZ_S("uploadId"), az_str_c(u->id.id)}};
 	struct s3_call c = {.method = "PUT",
 	    .bucket = &u->bucket,
-	    .key = t->key,
+	    .key = az_str_n(u->key, u->key_n),
 	    .query = q,
 	    .n_query = 2,
 	    .body = az_str_n(t->p, t->n),
@@ -197,8 +196,6 @@ begin(struct s3_put *u, struct az_err *err)
 
 	if (rc)
 		return rc;
-	memcpy(u->begun, u->key, u->key_n);
-	u->begun_n = u->key_n;
 	u->multi = true;
 	return AZ_OK;
 }
@@ -245,11 +242,7 @@ flush(struct s3_put *u, bool last, struct az_err *err)
 		rc = room_for_part(u, err);
 	if (rc)
 		return rc;
-	*t = (struct part){.put = u,
-	    .p = u->p,
-	    .n = u->n,
-	    .number = ++u->parts,
-	    .key = az_str_n(u->begun, u->begun_n)};
+	*t = (struct part){.put = u, .p = u->p, .n = u->n, .number = ++u->parts};
 	u->n = 0;
 	if (!last && !older->running && !u->spare)
 		(void)!s3_slab_take(of(u)->slab, 0, &u->spare, NULL);
@@ -346,24 +339,11 @@ s3_put_name(struct az_put *base, struct az_str key, struct az_err *err)
 {
 	struct s3_put *u = (struct s3_put *)base;
 
-	(void)err;
+	if (u->multi)
+		return az_fail(err, AZ_EUNSUPPORTED, op, "its parts have a name already");
 	memcpy(u->key, key.p, key.n);
 	u->key_n = key.n;
 	return AZ_OK;
-}
-
-/* Its name became known only at the end. */
-static enum az_code
-rename_(struct s3_put *u, struct az_err *err)
-{
-	struct az_str from = az_str_n(u->begun, u->begun_n), to = az_str_n(u->key, u->key_n);
-	enum az_code rc;
-
-	if (az_str_eq(from, to))
-		return AZ_OK;
-	rc = s3_copy(u->base.store, &u->bucket, from, to, err);
-	(void)!s3_remove(u->base.store, &u->bucket, from, NULL);
-	return rc;
 }
 
 enum az_code
@@ -388,12 +368,10 @@ s3_put_commit(struct az_put *base, struct az_err *err)
 		if (!rc)
 			rc = s3_free_name(of(u), &u->bucket, key, err);
 		if (!rc)
-			rc = s3_parts_complete(of(u), &u->bucket, az_str_n(u->begun, u->begun_n),
-			    &u->id, (const char(*)[40])u->etags, (size_t)u->parts, err);
-		if (!rc) {
+			rc = s3_parts_complete(of(u), &u->bucket, key, &u->id,
+			    (const char(*)[40])u->etags, (size_t)u->parts, err);
+		if (!rc)
 			u->multi = false; /* nothing to abort */
-			rc = rename_(u, err);
-		}
 	}
 	s3_put_abort(base);
 	return rc;
@@ -406,7 +384,7 @@ s3_put_abort(struct az_put *base)
 
 	(void)!join_all(u, NULL);
 	if (u->multi)
-		s3_parts_abort(of(u), &u->bucket, az_str_n(u->begun, u->begun_n), &u->id);
+		s3_parts_abort(of(u), &u->bucket, az_str_n(u->key, u->key_n), &u->id);
 	if (u->slab)
 		s3_slab_give(of(u)->slab, u->p);
 	else

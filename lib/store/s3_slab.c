@@ -1,5 +1,6 @@
 /* The part buffers of a process: so many and no more, whatever comes in at once. */
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <azlon/clock.h>
 #include <azlon/cond.h>
 #include <azlon/limits.h>
@@ -42,6 +43,7 @@ s3_slab_take(struct s3_slab *s, int64_t wait_ms, char **out, struct az_err *err)
 {
 	int64_t until = az_boot_ms() + wait_ms;
 	enum az_code rc = AZ_OK;
+	void *p = NULL;
 
 	*out = NULL;
 	pthread_mutex_lock(&s->mu);
@@ -49,10 +51,13 @@ s3_slab_take(struct s3_slab *s, int64_t wait_ms, char **out, struct az_err *err)
 		;
 	if (s->left == 0)
 		rc = az_fail(err, AZ_EUNAVAIL, op, "too many uploads at once; try again later");
-	else if (!(*out = malloc(S3_PART_BYTES)))
+	else if ((p = mmap(NULL, S3_PART_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0)) == MAP_FAILED)
 		rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
 	else
 		s->left--;
+	if (!rc)
+		*out = p;
 	pthread_mutex_unlock(&s->mu);
 	if (rc == AZ_EUNAVAIL && err)
 		az_err_reason(err, "busy");
@@ -64,7 +69,8 @@ s3_slab_give(struct s3_slab *s, char *p)
 {
 	if (!p)
 		return;
-	free(p); /* large: its pages go back at once */
+	/* not from the heap, which keeps what it once got of this size */
+	munmap(p, S3_PART_BYTES);
 	pthread_mutex_lock(&s->mu);
 	s->left++;
 	pthread_cond_signal(&s->given);

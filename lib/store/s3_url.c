@@ -1,14 +1,12 @@
 /* Signed addresses: whoever has one may use it until its time is over. */
 #include <azlon/clock.h>
-#include <azlon/crypto.h>
 #include "s3.h"
 
 enum az_code
-s3_url(struct s3 *s, const struct s3_endpoint *at, const char *method, const struct az_bucket *b,
-    struct az_str key, const struct s3_kv *query, size_t n_query, int ttl_s, struct az_buf *out,
-    struct az_err *err)
+s3_url(struct s3 *s, const struct s3_endpoint *at, const struct s3_cred *cred, const char *method,
+    const struct az_bucket *b, struct az_str key, const struct s3_kv *query, size_t n_query,
+    int ttl_s, struct az_buf *out, struct az_err *err)
 {
-	struct s3_cred cred;
 	char region[64];
 	struct az_buf path;
 	struct s3_sign q = {.method = method,
@@ -16,14 +14,12 @@ s3_url(struct s3 *s, const struct s3_endpoint *at, const char *method, const str
 	    .query = query,
 	    .n_query = n_query,
 	    .payload = AZ_S(S3_UNSIGNED),
-	    .cred = &cred,
+	    .cred = cred,
 	    .region = region,
 	    .service = "s3",
 	    .at_ms = az_wall_ms() + s->skew_ms};
-	enum az_code rc = s3_cred_for(s, b, (int64_t)ttl_s * 1000, &cred, err);
+	enum az_code rc;
 
-	if (rc)
-		return rc;
 	az_buf_init(&path, 2048);
 	s3_region_get(s, region);
 	s3_path_of(b, key, &path);
@@ -31,7 +27,6 @@ s3_url(struct s3 *s, const struct s3_endpoint *at, const char *method, const str
 	rc = az_buf_check(&path, "s3.url", err);
 	if (!rc)
 		rc = s3_presign(&q, ttl_s, out, err);
-	az_wipe(&cred, sizeof cred);
 	az_buf_release(&path);
 	return rc;
 }

@@ -201,6 +201,21 @@ az_store_remove(
 }
 
 enum az_code
+az_store_remove_many(struct az_store *s, const struct az_bucket *b, const struct az_str *keys,
+    size_t n, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = both_ok(b, keys[i], err);
+	if (s->ops->remove_many && !rc && n)
+		return s->ops->remove_many(s, b, keys, n, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = s->ops->remove(s, b, keys[i], err);
+	return rc;
+}
+
+enum az_code
 az_store_list(struct az_store *s, const struct az_bucket *b, const struct az_store_list *q,
     struct az_arena *a, struct az_store_page *out, struct az_err *err)
 {

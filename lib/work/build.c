@@ -45,7 +45,7 @@ build_parse(
 			b->text = AZ_S("The Dockerfile is too long.");
 			return AZ_OK;
 		}
-		rc = job_get_blob(j, f->sha256, AZ_PLAN_MAX_BYTES, &text, err);
+		rc = job_get_file(j, f, AZ_PLAN_MAX_BYTES, &text, err);
 		if (rc != AZ_OK)
 			return rc;
 	} else {

@@ -54,7 +54,7 @@ copy(struct work_job *j, const struct az_file *f, struct az_err *err)
 
 	az_buf_init(&from, 1024);
 	az_buf_init(&to, 2048);
-	az_key_blob(&from, job_wid(j), az_str_c(f->sha256));
+	az_key_blob(&from, job_wid(j), az_file_blob(f));
 	az_key_final(&to, job_wid(j), f->path);
 	rc = az_buf_check(&to, OP, err);
 	/* an earlier attempt of this step wrote it: same run, same tree */

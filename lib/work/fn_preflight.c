@@ -11,18 +11,16 @@
 #define OP "work.preflight"
 #define DEPS_EVENT_BYTES AZ_KIB(16) /* through the engine; the object has all of it */
 
-/* Copy one body between keys of the bucket, as a blob of this run. */
+/* Copy one body between keys of the bucket, as a blob of this run; f then names that. */
 static enum az_code
-take_body(
-    struct work_job *j, const struct az_buf *from, const struct az_file *f, struct az_err *err)
+take_body(struct work_job *j, const struct az_buf *from, struct az_file *f, struct az_err *err)
 {
+	struct az_file mine = *f;
 	struct az_blob_writer *w = NULL;
 	char *chunk = az_arena_alloc(j->a, AZ_KIB(64));
 	struct az_get *g = NULL;
 	size_t got = 1;
 	enum az_code rc = chunk ? az_buf_check(from, OP, err) : job_nomem(err);
-	int64_t size;
-	char sha[65] = "";
 
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(from), 0, NULL, &g, err);
@@ -36,13 +34,14 @@ take_body(
 			rc = az_fail(err, AZ_ECANCELLED, OP, "cancelled");
 	}
 	if (rc == AZ_OK) {
-		rc = az_blob_commit(w, sha, &size, err);
+		rc = az_blob_commit(w, &mine, err);
 		w = NULL;
 	}
 	az_blob_abort(w);
 	az_store_get_close(g);
-	if (rc == AZ_OK && !az_str_eqc(az_str_c(sha), f->sha256))
+	if (rc == AZ_OK && strcmp(mine.sha256, f->sha256) != 0)
 		rc = az_fail(err, AZ_EIO, OP, "the stored input %.*s is damaged", AZ_FMT(f->path));
+	*f = mine;
 	return rc;
 }
 
@@ -78,7 +77,7 @@ take_set(struct work_job *j, struct az_str set, struct az_manifest *m, struct az
 		rc = not_there(set, err);
 	for (size_t i = 0; i < in.n && rc == AZ_OK; i++) {
 		az_buf_reset(&key);
-		az_key_input_blob(&key, set, az_str_c(in.files[i].sha256));
+		az_key_input_blob(&key, set, az_file_blob(&in.files[i]));
 		rc = take_body(j, &key, &in.files[i], err);
 		if (rc == AZ_ENOTFOUND)
 			rc = not_there(in.files[i].path, err);
@@ -95,8 +94,9 @@ take_file(struct work_job *j, struct az_str entry, struct az_manifest *m, struct
 {
 	struct az_str path = entry, wid;
 	struct az_bucket owner;
-	const struct az_file *f = NULL;
+	const struct az_file *there = NULL;
 	struct az_manifest of;
+	struct az_file f;
 	enum az_code rc = AZ_OK;
 	struct az_buf key;
 
@@ -110,18 +110,19 @@ take_file(struct work_job *j, struct az_str entry, struct az_manifest *m, struct
 	az_key_meta(&key, wid, "manifest");
 	rc = az_manifest_load(&of, j->w->store, &j->bkt, az_buf_str(&key), err);
 	if (rc == AZ_OK)
-		f = az_manifest_find(&of, path);
-	if (rc == AZ_ENOTFOUND || (rc == AZ_OK && !f))
+		there = az_manifest_find(&of, path);
+	if (rc == AZ_ENOTFOUND || (rc == AZ_OK && !there))
 		rc = not_there(entry, err);
-	if (rc == AZ_OK && f) {
+	if (rc == AZ_OK && there) {
+		f = *there;
 		az_buf_reset(&key);
-		az_key_blob(&key, wid, az_str_c(f->sha256));
-		rc = take_body(j, &key, f, err);
+		az_key_blob(&key, wid, az_file_blob(&f));
+		rc = take_body(j, &key, &f, err);
 		if (rc == AZ_ENOTFOUND)
 			rc = not_there(entry, err);
+		if (rc == AZ_OK)
+			rc = add(m, &f, err);
 	}
-	if (rc == AZ_OK)
-		rc = add(m, f, err);
 	az_buf_release(&key);
 	return rc;
 }
@@ -164,7 +165,7 @@ dependencies(
 	for (size_t i = 0; i < m->n && rc == AZ_OK; i++) {
 		if (!deps_wanted(&m->files[i]))
 			continue;
-		rc = job_get_blob(j, m->files[i].sha256, DEPS_FILE_BYTES, &text, err);
+		rc = job_get_file(j, &m->files[i], DEPS_FILE_BYTES, &text, err);
 		if (rc == AZ_OK)
 			rc = deps_scan(d, m->files[i].path, text, err);
 		if (rc == AZ_OK && job_cancelled(j))

@@ -204,14 +204,14 @@ job_put_meta(struct work_job *j, const char *name, struct az_str body, struct az
 }
 
 enum az_code
-job_get_blob(
-    struct work_job *j, const char *sha256, size_t max, struct az_str *out, struct az_err *err)
+job_get_file(
+    struct work_job *j, const struct az_file *f, size_t max, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
 
 	az_buf_init(&key, 1024);
-	az_key_blob(&key, job_wid(j), az_str_c(sha256));
+	az_key_blob(&key, job_wid(j), az_file_blob(f));
 	rc = get(j, &key, max, out, err);
 	az_buf_release(&key);
 	if (rc == AZ_ENOTFOUND) /* named by a manifest: it must be there */

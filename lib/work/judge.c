@@ -80,7 +80,7 @@ proven(struct work_job *j, struct az_str quote, const struct az_json *run,
 		if (!f || f->size > (int64_t)AZ_MIB(1))
 			continue;
 		az_buf_reset(&key);
-		az_key_blob(&key, job_wid(j), az_str_c(f->sha256));
+		az_key_blob(&key, job_wid(j), az_file_blob(f));
 		rc = search(j, &key, &q, found, err);
 		if (rc == AZ_ENOTFOUND) { /* named by a manifest: it must be there */
 			rc = az_fail(err, AZ_EUNAVAIL, OP, "a stored file is missing");

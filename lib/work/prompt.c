@@ -110,7 +110,7 @@ current_files(
 			names += f->path.n + 30;
 			continue;
 		}
-		rc = job_get_blob(j, f->sha256, (size_t)f->size, &text, err);
+		rc = job_get_file(j, f, (size_t)f->size, &text, err);
 		if (rc != AZ_OK)
 			return rc;
 		if (!az_str_utf8_ok(text) || memchr(text.p ? text.p : "", 0, text.n)) {
@@ -210,7 +210,7 @@ written_files(struct work_job *j, const struct az_json *run, const struct az_man
 		az_buf_addf(b, "- %.*s (%lld bytes)\n", AZ_FMT(path), (long long)f->size);
 		if (shown == JUDGE_FILES || f->size > (int64_t)AZ_MIB(1))
 			continue;
-		rc = job_get_blob(j, f->sha256, AZ_MIB(1), &text, err);
+		rc = job_get_file(j, f, AZ_MIB(1), &text, err);
 		if (rc != AZ_OK)
 			return rc;
 		text = az_str_sub(text, 0, JUDGE_FILE_BYTES);

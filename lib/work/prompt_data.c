@@ -74,7 +74,7 @@ look(struct work_job *j, const struct az_file *f, struct shape *s, struct az_err
 	struct az_buf key;
 
 	az_buf_init(&key, 1024);
-	az_key_blob(&key, job_wid(j), az_str_c(f->sha256));
+	az_key_blob(&key, job_wid(j), az_file_blob(f));
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&key), 0, NULL, &g, err);

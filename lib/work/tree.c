@@ -47,7 +47,7 @@ work_tree_upload_file(
 	if (!to)
 		return job_nomem(err);
 	az_buf_init(&key, 1024);
-	az_key_blob(&key, job_wid(j), az_str_c(f->sha256));
+	az_key_blob(&key, job_wid(j), az_file_blob(f));
 	rc = az_buf_check(&key, OP, err);
 	if (rc == AZ_OK)
 		rc = az_store_get_open(j->w->store, &j->bkt, az_buf_str(&key), 0, NULL, &s.g, err);
@@ -324,7 +324,7 @@ take(struct work_job *j, const struct work_box *b, const struct tree_entry *e,
 			*err = x;
 		return rc;
 	}
-	rc = job_store_rc(az_blob_commit(t.w, f.sha256, &f.size, err), err);
+	rc = job_store_rc(az_blob_commit(t.w, &f, err), err);
 	if (rc != AZ_OK)
 		return rc;
 	if (az_manifest_set(m, &f, NULL) != AZ_OK)

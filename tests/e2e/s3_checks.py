@@ -71,7 +71,7 @@ def manifests(server, *buckets):
             n += 1
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
             for f in json.loads(body)["files"]:
-                blob = f"{key.split('/.azlon/')[0]}/.azlon/blobs/{f['sha256']}"
+                blob = f"{key.split('/.azlon/')[0]}/.azlon/blobs/{f.get('blob', f['sha256'])}"
                 assert there.get(blob) == f["size"], (bucket, key, f)
                 if blob not in whole:
                     got = s3.get_object(Bucket=bucket, Key=blob)["Body"].read()

@@ -334,6 +334,32 @@ store_test_remove(void **state)
 }
 
 void
+store_test_remove_many(void **state)
+{
+	struct store_fix *f = *state;
+	static char names[1003][16];
+	static struct az_str keys[1003];
+	struct az_err err;
+
+	/* more than an S3 takes at once; three of them exist, one with a name of its own kind */
+	for (size_t i = 0; i < 1003; i++) {
+		snprintf(names[i], sizeof names[i], i == 500 ? "w/\xc3\xa9 &+%%" : "w/%04zu", i);
+		keys[i] = az_str_c(names[i]);
+	}
+	store_put(f, names[0], "x");
+	store_put(f, names[500], "x");
+	store_put(f, names[1002], "x");
+	store_put(f, "w/other", "x");
+	assert_int_equal(az_store_remove_many(f->s, &f->b, keys, 1003, &err), AZ_OK);
+	assert_string_equal(store_keys(f, "", false, 10), "w/other ");
+	assert_int_equal(az_store_remove_many(f->s, &f->b, keys, 0, &err), AZ_OK);
+	keys[1] = AZ_S("../x");
+	store_put(f, names[0], "x");
+	assert_int_equal(az_store_remove_many(f->s, &f->b, keys, 2, &err), AZ_EINVAL);
+	assert_string_equal(store_keys(f, "", false, 10), "w/0000 w/other ");
+}
+
+void
 store_test_remove_prefix(void **state)
 {
 	struct store_fix *f = *state;

@@ -40,6 +40,7 @@ void store_test_list_one_level(void **state);
 void store_test_list_many_in_one_directory(void **state);
 void store_test_list_after(void **state);
 void store_test_remove(void **state);
+void store_test_remove_many(void **state);
 void store_test_remove_prefix(void **state);
 void store_test_buckets_are_apart(void **state);
 void store_test_put_if(void **state);
@@ -72,6 +73,7 @@ void store_test_users_do_not_meet(void **state);
 	    STORE_TEST(adapter, test_list_many_in_one_directory, setup, teardown),                 \
 	    STORE_TEST(adapter, test_list_after, setup, teardown),                                 \
 	    STORE_TEST(adapter, test_remove, setup, teardown),                                     \
+	    STORE_TEST(adapter, test_remove_many, setup, teardown),                                \
 	    STORE_TEST(adapter, test_remove_prefix, setup, teardown),                              \
 	    STORE_TEST(adapter, test_buckets_are_apart, setup, teardown),                          \
 	    STORE_TEST(adapter, test_put_if, setup, teardown),                                     \

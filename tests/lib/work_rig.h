@@ -222,7 +222,8 @@ rig_final(struct rig *r, const char *path)
 static inline void
 rig_input(struct rig *r, const char *set, const char *path, const char *body)
 {
-	struct az_file f = {.path = az_str_c(path), .size = (int64_t)strlen(body), .mode = 0644};
+	struct az_file f = {.path = az_str_c(path), .mode = 0644};
+	struct az_blob_writer *w;
 	struct az_manifest m;
 	enum az_code rc;
 	struct az_buf key;
@@ -232,9 +233,10 @@ rig_input(struct rig *r, const char *set, const char *path, const char *body)
 	az_key_input_manifest(&key, az_str_c(set));
 	rc = az_manifest_load(&m, r->store, &r->bkt, az_buf_str(&key), NULL);
 	assert_true(rc == AZ_OK || rc == AZ_ENOTFOUND);
-	assert_int_equal(az_blob_put(r->store, &r->bkt, (struct az_str){0}, az_str_c(set),
-			     az_str_c(body), f.sha256, NULL),
-	    AZ_OK);
+	assert_int_equal(
+	    az_blob_open(r->store, &r->bkt, (struct az_str){0}, az_str_c(set), &w, NULL), AZ_OK);
+	assert_int_equal(az_blob_write(w, az_str_c(body), NULL), AZ_OK);
+	assert_int_equal(az_blob_commit(w, &f, NULL), AZ_OK);
 	assert_int_equal(az_manifest_set(&m, &f, NULL), AZ_OK);
 	assert_int_equal(az_manifest_save(&m, r->store, &r->bkt, az_buf_str(&key), NULL), AZ_OK);
 	az_buf_release(&key);

@@ -149,27 +149,28 @@ test_blob_is_named_by_its_digest(void **state)
 	struct az_blob_writer *w;
 	struct az_buf key, body;
 	struct az_err err;
-	char sha[65], other[65];
-	int64_t size;
+	struct az_file f;
+	char other[65];
 
 	(void)state;
 	assert_int_equal(az_blob_open(store, &bucket, AZ_S("w"), AZ_S(""), &w, &err), AZ_OK);
 	assert_int_equal(az_blob_write(w, AZ_S("hello "), &err), AZ_OK);
 	assert_int_equal(az_blob_write(w, AZ_S("world"), &err), AZ_OK);
-	assert_int_equal(az_blob_commit(w, sha, &size, &err), AZ_OK);
-	assert_string_equal(sha, "b94d27b9934d3e08a52e52d7da7dabfa"
-				 "c484efe37a5380ee9088f7ace2efcde9");
-	assert_int_equal(size, 11);
+	assert_int_equal(az_blob_commit(w, &f, &err), AZ_OK);
+	assert_string_equal(f.sha256, "b94d27b9934d3e08a52e52d7da7dabfa"
+				      "c484efe37a5380ee9088f7ace2efcde9");
+	assert_int_equal(f.size, 11);
+	assert_string_equal(f.blob, "");
 	az_buf_init(&key, 1000);
 	az_buf_init(&body, 1000);
-	az_key_blob(&key, AZ_S("w"), az_str_c(sha));
+	az_key_blob(&key, AZ_S("w"), az_file_blob(&f));
 	assert_int_equal(az_store_get(store, &bucket, az_buf_str(&key), &body, &err), AZ_OK);
 	assert_string_equal(body.p, "hello world");
 	/* the same body in one go, and once more: one object */
 	assert_int_equal(
 	    az_blob_put(store, &bucket, AZ_S("w"), AZ_S(""), AZ_S("hello world"), other, &err),
 	    AZ_OK);
-	assert_string_equal(other, sha);
+	assert_string_equal(other, f.sha256);
 	{
 		struct az_store_list q = {.limit = 10};
 		struct az_store_page p;
@@ -179,6 +180,75 @@ test_blob_is_named_by_its_digest(void **state)
 	}
 	az_buf_release(&key);
 	az_buf_release(&body);
+}
+
+static enum az_code
+too_late(struct az_put *p, struct az_str key, struct az_err *err)
+{
+	(void)p;
+	(void)key;
+	return az_fail(err, AZ_EUNSUPPORTED, "test", "it has begun");
+}
+
+/* A store that had to name it before its end keeps that name, and the manifest says so. */
+static void
+test_blob_keeps_the_name_it_began_with(void **state)
+{
+	struct az_store_ops ops = *store->ops;
+	const struct az_store_ops *was = store->ops;
+	struct az_file f = {.path = AZ_S("big"), .mode = 0644};
+	struct az_blob_writer *w;
+	struct az_manifest m;
+	struct az_buf key, body;
+	struct az_err err;
+
+	(void)state;
+	ops.put_name = too_late;
+	store->ops = &ops;
+	assert_int_equal(az_blob_open(store, &bucket, AZ_S("w"), AZ_S(""), &w, &err), AZ_OK);
+	assert_int_equal(az_blob_write(w, AZ_S("hello world"), &err), AZ_OK);
+	assert_int_equal(az_blob_commit(w, &f, &err), AZ_OK);
+	store->ops = was;
+	assert_string_equal(f.sha256, "b94d27b9934d3e08a52e52d7da7dabfa"
+				      "c484efe37a5380ee9088f7ace2efcde9");
+	assert_int_equal(strlen(f.blob), 26);
+	az_manifest_init(&m, arena);
+	assert_int_equal(az_manifest_set(&m, &f, &err), AZ_OK);
+	assert_int_equal(az_manifest_save(&m, store, &bucket, AZ_S("m"), &err), AZ_OK);
+	az_manifest_init(&m, arena);
+	assert_int_equal(az_manifest_load(&m, store, &bucket, AZ_S("m"), &err), AZ_OK);
+	assert_true(az_file_same_blob(&m.files[0], &f));
+	az_buf_init(&key, 1000);
+	az_buf_init(&body, 1000);
+	az_key_blob(&key, AZ_S("w"), az_file_blob(&m.files[0]));
+	assert_int_equal(az_store_get(store, &bucket, az_buf_str(&key), &body, &err), AZ_OK);
+	assert_string_equal(body.p, "hello world");
+	az_buf_release(&key);
+	az_buf_release(&body);
+}
+
+/* What a manifest names is no path. */
+static void
+test_blob_names_are_of_our_making(void **state)
+{
+	static const char *const bad[] = {"../../../../../../secret01", "short",
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxy1",
+	    "abcdefghijklmnopqrstuvwxyza"};
+	char text[512];
+	struct az_manifest m;
+	struct az_err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(text, sizeof text,
+		    "{\"v\":1,\"files\":[{\"path\":\"a\",\"sha256\":"
+		    "\"b94d27b9934d3e08a52e52d7da7dabfa"
+		    "c484efe37a5380ee9088f7ace2efcde9\",\"size\":1,\"mode\":\"0644\","
+		    "\"modified\":\"2026-01-02T03:04:05.006Z\",\"blob\":\"%s\"}]}",
+		    bad[i]);
+		az_manifest_init(&m, arena);
+		assert_int_equal(az_manifest_parse(&m, az_str_c(text), &err), AZ_EINVAL);
+	}
 }
 
 static void
@@ -211,6 +281,8 @@ main(void)
 	    T(test_round_trip),
 	    T(test_missing_and_damaged),
 	    T(test_blob_is_named_by_its_digest),
+	    T(test_blob_keeps_the_name_it_began_with),
+	    T(test_blob_names_are_of_our_making),
 	    T(test_blob_abort_leaves_nothing),
 	};
 

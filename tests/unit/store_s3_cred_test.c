@@ -1,30 +1,20 @@
 /* store: credentials of single users, by a scripted server that has STS. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <semaphore.h>
 #include <time.h>
-#include <cmocka.h>
+#include <unistd.h>
 #include <azlon/clock.h>
-#include "http_peer.h"
-#include "store/s3.h"
+#include <azlon/log.h>
+#include "s3_fixture.h"
 
-#define N(a) (sizeof(a) / sizeof *(a))
-
-static struct az_http *http;
-static struct az_store *store;
 static struct s3 *s;
-static struct http_peer *peer;
-static struct az_bucket bucket;
-static struct az_err err;
 static int sessions;        /* given so far */
 static int life_s;          /* of each */
 static bool sts_fails;      /* from the second on */
 static const char *refusal; /* of whatever the first session signed */
+static const char *no_sts;  /* the answer to whoever asks for a session */
+static int asked;           /* and got it */
+static sem_t *came, *hold;  /* the question; the answer waits for it */
 
 static const struct http_peer_step *
 server(void *arg, const char *r, int i)
@@ -40,6 +30,15 @@ server(void *arg, const char *r, int i)
 
 	(void)arg, (void)i;
 	if (strstr(r, "Action=AssumeRole")) {
+		if (no_sts) {
+			asked++;
+			if (hold) {
+				sem_post(came);
+				sem_wait(hold);
+			}
+			step = (struct http_peer_step){.bytes = no_sts};
+			return &step;
+		}
 		if (sts_fails && sessions)
 			return &busy;
 		gmtime_r(&end, &tm);
@@ -64,39 +63,17 @@ server(void *arg, const char *r, int i)
 }
 
 static int
-setup(void **state)
+setup_open(void **state)
 {
-	char url[64];
-	struct az_s3_opts o = {.endpoint = url,
-	    .external = "files.example",
-	    .access_key = "root",
-	    .secret_key = "secret"};
-
-	(void)state;
-	err = (struct az_err)AZ_ERR_INIT;
-	bucket = az_bucket_of(AZ_S("alice"));
 	sessions = 0;
 	life_s = 3600;
 	sts_fails = false;
-	refusal = NULL;
-	if (az_http_new(&http, NULL))
+	refusal = no_sts = NULL;
+	came = hold = NULL;
+	asked = 0;
+	if (setup(state))
 		return -1;
-	o.http = http;
-	peer = http_peer_start(NULL, 0, server, NULL);
-	http_peer_url(peer, "", url, sizeof url);
-	if (az_store_s3_open(&o, &store, &err))
-		return -1;
-	s = (struct s3 *)store;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	az_store_close(store);
-	http_peer_stop(peer);
-	az_http_free(http);
+	s = open_on(NULL, 0, server, (struct az_s3_opts){.external = "files.example"});
 	return 0;
 }
 
@@ -223,7 +200,119 @@ many_threads_ask_once(void **state)
 	assert_int_equal(sessions, 1);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define DENIED                                                                                     \
+	"HTTP/1.1 403 No\r\nContent-Length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+#define BAD "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"
+
+static const char *
+signer(void)
+{
+	static struct s3_cred c;
+
+	assert_int_equal(s3_cred_for(s, &bucket, 0, &c, &err), AZ_OK);
+	return c.access;
+}
+
+static void
+a_server_without_sts_is_not_asked_each_time(void **state)
+{
+	(void)state;
+	no_sts = DENIED;
+	assert_string_equal(signer(), "root");
+	assert_string_equal(signer(), "root");
+	assert_int_equal(asked, 1);
+}
+
+/* It was being set up, or a proxy answered: users are not kept apart by it for good. */
+static void
+but_it_is_asked_again(void **state)
+{
+	(void)state;
+	s->sts_again_ms = 0;
+	no_sts = DENIED;
+	assert_string_equal(signer(), "root");
+	assert_string_equal(signer(), "root");
+	no_sts = BAD; /* no worse than before */
+	assert_string_equal(signer(), "root");
+	assert_int_equal(asked, 3);
+	no_sts = NULL;
+	assert_string_equal(signer(), "user1");
+	assert_string_equal(signer(), "user1");
+	assert_int_equal(sessions, 1);
+}
+
+static void
+a_change_is_told_once(void **state)
+{
+	FILE *f = tmpfile();
+	int was = dup(STDERR_FILENO), lines = 0;
+	char line[1000];
+
+	(void)state;
+	assert_non_null(f);
+	assert_true(was >= 0 && dup2(fileno(f), STDERR_FILENO) >= 0);
+	az_log_open("test", "stderr", AZ_INFO);
+	s->sts_again_ms = 0;
+	no_sts = DENIED;
+	for (int i = 0; i < 3; i++)
+		(void)signer();
+	no_sts = NULL;
+	for (int i = 0; i < 3; i++)
+		(void)signer();
+	az_log_open("test", "stderr", AZ_ERROR);
+	assert_true(dup2(was, STDERR_FILENO) >= 0);
+	close(was);
+	rewind(f);
+	while (fgets(line, sizeof line, f))
+		lines += strstr(line, "ev=store.sts") != NULL;
+	fclose(f);
+	assert_int_equal(asked, 3);
+	assert_int_equal(lines, 2);
+}
+
+static void *
+one_by_root(void *arg)
+{
+	struct s3_cred c;
+	struct az_err e;
+	enum az_code rc = s3_cred_for(s, &bucket, 0, &c, &e);
+
+	sem_post(came); /* also when it did not ask */
+	return rc || strcmp(c.access, "root") ? s : arg;
+}
+
+static void
+one_thread_asks_again_and_the_others_go_on(void **state)
+{
+	pthread_t first, t[8];
+	sem_t a, b;
+	void *bad;
+
+	(void)state;
+	no_sts = DENIED;
+	s->sts_again_ms = 0;
+	assert_string_equal(signer(), "root");
+	s->sts_again_ms = 3600000; /* once more */
+	assert_true(!sem_init(&a, 0, 0) && !sem_init(&b, 0, 0));
+	came = &a;
+	hold = &b;
+	assert_int_equal(pthread_create(&first, NULL, one_by_root, NULL), 0);
+	sem_wait(came);
+	for (size_t i = 0; i < N(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, one_by_root, NULL), 0);
+	for (size_t i = 0; i < N(t); i++) {
+		assert_int_equal(pthread_join(t[i], &bad), 0);
+		assert_null(bad);
+	}
+	sem_post(hold);
+	assert_int_equal(pthread_join(first, &bad), 0);
+	assert_null(bad);
+	assert_int_equal(asked, 2);
+	sem_destroy(&a);
+	sem_destroy(&b);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_open, teardown)
 
 int
 main(void)
@@ -232,7 +321,9 @@ main(void)
 	    T(an_expired_token_is_replaced_once), T(a_denial_is_not_about_the_session),
 	    T(a_session_that_ends_soon_is_renewed),
 	    T(an_sts_that_fails_later_is_no_reason_to_use_the_root_keys), T(links_outlive_sessions),
-	    T(many_threads_ask_once)};
+	    T(many_threads_ask_once), T(a_server_without_sts_is_not_asked_each_time),
+	    T(but_it_is_asked_again), T(a_change_is_told_once),
+	    T(one_thread_asks_again_and_the_others_go_on)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,57 +1,8 @@
 /* Faults while the S3 adapter reads, by a scripted server. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
-#include <azlon/http.h>
 #include <azlon/store.h>
-#include "http_peer.h"
+#include "s3_fixture.h"
 
-#define N(t) (sizeof(t) / sizeof *(t))
 #define HEAD "ETag: \"e1\"\r\nLast-Modified: Fri, 13 Nov 2026 10:00:00 GMT\r\n"
-
-static struct az_http *http;
-static struct az_store *store;
-static struct az_bucket bucket;
-static struct az_err err;
-static struct http_peer *peer;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	err = (struct az_err)AZ_ERR_INIT;
-	bucket = az_bucket_of(AZ_S("alice"));
-	return az_http_new(&http, NULL) == AZ_OK ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	az_store_close(store);
-	http_peer_stop(peer);
-	az_http_free(http);
-	return 0;
-}
-
-static void
-against(const struct http_peer_step *s, size_t n)
-{
-	char url[64];
-	struct az_s3_opts o = {.http = http,
-	    .endpoint = url,
-	    .access_key = "key",
-	    .secret_key = "secret",
-	    .sts_off = true};
-
-	peer = http_peer_start(s, n, NULL, NULL);
-	http_peer_url(peer, "", url, sizeof url);
-	assert_int_equal(az_store_s3_open(&o, &store, &err), AZ_OK);
-}
 
 /* The whole object from offset, and the code it ended with. */
 static enum az_code
@@ -81,7 +32,7 @@ test_cut_body_goes_on(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_equal(read_from(0, got, sizeof got), AZ_OK);
 	assert_string_equal(got, "0123456789");
 	assert_int_equal(http_peer_requests(peer), 2);
@@ -98,7 +49,7 @@ test_changed_meanwhile(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_equal(read_from(0, got, sizeof got), AZ_EIO);
 	assert_string_equal(got, "0123");
 }
@@ -112,7 +63,7 @@ test_resume_without_ranges_is_no_resume(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_not_equal(read_from(0, got, sizeof got), AZ_OK);
 	assert_string_equal(got, "0123");
 }
@@ -128,7 +79,7 @@ test_another_range_is_refused(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_equal(read_from(4, got, sizeof got), AZ_EUPSTREAM);
 	assert_int_equal(read_from(4, got, sizeof got), AZ_EUPSTREAM);
 	assert_string_equal(got, "");
@@ -144,7 +95,7 @@ test_no_progress_ends(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_equal(read_from(0, got, sizeof got), AZ_EUNAVAIL);
 	assert_string_equal(got, "0123");
 	assert_in_range(http_peer_requests(peer), 3, 8);
@@ -162,7 +113,7 @@ test_ends_of_an_object(void **state)
 	char got[32];
 
 	(void)state;
-	against(steps, N(steps));
+	against(steps, N(steps), false);
 	assert_int_equal(read_from(10, got, sizeof got), AZ_OK);
 	assert_string_equal(got, "");
 	assert_int_equal(read_from(11, got, sizeof got), AZ_ERANGE);

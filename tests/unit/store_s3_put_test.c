@@ -1,25 +1,10 @@
 /* Faults while the S3 adapter writes, by a scripted server that keeps no object. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
-#include <azlon/http.h>
 #include <azlon/limits.h>
-#include "http_peer.h"
-#include "store/s3.h"
+#include "s3_fixture.h"
 
-#define N(t) (sizeof(t) / sizeof *(t))
 #define EMPTY "Content-Length: 0\r\n\r\n"
 
-static struct az_http *http;
-static struct az_store *store;
-static struct az_bucket bucket;
-static struct az_err err;
-static struct http_peer *peer;
 static int seen;  /* of what a test counts */
 static bool hers; /* another writer put the same */
 static bool bare; /* the server wants tags without quotes */
@@ -38,39 +23,11 @@ static const struct http_peer_step nothing_listed = {
     .then = HTTP_THEN_CLOSE};
 
 static int
-setup(void **state)
+setup_counting(void **state)
 {
-	(void)state;
-	err = (struct az_err)AZ_ERR_INIT;
-	bucket = az_bucket_of(AZ_S("alice"));
 	seen = 0;
 	hers = bare = false;
-	return az_http_new(&http, NULL) == AZ_OK ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	az_store_close(store);
-	http_peer_stop(peer);
-	az_http_free(http);
-	return 0;
-}
-
-static void
-against(const struct http_peer_step *(*pick)(void *arg, const char *request, int i))
-{
-	char url[64];
-	struct az_s3_opts o = {.http = http,
-	    .endpoint = url,
-	    .access_key = "key",
-	    .secret_key = "secret",
-	    .sts_off = true};
-
-	peer = http_peer_start(&ok, 1, pick, NULL);
-	http_peer_url(peer, "", url, sizeof url);
-	assert_int_equal(az_store_s3_open(&o, &store, &err), AZ_OK);
+	return setup(state);
 }
 
 static bool
@@ -107,7 +64,7 @@ static void
 test_reset_put_is_sent_again(void **state)
 {
 	(void)state;
-	against(first_put_is_reset);
+	against_picked(first_put_is_reset);
 	assert_int_equal(
 	    az_store_put(store, &bucket, AZ_S("w/.azlon/k"), AZ_S("body"), &err), AZ_OK);
 	assert_true(count("PUT", "/.azlon/k") >= 2);
@@ -159,7 +116,7 @@ test_lost_answer_of_complete(void **state)
 	(void)state;
 	/* MD5 of the MD5s of 5 MiB and 1 MiB of zeros */
 	head_etag = "b7992ce8540773fdfcab72bd0e8c4c64-2";
-	against(complete_gets_lost);
+	against_picked(complete_gets_lost);
 	assert_int_equal(put_parts(), AZ_OK);
 	assert_int_equal(count("PUT", "partNumber="), 2);
 	assert_int_equal(count("DELETE", "uploadId="), 0);
@@ -170,7 +127,7 @@ test_lost_complete_of_another_object(void **state)
 {
 	(void)state;
 	head_etag = "0123456789abcdef0123456789abcdef-2";
-	against(complete_gets_lost);
+	against_picked(complete_gets_lost);
 	assert_int_equal(put_parts(), AZ_EUNAVAIL);
 	assert_int_equal(count("DELETE", "uploadId=u1"), 1);
 }
@@ -189,7 +146,7 @@ test_lost_complete_that_cannot_be_told(void **state)
 {
 	(void)state;
 	head_etag = "";
-	against(tags_are_no_digests);
+	against_picked(tags_are_no_digests);
 	assert_int_equal(put_parts(), AZ_EUNAVAIL);
 	assert_int_equal(count("DELETE", "uploadId=u1"), 1);
 }
@@ -209,7 +166,7 @@ static void
 test_failed_part_ends_the_upload(void **state)
 {
 	(void)state;
-	against(parts_are_refused);
+	against_picked(parts_are_refused);
 	assert_int_not_equal(put_parts(), AZ_OK);
 	assert_int_equal(count("DELETE", "uploadId=u1"), 1);
 	assert_int_equal(count("POST", "uploadId="), 0);
@@ -265,7 +222,7 @@ test_put_if_meets_itself(void **state)
 
 	(void)state;
 	there = "mine";
-	against(own_412);
+	against_picked(own_412);
 	assert_int_equal(
 	    az_store_put_if(store, &bucket, AZ_S("m"), none, AZ_S("mine"), &err), AZ_OK);
 	assert_int_equal(count("PUT", "/m"), 2);
@@ -279,7 +236,7 @@ test_put_if_meets_another(void **state)
 	(void)state;
 	there = "mine"; /* the bytes prove nothing */
 	hers = true;
-	against(own_412);
+	against_picked(own_412);
 	assert_int_equal(
 	    az_store_put_if(store, &bucket, AZ_S("m"), none, AZ_S("mine"), &err), AZ_EPRECOND);
 }
@@ -292,7 +249,7 @@ test_put_if_for_tags_without_quotes(void **state)
 	bare = true;
 	there = "mine";
 	seen = 0;
-	against(own_412);
+	against_picked(own_412);
 	((struct s3 *)store)->conditional = S3_UNKNOWN;
 	(void)!az_store_put_if(
 	    store, &bucket, AZ_S("m"), (struct az_str){NULL, 0}, AZ_S("mine"), &err);
@@ -318,7 +275,7 @@ static void
 test_a_web_server_is_no_store(void **state)
 {
 	(void)state;
-	against(no_s3);
+	against_picked(no_s3);
 	assert_int_equal(
 	    az_store_put(store, &bucket, AZ_S("w/.azlon/k"), AZ_S("body"), &err), AZ_EUPSTREAM);
 }
@@ -331,7 +288,7 @@ test_a_lost_part_is_not_committed(void **state)
 	struct az_put *p;
 
 	(void)state;
-	against(parts_are_refused);
+	against_picked(parts_are_refused);
 	assert_int_equal(az_store_put_open(store, &bucket, AZ_S("w/.azlon/k"), &p, &err), AZ_OK);
 	while (!az_store_put_write(p, az_str_n(zeros, sizeof zeros), &err))
 		;
@@ -370,7 +327,7 @@ test_a_large_copy_goes_by_ranges(void **state)
 	int parts = 0;
 
 	(void)state;
-	against(large_copy);
+	against_picked(large_copy);
 	/* an upload that is gone does not mean that the source is */
 	assert_int_equal(
 	    az_store_copy(store, &bucket, AZ_S("from"), AZ_S("to"), &err), AZ_EUNAVAIL);
@@ -393,7 +350,7 @@ test_no_buffer_is_not_waited_for_without_end(void **state)
 	char *p[S3_SLAB_PARTS], *more;
 
 	(void)state;
-	against(no_s3);
+	against_picked(no_s3);
 	slab = ((struct s3 *)store)->slab;
 	for (size_t i = 0; i < S3_SLAB_PARTS; i++)
 		assert_int_equal(s3_slab_take(slab, 0, &p[i], &err), AZ_OK);
@@ -446,7 +403,7 @@ test_more_uploads_than_buffers(void **state)
 	void *failed;
 
 	(void)state;
-	against(takes_all);
+	against_picked(takes_all);
 	for (size_t i = 0; i < N(t); i++)
 		assert_int_equal(
 		    pthread_create(&t[i], NULL, one_upload, (void *)(intptr_t)(i + 1)), 0);
@@ -456,7 +413,7 @@ test_more_uploads_than_buffers(void **state)
 	}
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_counting, teardown)
 
 int
 main(void)

@@ -2,54 +2,7 @@
  * Runs from start to end: the real fold, the real functions, a store in memory, a fake
  * sandbox, a scripted model.
  */
-#include "work_rig.h"
-
-#define REQ(more)                                                                                  \
-	"{\"v\":1,\"uid\":\"alice\",\"request\":{\"user_prompt\":\"print hello\","                 \
-	"\"test_conditions\":\"\",\"model\":\"recording/x\",\"limits\":{\"iterations\":5}" more    \
-	"}}"
-#define CHECK_HELLO                                                                                \
-	",\"checks\":[{\"id\":\"c1\",\"run\":\"python3 main.py\","                                 \
-	"\"expect\":{\"stdout_equals\":\"hello\\n\"}}]"
-#define DOCKER                                                                                     \
-	"### FILE: Dockerfile\n~~~~~\nFROM python:3\nWORKDIR /app\nCOPY . .\n"                     \
-	"CMD [\"python3\", \"main.py\"]\n~~~~~\n"
-#define PROG(note, body) note "\n### FILE: main.py\n~~~~~\n" body "~~~~~\n" DOCKER "### END\n"
-
-static struct rig R;
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_close(&R);
-	return 0;
-}
-
-static void
-start(const struct fake_answer *a, size_t n, const char *input)
-{
-	rig_open(&R, a, n, input);
-	R.box->exec = rig_exec;
-}
-
-static bool
-says(const char *text, const char *part)
-{
-	return strstr(text, part) != NULL;
-}
-
-static bool
-status_is(const struct az_json *close, const char *status)
-{
-	return az_str_eqc(az_json_gets(close, "status"), status);
-}
-
-static bool
-reason_is(const struct az_json *close, const char *reason)
-{
-	return az_str_eqc(az_json_gets(close, "reason"), reason);
-}
+#include "work_loop_fixture.h"
 
 static void
 fails_is_told_and_repairs(void **state)
@@ -240,65 +193,6 @@ hidden_checks_stay_hidden(void **state)
 	assert_true(says(fake_llm_seen(R.llm, 1), "h1: failed (a hidden check)"));
 }
 
-static void
-inputs_are_placed_and_shown_by_shape(void **state)
-{
-	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
-	const char *p;
-
-	(void)state;
-	start(a, 1, REQ(CHECK_HELLO ",\"inputs\":[\"default\"]"));
-	rig_input(&R, "default", "table.csv", "day,mm\n1,2.5\n2,3\n3,4\n4,UNSEEN\n5,6\n");
-	assert_true(status_is(rig_run(&R), "succeeded"));
-	p = fake_llm_seen(R.llm, 0);
-	assert_true(says(p, "table.csv (34 bytes, 5 rows below the header)"));
-	assert_true(says(p, "1,2.5") && says(p, "3,4"));
-	assert_false(says(p, "UNSEEN"));
-	assert_true(says(rig_final(&R, "table.csv"), "UNSEEN"));
-	/* no program among the inputs: nothing was run for them */
-	assert_string_equal(rig_object(&R, 0, "run"), "");
-}
-
-static void
-inputs_that_pass_need_no_model(void **state)
-{
-	const struct az_json *c;
-
-	(void)state;
-	start(NULL, 0, REQ(CHECK_HELLO ",\"inputs\":[\"default\"]"));
-	rig_input(&R, "default", "main.py", "out hello\n");
-	c = rig_run(&R);
-	assert_true(status_is(c, "succeeded"));
-	assert_int_equal(R.llm->calls, 0);
-	assert_string_equal(rig_final(&R, "main.py"), "out hello\n");
-}
-
-static void
-inputs_that_fail_are_shown_to_the_model(void **state)
-{
-	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
-
-	(void)state;
-	start(a, 1, REQ(CHECK_HELLO ",\"inputs\":[\"default\"]"));
-	rig_input(&R, "default", "main.py", "err broken thing\nexit 3\n");
-	assert_true(status_is(rig_run(&R), "succeeded"));
-	assert_true(says(fake_llm_seen(R.llm, 0), "broken thing"));
-	assert_true(says(fake_llm_seen(R.llm, 0), "exit code 3"));
-}
-
-static void
-unknown_inputs_end_the_run(void **state)
-{
-	const struct az_json *c;
-
-	(void)state;
-	start(NULL, 0,
-	    REQ(CHECK_HELLO ",\"inputs\":[\"user-bob-1790000000000-"
-			    "abcdefghijklmnopqrstuvwxyz/main.py\"]"));
-	c = rig_run(&R);
-	assert_true(status_is(c, "failed") && reason_is(c, "bad_input"));
-}
-
 /* As a foreign client's prompt that was marked sensitive, and is a number when opened. */
 static void
 a_prompt_that_opens_to_no_text_ends_the_run(void **state)
@@ -426,23 +320,6 @@ cancel_before_anything_ran(void **state)
 	tiny_add(&R.t, AZ_EV_FN_CANCELED, tiny_pending(&R.t)->id, NULL, AZ_S(""));
 	assert_true(status_is(rig_run(&R), "cancelled"));
 	assert_int_equal(R.retries, 0);
-}
-
-static void
-many_inputs_do_not_burst_the_prompt(void **state)
-{
-	static const struct fake_answer a[] = {{.text = PROG("1", "out hello\n")}};
-	char name[200];
-
-	(void)state;
-	start(a, 1, REQ(CHECK_HELLO ",\"inputs\":[\"default\"]"));
-	for (int i = 0; i < 300; i++) {
-		snprintf(name, sizeof(name), "d%03d/%0120d.%s", i, i, i % 2 ? "csv" : "txt");
-		rig_input(&R, "default", name, "a,b\n1,2\n3,4\n");
-	}
-	assert_true(status_is(rig_run(&R), "succeeded"));
-	assert_true(strlen(fake_llm_seen(R.llm, 0)) < 128 * 1024);
-	assert_true(says(fake_llm_seen(R.llm, 0), "more data files"));
 }
 
 static void
@@ -577,17 +454,12 @@ main(void)
 	    T_(prose_is_judged_with_evidence),
 	    T_(judge_is_not_asked_after_a_failed_check),
 	    T_(hidden_checks_stay_hidden),
-	    T_(inputs_are_placed_and_shown_by_shape),
-	    T_(inputs_that_pass_need_no_model),
-	    T_(inputs_that_fail_are_shown_to_the_model),
-	    T_(unknown_inputs_end_the_run),
 	    T_(a_prompt_that_opens_to_no_text_ends_the_run),
 	    T_(outages_are_waited_for_and_never_shown),
 	    T_(a_lost_sandbox_is_rebuilt_from_the_store),
 	    T_(terminal_failures_end_with_their_reason),
 	    T_(cancel_kills_the_sandbox_and_keeps_the_files),
 	    T_(cancel_before_anything_ran),
-	    T_(many_inputs_do_not_burst_the_prompt),
 	    T_(network_is_off_for_programs),
 	    T_(own_prompt_replaces_the_text),
 	    T_(the_same_run_asks_the_same_questions),

@@ -7,8 +7,8 @@
 
 #include <azlon/buf.h>
 
-/* {wid}/.azlon/blobs/{sha256} */
-AZ_API void az_key_blob(struct az_buf *b, struct az_str wid, struct az_str sha256_hex);
+/* {wid}/.azlon/blobs/{name}; name: az_file_blob() */
+AZ_API void az_key_blob(struct az_buf *b, struct az_str wid, struct az_str name);
 /* {wid}/.azlon/iterations/{n}/{name}; n is written as %04d so that keys sort. Names
    in use: manifest, source, stdout, stderr, build, run, verdict, prompt, reply (and lib/work's
    own: llm, note, judge_prompt, judge_reply, validated-N). Iteration 0 is preflight, which has
@@ -23,8 +23,8 @@ AZ_API void az_key_final(struct az_buf *b, struct az_str wid, struct az_str path
 /* input/{set}/{path}; input/{set}/.azlon/manifest */
 AZ_API void az_key_input(struct az_buf *b, struct az_str set, struct az_str path);
 AZ_API void az_key_input_manifest(struct az_buf *b, struct az_str set);
-/* input/{set}/.azlon/blobs/{sha256} */
-AZ_API void az_key_input_blob(struct az_buf *b, struct az_str set, struct az_str sha256_hex);
+/* input/{set}/.azlon/blobs/{name} */
+AZ_API void az_key_input_blob(struct az_buf *b, struct az_str set, struct az_str name);
 
 /* prompts/{which}: a user's own prompt text; which is "generate" or "validate" */
 AZ_API void az_key_prompt(struct az_buf *b, const char *which);

@@ -48,13 +48,14 @@ struct az_link {
 struct az_put; /* an upload under way */
 struct az_get; /* a download under way */
 
-struct az_store_ops {     /* every slot is filled */
+struct az_store_ops {     /* every slot but remove_many is filled */
 	const char *name; /* value of AZLON_STORE */
 	/* Start an upload; nothing is visible before put_commit. Makes the bucket. */
 	enum az_code (*put_open)(struct az_store *s, const struct az_bucket *b, struct az_str key,
 	    struct az_put **out, struct az_err *err);
 	enum az_code (*put_write)(struct az_put *p, struct az_str chunk, struct az_err *err);
-	/* Change the key the upload will get: a blob's is known once it is hashed. */
+	/* Change the key the upload will get: a blob's is known once it is hashed.
+	   AZ_EUNSUPPORTED, and the key stays, once the store has begun under it. */
 	enum az_code (*put_name)(struct az_put *p, struct az_str key, struct az_err *err);
 	/* Durable and visible when it returns; frees p in any case. AZ_ECONFLICT when a
 	   segment of the key is an object, or the key a prefix of others. */
@@ -78,6 +79,9 @@ struct az_store_ops {     /* every slot is filled */
 	enum az_code (*list)(struct az_store *s, const struct az_bucket *b,
 	    const struct az_store_list *q, struct az_arena *a, struct az_store_page *out,
 	    struct az_err *err);
+	/* NULL where one by one is as good. */
+	enum az_code (*remove_many)(struct az_store *s, const struct az_bucket *b,
+	    const struct az_str *keys, size_t n, struct az_err *err);
 	/* Remove every object whose key starts with prefix (ends in '/'). */
 	enum az_code (*remove_prefix)(struct az_store *s, const struct az_bucket *b,
 	    struct az_str prefix, struct az_err *err);
@@ -153,6 +157,9 @@ AZ_API AZ_MUST_CHECK enum az_code az_store_stat(struct az_store *s, const struct
     struct az_str key, struct az_obj *out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_store_remove(
     struct az_store *s, const struct az_bucket *b, struct az_str key, struct az_err *err);
+/* Any number; missing ones are no error. After a failure some may be gone. */
+AZ_API AZ_MUST_CHECK enum az_code az_store_remove_many(struct az_store *s,
+    const struct az_bucket *b, const struct az_str *keys, size_t n, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_store_list(struct az_store *s, const struct az_bucket *b,
     const struct az_store_list *q, struct az_arena *a, struct az_store_page *out,
     struct az_err *err);
