@@ -158,6 +158,20 @@ def until(cond, within=10, every=0.05):
     raise AssertionError(f"condition not met within {within} s")
 
 
+def made_on_request(make, started=True):
+    """For fixtures: yields a function that makes one more with make(*args, **how) and starts it; closes
+    them all in the end."""
+    made = []
+
+    def one_more(*args, **how):
+        made.append(make(*args, **how))
+        return made[-1].start() if started else made[-1]
+
+    yield one_more
+    for m in made:
+        m.close()
+
+
 def example(name):
     return json.loads((RECORDINGS / name / "request.json").read_text())
 
@@ -174,13 +188,4 @@ def stack():
 @pytest.fixture
 def own_stack():
     """For tests that break things."""
-    made = []
-
-    def make(**extra):
-        s = Stack(**extra)
-        made.append(s)
-        return s.start()
-
-    yield make
-    for s in made:
-        s.close()
+    yield from made_on_request(Stack)

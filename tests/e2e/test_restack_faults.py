@@ -281,7 +281,7 @@ def test_an_engine_that_is_away_is_named_and_nothing_is_half_started(direct, ser
     for w in waiters:
         w.start()
     until(lambda: told)
-    server.kill()
+    server.stop()
     began = time.monotonic()
     r = direct.post("/run_workflow", json={**example("human-eval-010"), "mode": "async"}, user=user, timeout=20)
     print(f"refused after {time.monotonic() - began:.1f} s")
@@ -306,7 +306,7 @@ def test_an_engine_that_is_away_is_named_and_nothing_is_half_started(direct, ser
 
 
 def test_an_engine_that_hangs_is_named_too(direct, server):
-    os.kill(server.pid, signal.SIGSTOP)
+    server.pause()
     try:
         for ask in (lambda: direct.post("/run_workflow", json={**example("human-eval-010"), "mode": "async"},
                                         user="hung", timeout=20),
@@ -317,7 +317,7 @@ def test_an_engine_that_hangs_is_named_too(direct, server):
             assert r.status_code == 503 and "engine" in r.json()["detail"], r.text
         assert "engine" in ready(direct).json()["down"]
     finally:
-        os.kill(server.pid, signal.SIGCONT)
+        server.resume()
     until(lambda: ready(direct).status_code == 200, within=60)
 
 
@@ -368,7 +368,7 @@ def said(p, ev):
 
 
 def test_a_worker_waits_for_its_engine_and_goes_on(server):
-    server.kill()
+    server.stop()
     with lone_worker(server.address) as p:
         until(lambda: said(p, "engine.away"))
         server.start()

@@ -1,10 +1,7 @@
 """AZLON_STORE=s3 without an endpoint: the stack brings a MinIO of its own."""
 import os
 import pathlib
-import pwd
 import re
-import socket
-import stat
 import subprocess
 
 import boto3
@@ -13,10 +10,9 @@ import requests
 from botocore.config import Config
 
 from conftest import BIN, ROOT, Stack, example, free_ports, until
-from test_restack_start import listening, make_run
-from test_stack import PARTS, owner, pids, refused, running
-
-as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can look at this")
+from stack_checks import (  # noqa: F401
+    PARTS, as_root, left_in_run, listening, make_run, no_root_and_private, own, owner, place, refused, refused_on_a_port_in_use,
+    refused_with_a_broken_server, running, shot_and_launched_again, stopped_with_all)
 
 
 @pytest.fixture(scope="module")
@@ -27,30 +23,6 @@ def trial(minio_program):
                         "AZLON_MINIO_PORT": port, "AZLON_MINIO_CONSOLE_PORT": page, **extra})
 
     return make
-
-
-@pytest.fixture
-def place(trial):
-    """Such stacks, not started yet."""
-    made = []
-
-    def make(**extra):
-        made.append(trial(**extra))
-        return made[-1]
-
-    yield make
-    for s in made:
-        s.close()
-
-
-@pytest.fixture(scope="module")
-def own(trial):
-    s = trial(OPENAI_KEY_CANARY="canary-1")
-    try:
-        s.said = s.control("start").stdout
-        yield s
-    finally:
-        s.close()
 
 
 def server(s):
@@ -85,25 +57,14 @@ def test_a_run_keeps_its_files_there_and_they_outlive_stop_and_start(own):
     assert keys and all(k.startswith(f"{run}/") for k in keys)
     assert not [p for p in (own.var / "store").rglob("*") if p.is_file()]
     files = own.get(f"/files/{run}").json()["files"]
-    before = {**pids(own), "minio": own.pid("minio")}
-    own.stop()
-    assert not [p for p in before.values() if running(p)]
-    assert not [f.name for f in (own.var / "run").iterdir() if f.suffix in (".sock", ".pid", ".ports")]
-    assert own.control("status", check=False).stdout.count("stopped") == len(PARTS)
+    stopped_with_all(own, "minio")
     own.start()
     assert own.get(f"/files/{run}").json()["files"] == files
     assert own.finish(own.start_run(example("human-eval-010")))["status"] == "succeeded"
 
 
 def test_a_killed_server_is_launched_again_and_the_rest_stays(own):
-    before, was = pids(own), own.pid("minio")
-    own.start()
-    assert own.pid("minio") == was
-    own.kill_and_wait("minio")
-    r = own.control("status", check=False)
-    assert r.returncode == 1 and re.search(r"^minio +stopped$", r.stdout, re.M)
-    own.start()
-    assert pids(own) == before and own.pid("minio") != was
+    shot_and_launched_again(own, "minio")
     assert own.finish(own.start_run(example("human-eval-010")))["status"] == "succeeded"
 
 
@@ -122,12 +83,7 @@ def test_the_server_is_on_loopback_and_gets_no_keys(own):
 
 @as_root
 def test_the_server_is_no_root_and_its_files_are_private(own):
-    status = pathlib.Path(f"/proc/{own.pid('minio')}/status").read_text()
-    assert pwd.getpwuid(int(status.split("Uid:")[1].split()[0])).pw_name == "azlon"
-    for caps in ("CapPrm", "CapEff", "CapAmb", "CapInh"):
-        assert int(status.split(f"{caps}:")[1].split()[0], 16) == 0, caps
-    st = (own.var / "minio").stat()
-    assert (pwd.getpwuid(st.st_uid).pw_name, stat.S_IMODE(st.st_mode)) == ("azlon", 0o700)
+    no_root_and_private(own, "minio")
     assert owner(own.var / "secret/minio.password") == ("azlon", "azlon", 0o600)
     assert owner(own.var / "lock") == ("azlon", "azlon", 0o700)
 
@@ -157,13 +113,7 @@ def test_an_endpoint_starts_no_server(place, minio):
 
 @pytest.mark.parametrize("name", ["AZLON_MINIO_PORT", "AZLON_MINIO_CONSOLE_PORT"])
 def test_a_port_in_use_is_named_and_nothing_is_left_running(place, name):
-    s = place()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        s.env[name] = str(taken.getsockname()[1])
-        assert s.env[name] in refused(s, name).stderr
-    assert not list((s.var / "run").glob("*.pid"))
+    refused_on_a_port_in_use(place(), name)
 
 
 @pytest.mark.parametrize("value", ["0", "x", "65536", "-1"])
@@ -187,7 +137,7 @@ def test_wrong_values_stop_the_start_by_name(place, name, value, words):
     s = place(MINIO_ENDPOINT="127.0.0.1:1", MINIO_ROOT_USER="u", MINIO_ROOT_PASSWORD="p")
     s.env[name] = value
     refused(s, words)
-    assert not list((s.var / "run").glob("*.pid"))
+    assert not left_in_run(s, ".pid")
 
 
 def test_a_missing_program_is_named(place):
@@ -195,14 +145,7 @@ def test_a_missing_program_is_named(place):
 
 
 def test_a_server_that_ends_at_once_is_shown_and_nothing_is_left(place):
-    s = place()
-    broken = s.dir / "minio"
-    broken.write_text("#!/bin/sh\necho 'broken on purpose' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    s.env["AZLON_MINIO"] = str(broken)
-    r = refused(s, "MinIO does not come up")
-    assert "broken on purpose" in r.stderr
-    assert not [f.name for f in (s.var / "run").iterdir() if f.suffix in (".pid", ".ports")]
+    refused_with_a_broken_server(place(), "minio", "AZLON_MINIO", "MinIO does not come up")
 
 
 def test_a_store_that_is_away_does_not_stop_the_start(place):
@@ -238,6 +181,10 @@ def test_a_build_that_fails_says_what_to_do_and_leaves_nothing(tmp_path):
     assert sorted(p.name for p in kept.iterdir()) == [".lock", "log"]
 
 
+# as Go names a program: by the end of its module
+INSTALL = 'for m; do :; done; m=${m%@*}; mkdir "$GOBIN" && echo program >"$GOBIN/${m##*/}"'
+
+
 @pytest.fixture
 def fake_go(tmp_path):
     """(what setup.sh runs as Go, a function that runs setup.sh with it): it notes every build."""
@@ -254,7 +201,7 @@ def fake_go(tmp_path):
         return subprocess.Popen([str(ROOT / "fcgi/spawn/setup.sh"), *args], env={"PATH": f"{d}:{os.environ['PATH']}", "HOME": ""},
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, **how)
 
-    be('mkdir "$GOBIN" && echo program >"$GOBIN/minio"')
+    be(INSTALL)
     return be, setup
 
 
@@ -263,14 +210,15 @@ def ended(p):
     return p.returncode, out, err
 
 
-def test_it_is_built_once_whoever_asks_and_nothing_else_is_left(fake_go, tmp_path):
+@pytest.mark.parametrize("name,module", [("minio", "github.com/minio/minio"), ("versitygw", "github.com/versity/versitygw/cmd/versitygw")])
+def test_it_is_built_once_whoever_asks_and_nothing_else_is_left(fake_go, tmp_path, name, module):
     _, setup = fake_go
-    for p in [setup("minio", "kept") for _ in range(3)]:
+    for p in [setup(name, "kept") for _ in range(3)]:
         assert ended(p)[0] == 0
-    assert ended(setup("minio", "kept")) == (0, "", "")
+    assert ended(setup(name, "kept")) == (0, "", "")
     builds = (tmp_path / "builds").read_text().splitlines()
-    assert len(builds) == 1 and re.fullmatch(r"install -trimpath -ldflags -s -w github.com/minio/minio@v[0-9a-f.-]+", builds[0])
-    assert (tmp_path / "kept/bin/minio").read_text() == "program\n"
+    assert len(builds) == 1 and re.fullmatch(rf"install -trimpath -ldflags -s -w {module}@v[0-9a-f.-]+", builds[0])
+    assert (tmp_path / "kept/bin" / name).read_text() == "program\n"
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == [".lock", "bin", "log", "version"]
     env = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
     inside = {k for k, v in env.items() if v.startswith(f"{tmp_path}/kept/.make-")}
@@ -300,7 +248,7 @@ def test_begun_ahead_it_goes_on_for_who_asked_and_ends_with_them(fake_go, tmp_pa
     until(lambda: not running(build))
     until(lambda: not list((tmp_path / "kept").glob(".make-*")))
     # who comes later builds it
-    be('mkdir "$GOBIN" && echo program >"$GOBIN/minio"')
+    be(INSTALL)
     assert ended(setup("minio", "kept"))[0] == 0 and (tmp_path / "kept/bin/minio").exists()
 
 

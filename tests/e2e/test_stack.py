@@ -1,6 +1,5 @@
 """The start script: twice, side by side, after a crash, as root and not, in odd places."""
 import contextlib
-import grp
 import os
 import pathlib
 import pwd
@@ -14,43 +13,12 @@ import tempfile
 import pytest
 
 from conftest import BIN, ROOT, Stack, example, free_ports, until
-
-PARTS = ("nginx", "run_workflow", "run_workflow-wait", "files", "files-archive", "sandbox", "replay", "worker")
-as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can look at this")
+from stack_checks import PARTS, as_root, left_in_run, owner, pids, place, refused, running  # noqa: F401
 
 
-@pytest.fixture
-def place():
-    """Stacks that are not started yet."""
-    made = []
-
-    def make(**extra):
-        s = Stack(**extra)
-        made.append(s)
-        return s
-
-    yield make
-    for s in made:
-        s.close()
-
-
-def pids(stack):
-    return {p: stack.pid(p) for p in PARTS}
-
-
-def running(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def refused(stack, words):
-    r = stack.control("start", check=False)
-    assert r.returncode != 0
-    assert words in r.stderr, r.stderr
-    assert len(r.stderr.splitlines()) <= 8, r.stderr
-    return r
+@pytest.fixture(scope="module")
+def trial():
+    return Stack
 
 
 # ---- start, stop, repair ----
@@ -66,7 +34,7 @@ def test_start_and_stop_twice(place):
         assert not running(p)
     assert s.control("stop").returncode == 0
     assert s.control("status", check=False).stdout.count("stopped") == len(PARTS)
-    assert not [f.name for f in (s.var / "run").iterdir() if f.suffix in (".sock", ".pid")]
+    assert not left_in_run(s, ".sock", ".pid")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -257,7 +225,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(place, name):
         s.env[name] = str(taken.getsockname()[1])
         r = refused(s, name)
         assert str(taken.getsockname()[1]) in r.stderr
-    assert not list((s.var / "run").glob("*.pid"))
+    assert not left_in_run(s, ".pid")
 
 
 def test_another_stack_on_the_port_is_no_success(place):
@@ -311,15 +279,10 @@ def test_a_process_that_cannot_start_is_named(place):
     s.env["AZLON_BIN"] = str(broken / "bin")
     r = refused(s, "replay ended at once")
     assert "broken on purpose" in r.stderr
-    assert not list((s.var / "run").glob("*.pid"))
+    assert not left_in_run(s, ".pid")
 
 
 # ---- who may read, write, connect ----
-
-def owner(path):
-    st = path.lstat()
-    return pwd.getpwuid(st.st_uid).pw_name, grp.getgrgid(st.st_gid).gr_name, stat.S_IMODE(st.st_mode)
-
 
 def can(user, *command):
     return subprocess.run(["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups", "--", *command],
@@ -415,7 +378,7 @@ def test_a_tree_that_system_users_cannot_enter_is_copied_to_where_they_can():
         control("start")
         assert pids(s) == before
         control("stop")
-        assert not list((s.var / "run").glob("*.pid"))
+        assert not left_in_run(s, ".pid")
     finally:
         with contextlib.suppress(Exception):
             control("stop")

@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,9 +12,9 @@
 #include <azlon/limits.h>
 #include "h2_peer.h"
 #include "h2_tls.h"
+#include "listener.h"
 
 #define REQUESTS_MAX 256
-#define CONNS_MAX 256
 #define PREFACE 24
 #define FRAME_HEAD 9
 
@@ -29,8 +28,7 @@ struct request {
 
 struct conn {
 	struct h2_peer *p;
-	pthread_t thread;
-	int fd;
+	int fd, stop_fd;
 	SSL *ssl;
 	nghttp2_hd_inflater *inflater;
 	uint32_t stream;
@@ -45,13 +43,10 @@ struct h2_peer {
 	const char *h1; /* answer of a server without h2 */
 	SSL_CTX *ctx;
 	char ca[64];
-	int listen_fd, port, stop[2];
-	pthread_t thread;
+	struct listener *listener;
 	pthread_mutex_t mu;
 	struct request req[REQUESTS_MAX];
 	int n_req;
-	struct conn conn[CONNS_MAX];
-	int n_conn;
 };
 
 /* ---- bytes ---- */
@@ -77,7 +72,7 @@ static size_t
 some(struct conn *c, void *to, size_t n)
 {
 	struct pollfd f[2] = {
-	    {.fd = c->fd, .events = POLLIN}, {.fd = c->p->stop[0], .events = POLLIN}};
+	    {.fd = c->fd, .events = POLLIN}, {.fd = c->stop_fd, .events = POLLIN}};
 	ssize_t r;
 
 	if (!flush(c))
@@ -379,10 +374,10 @@ serve(struct conn *c)
 	}
 }
 
-static void *
-conn_main(void *arg)
+static void
+talk(void *arg, int fd, int stop_fd)
 {
-	struct conn *c = arg;
+	struct conn on = {.p = arg, .fd = fd, .stop_fd = stop_fd}, *c = &on;
 	char first[4096];
 
 	az_buf_init(&c->out, AZ_MIB(64));
@@ -405,39 +400,8 @@ conn_main(void *arg)
 	shutdown(c->fd, SHUT_WR);
 	until_gone(c);
 	SSL_free(c->ssl);
-	close(c->fd);
 	nghttp2_hd_inflate_del(c->inflater);
 	az_buf_release(&c->out);
-	return NULL;
-}
-
-static void *
-peer_main(void *arg)
-{
-	struct h2_peer *p = arg;
-
-	for (;;) {
-		struct pollfd f[2] = {
-		    {.fd = p->listen_fd, .events = POLLIN}, {.fd = p->stop[0], .events = POLLIN}};
-		struct conn *c;
-		int fd;
-
-		if (poll(f, 2, -1) < 0 && errno == EINTR)
-			continue;
-		if (f[1].revents)
-			return NULL;
-		if ((fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
-			continue;
-		pthread_mutex_lock(&p->mu);
-		if (p->n_conn == CONNS_MAX)
-			abort();
-		c = &p->conn[p->n_conn++];
-		c->p = p;
-		c->fd = fd;
-		if (pthread_create(&c->thread, NULL, conn_main, c) != 0)
-			abort();
-		pthread_mutex_unlock(&p->mu);
-	}
 }
 
 /* ---- life ---- */
@@ -445,20 +409,8 @@ peer_main(void *arg)
 static struct h2_peer *
 start(struct h2_peer *p)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET};
-	socklen_t len = sizeof sa;
-
 	pthread_mutex_init(&p->mu, NULL);
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	p->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (p->listen_fd < 0 || pipe(p->stop) < 0 ||
-	    bind(p->listen_fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
-	    listen(p->listen_fd, 64) < 0 ||
-	    getsockname(p->listen_fd, (struct sockaddr *)&sa, &len) < 0)
-		abort();
-	p->port = ntohs(sa.sin_port);
-	if (pthread_create(&p->thread, NULL, peer_main, p) != 0)
-		abort();
+	p->listener = listener_start(talk, p);
 	return p;
 }
 
@@ -494,18 +446,13 @@ h2_peer_start_h1(const char *text, const char **ca)
 int
 h2_peer_port(const struct h2_peer *p)
 {
-	return p->port;
+	return listener_port(p->listener);
 }
 
 int
 h2_peer_connections(struct h2_peer *p)
 {
-	int n;
-
-	pthread_mutex_lock(&p->mu);
-	n = p->n_conn;
-	pthread_mutex_unlock(&p->mu);
-	return n;
+	return listener_connections(p->listener);
 }
 
 int
@@ -547,10 +494,7 @@ h2_peer_body(struct h2_peer *p, int i, size_t *n)
 void
 h2_peer_stop(struct h2_peer *p)
 {
-	(void)!write(p->stop[1], "x", 1);
-	pthread_join(p->thread, NULL);
-	for (int i = 0; i < p->n_conn; i++)
-		pthread_join(p->conn[i].thread, NULL);
+	listener_stop(p->listener);
 	for (int i = 0; i < p->n_req; i++) {
 		az_buf_release(&p->req[i].head);
 		az_buf_release(&p->req[i].body);
@@ -558,9 +502,6 @@ h2_peer_stop(struct h2_peer *p)
 	if (p->ctx)
 		unlink(p->ca);
 	SSL_CTX_free(p->ctx);
-	close(p->listen_fd);
-	close(p->stop[0]);
-	close(p->stop[1]);
 	pthread_mutex_destroy(&p->mu);
 	free(p);
 }

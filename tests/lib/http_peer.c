@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,21 +8,14 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include "http_peer.h"
+#include "listener.h"
 
 #define REQUESTS_MAX 256
-#define CONNS_MAX 256
 
 struct request {
 	char *text;
 	size_t head_n, body_n;
-};
-
-struct conn {
-	struct http_peer *p;
-	pthread_t thread;
-	int fd;
 };
 
 struct http_peer {
@@ -31,13 +23,10 @@ struct http_peer {
 	size_t n_steps;
 	const struct http_peer_step *(*pick)(void *, const char *, int);
 	void *arg;
-	int listen_fd, port, stop[2];
-	pthread_t thread;
+	struct listener *listener;
 	pthread_mutex_t mu;
 	struct request req[REQUESTS_MAX];
 	int n_req;
-	struct conn conn[CONNS_MAX];
-	int n_conn;
 };
 
 /* A growing text and the socket it comes from. */
@@ -175,25 +164,25 @@ choose(struct http_peer *p, struct request *r)
 	return s;
 }
 
-static void *
-conn_main(void *arg)
+static void
+serve(void *arg, int fd, int stop_fd)
 {
 	static const struct linger rst = {.l_onoff = 1, .l_linger = 0};
-	struct conn *c = arg;
-	struct in in = {.fd = c->fd, .stop = c->p->stop[0]};
+	struct http_peer *p = arg;
+	struct in in = {.fd = fd, .stop = stop_fd};
 	const struct http_peer_step *s;
 	struct request r;
 	int one = 1;
 
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	for (;;) {
-		bool unread = c->p->steps && c->p->steps[0].unread;
+		bool unread = p->steps && p->steps[0].unread;
 		if (!read_request(&in, &r, unread)) {
 			free(r.text);
 			break;
 		}
-		s = choose(c->p, &r);
-		if (!send_all(c->fd, s->bytes, s->n ? s->n : strlen(s->bytes), s->drip))
+		s = choose(p, &r);
+		if (!send_all(fd, s->bytes, s->n ? s->n : strlen(s->bytes), s->drip))
 			break;
 		if (s->then == HTTP_THEN_KEEP)
 			continue;
@@ -201,50 +190,16 @@ conn_main(void *arg)
 			while (more(&in))
 				in.n = 0;
 		if (s->then == HTTP_THEN_RESET)
-			setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &rst, sizeof rst);
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof rst);
 		break;
 	}
-	close(c->fd);
 	free(in.p);
-	return NULL;
-}
-
-static void *
-peer_main(void *arg)
-{
-	struct http_peer *p = arg;
-
-	for (;;) {
-		struct pollfd f[2] = {
-		    {.fd = p->listen_fd, .events = POLLIN}, {.fd = p->stop[0], .events = POLLIN}};
-		int fd;
-
-		if (poll(f, 2, -1) < 0 && errno == EINTR)
-			continue;
-		if (f[1].revents)
-			return NULL;
-		if ((fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
-			continue;
-		pthread_mutex_lock(&p->mu);
-		struct conn *c = p->n_conn < CONNS_MAX ? &p->conn[p->n_conn] : NULL;
-		if (c) {
-			c->p = p;
-			c->fd = fd;
-			if (pthread_create(&c->thread, NULL, conn_main, c) == 0)
-				p->n_conn++;
-		} else {
-			close(fd);
-		}
-		pthread_mutex_unlock(&p->mu);
-	}
 }
 
 struct http_peer *
 http_peer_start(const struct http_peer_step *steps, size_t n,
     const struct http_peer_step *(*pick)(void *, const char *, int), void *arg)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET};
-	socklen_t len = sizeof sa;
 	struct http_peer *p = calloc(1, sizeof *p);
 
 	if (!p)
@@ -254,37 +209,26 @@ http_peer_start(const struct http_peer_step *steps, size_t n,
 	p->pick = pick;
 	p->arg = arg;
 	pthread_mutex_init(&p->mu, NULL);
-	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	p->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (p->listen_fd < 0 || pipe(p->stop) < 0 ||
-	    bind(p->listen_fd, (struct sockaddr *)&sa, sizeof sa) < 0 ||
-	    listen(p->listen_fd, 64) < 0 ||
-	    getsockname(p->listen_fd, (struct sockaddr *)&sa, &len) < 0 ||
-	    pthread_create(&p->thread, NULL, peer_main, p) != 0)
-		abort();
-	p->port = ntohs(sa.sin_port);
+	p->listener = listener_start(serve, p);
 	return p;
 }
 
 int
 http_peer_port(const struct http_peer *p)
 {
-	return p->port;
+	return listener_port(p->listener);
 }
 
 void
 http_peer_url(const struct http_peer *p, const char *path, char *out, size_t n)
 {
-	snprintf(out, n, "http://127.0.0.1:%d%s", p->port, path);
+	snprintf(out, n, "http://127.0.0.1:%d%s", http_peer_port(p), path);
 }
 
 int
 http_peer_connections(struct http_peer *p)
 {
-	pthread_mutex_lock(&p->mu);
-	int n = p->n_conn;
-	pthread_mutex_unlock(&p->mu);
-	return n;
+	return listener_connections(p->listener);
 }
 
 int
@@ -314,15 +258,9 @@ http_peer_request(struct http_peer *p, int i, size_t *body_n)
 void
 http_peer_stop(struct http_peer *p)
 {
-	(void)!write(p->stop[1], "x", 1);
-	pthread_join(p->thread, NULL);
-	for (int i = 0; i < p->n_conn; i++)
-		pthread_join(p->conn[i].thread, NULL);
+	listener_stop(p->listener);
 	for (int i = 0; i < p->n_req; i++)
 		free(p->req[i].text);
-	close(p->listen_fd);
-	close(p->stop[0]);
-	close(p->stop[1]);
 	pthread_mutex_destroy(&p->mu);
 	free(p);
 }
