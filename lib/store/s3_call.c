@@ -102,6 +102,25 @@ fix_region(struct s3 *s, const struct s3_attempt *t, const struct s3_reply *r, s
 	return k->region = true;
 }
 
+/* A HEAD was refused without a word: is it for the region? Then a GET is told, and learns it. */
+static bool
+ask_region(struct s3 *s, const struct s3_call *c, const struct s3_attempt *t,
+    const struct s3_reply *r, struct course *k)
+{
+	struct s3_kv q = {AZ_S("max-keys"), AZ_S("1")};
+	struct s3_call list = {
+	    .method = "GET", .bucket = c->bucket, .query = &q, .n_query = 1, .as_root = true};
+	struct s3_reply told;
+	char now[64];
+
+	if (k->region || r->status != 400 || strcmp(c->method, "HEAD") != 0)
+		return false;
+	k->region = true;
+	(void)!s3_do(s, &list, &told, NULL);
+	s3_region_get(s, now);
+	return strcmp(now, t->region) != 0;
+}
+
 /* A server that was set up anew knows none of the sessions it gave before. */
 static bool
 fix_token(struct s3 *s, const struct s3_call *c, const struct s3_attempt *t, struct course *k)
@@ -130,7 +149,8 @@ fix_refusal(struct s3 *s, const struct s3_call *c, const struct s3_attempt *t,
 
 	if (r->status != 400 && r->status != 401 && r->status != 403)
 		return false;
-	if (!code[0] && ((clock_is_off(s, t) && fix_clock(s, t, k)) || fix_region(s, t, r, k)))
+	if (!code[0] && ((clock_is_off(s, t) && fix_clock(s, t, k)) || fix_region(s, t, r, k) ||
+			    ask_region(s, c, t, r, k)))
 		return true;
 	return (!code[0] || !strcmp(code, "InvalidAccessKeyId") ||
 		   !strcmp(code, "SignatureDoesNotMatch")) &&

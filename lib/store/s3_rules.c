@@ -53,6 +53,7 @@ static const struct {
     {"QuotaExceeded", FULL},
     {"XMinioAdminBucketQuotaExceeded", FULL},
     {"InvalidAccessKeyId", NOBODY},
+    {"XAdminUserNotFound", NOBODY}, /* versitygw, as a 404 */
     {"SignatureDoesNotMatch", FORGED},
     {"AccessDenied", FORBIDDEN},
     {"AllAccessDisabled", FORBIDDEN},
@@ -64,6 +65,8 @@ static const struct {
     {"InvalidRange", BEYOND},
     {"XMinioObjectExistsAsDirectory", IN_THE_WAY},
     {"XMinioParentIsObject", IN_THE_WAY},
+    {"ExistingObjectIsDirectory", IN_THE_WAY}, /* versitygw */
+    {"ObjectParentIsFile", IN_THE_WAY},
 };
 
 static const struct {

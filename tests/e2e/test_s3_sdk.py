@@ -65,7 +65,7 @@ def test_a_name_means_the_same_object_to_all(minio, tool, s3, name):
     assert got["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
     assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket_of(USER))["Contents"]] == [name]
     # the minio package
-    other = MinioClient(minio.host, access_key=minio.access, secret_key=minio.secret, secure=False)
+    other = MinioClient(minio.host, access_key=minio.access, secret_key=minio.secret, region=minio.region, secure=False)
     r = other.get_object(bucket_of(USER), name)
     try:
         assert r.read() == body
@@ -166,16 +166,19 @@ def test_users_do_not_reach_each_other_even_by_name(minio, s3):
             t("rmbucket")
 
 
-def test_requests_for_data_are_signed_with_keys_of_the_one_bucket(minio, tool):
-    """By STS: the session's keys open this bucket and no other."""
+def test_links_are_signed_with_keys_of_the_one_bucket(minio, tool):
+    """By STS: the session's keys open this bucket and no other. What nginx fetches is signed without."""
     tool("put", "k", data=b"mine")
     other = Tool(minio, "somebody else")
     other("put", "k", data=b"theirs")
     try:
-        _, path = tool("accel", "GET", "text/plain", "k").decode().splitlines()
-        assert "X-Amz-Security-Token=" in path
+        link = tool("link", "k", "600", "text/plain").decode().strip()
+        assert "X-Amz-Security-Token=" in link and requests.get(link).content == b"mine"
+        theirs = link.replace(bucket_of(USER), bucket_of("somebody else"))
+        assert theirs != link and requests.get(theirs).status_code == 403
         alone = Tool(minio, AZLON_S3_STS="off")
-        _, path = alone("accel", "GET", "text/plain", "k").decode().splitlines()
-        assert "X-Amz-Security-Token=" not in path
+        assert "X-Amz-Security-Token=" not in alone("link", "k", "600", "text/plain").decode()
+        _, path = tool("accel", "GET", "text/plain", "k").decode().splitlines()
+        assert "X-Amz-Security-Token=" not in path and requests.get(minio.url + path).content == b"mine"
     finally:
         other("rmbucket")

@@ -1,63 +1,13 @@
 /* store: one call of S3 against a scripted server: what is tried again, and how often. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
 #include <azlon/limits.h>
-#include "http_peer.h"
-#include "store/s3.h"
+#include "s3_fixture.h"
 
-#define N(a) (sizeof(a) / sizeof *(a))
 #define EMPTY(line, more) "HTTP/1.1 " line "\r\n" more "Content-Length: 0\r\n\r\n"
 /* ends with the connection: no length to count */
 #define ENDS(line, more, body) "HTTP/1.1 " line "\r\n" more "Connection: close\r\n\r\n" body
 #define ERROR(code, more) "<Error><Code>" code "</Code>" more "</Error>"
 
-static struct az_http *http;
-static struct az_store *store;
-static struct http_peer *peer;
-static struct az_err err;
 static struct s3_reply r;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	err = (struct az_err)AZ_ERR_INIT;
-	return az_http_new(&http, NULL) == AZ_OK ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	az_store_close(store);
-	az_http_free(http);
-	if (peer)
-		http_peer_stop(peer);
-	peer = NULL;
-	store = NULL;
-	return 0;
-}
-
-static struct s3 *
-against(const struct http_peer_step *steps, size_t n, bool sts)
-{
-	char at[64];
-	struct az_s3_opts o = {.http = http,
-	    .endpoint = at,
-	    .access_key = "azlon",
-	    .secret_key = "secret",
-	    .sts_off = !sts};
-
-	peer = http_peer_start(steps, n, NULL, NULL);
-	http_peer_url(peer, "", at, sizeof at);
-	assert_int_equal(az_store_s3_open(&o, &store, &err), AZ_OK);
-	return (struct s3 *)store;
-}
 
 static enum az_code
 get(struct s3 *s)
@@ -215,6 +165,29 @@ a_head_finds_out_about_the_region_too(void **state)
 	assert_non_null(strstr(http_peer_request(peer, 1, NULL), "/eu-west-1/s3/"));
 }
 
+/* No header, no body: it takes a request whose answer may have one. */
+static void
+a_head_that_is_told_nothing_asks_for_the_region(void **state)
+{
+	struct http_peer_step v[] = {{.bytes = EMPTY("400 No", "")},
+	    {.bytes = ENDS(
+		 "400 No", "", ERROR("AuthorizationHeaderMalformed", "<Region>eu-test-7</Region>")),
+		.then = HTTP_THEN_CLOSE},
+	    {.bytes = ENDS("404 No", "", ERROR("NoSuchBucket", "")), .then = HTTP_THEN_CLOSE}, fine,
+	    {.bytes = EMPTY("400 No", "")},
+	    {.bytes = ENDS("404 No", "", ERROR("NoSuchBucket", "")), .then = HTTP_THEN_CLOSE}};
+	struct s3 *s = against(v, 6, false);
+	struct az_bucket b = az_bucket_of(AZ_S("u1"));
+	struct s3_call c = {.method = "HEAD", .bucket = &b, .key = AZ_S("a")};
+	(void)state;
+
+	assert_int_equal(s3_do(s, &c, &r, &err), AZ_OK);
+	assert_non_null(strstr(http_peer_request(peer, 3, NULL), "/eu-test-7/s3/"));
+	/* it was not the region */
+	assert_int_equal(s3_do(s, &c, &r, &err), AZ_EUPSTREAM);
+	assert_int_equal(http_peer_requests(peer), 6);
+}
+
 static void
 minio_says_in_a_header_what_a_head_cannot(void **state)
 {
@@ -293,10 +266,7 @@ nonsense_is_the_servers_fault(void **state)
 	for (size_t i = 0; i < N(bodies); i++) {
 		struct http_peer_step v = {.bytes = bodies[i], .then = HTTP_THEN_CLOSE};
 
-		if (i) {
-			az_store_close(store);
-			http_peer_stop(peer);
-		}
+		away();
 		assert_int_equal(list(against(&v, 1, false)), AZ_EUPSTREAM);
 		assert_int_equal(err.code, AZ_EUPSTREAM);
 	}
@@ -323,8 +293,7 @@ some_of_many_cannot_be_removed(void **state)
 	assert_int_equal(
 	    s3_remove_all(against(denied, N(denied), false), &b, AZ_S("w/"), &err), AZ_EUNAVAIL);
 	assert_non_null(strstr(err.text, "AccessDenied"));
-	az_store_close(store);
-	http_peer_stop(peer);
+	away();
 	assert_int_equal(s3_remove_all(against(busy, N(busy), false), &b, AZ_S("w/"), &err), AZ_OK);
 	assert_int_equal(http_peer_requests(peer), 5);
 }
@@ -348,16 +317,10 @@ static void
 a_removal_without_effect_ends(void **state)
 {
 	struct az_bucket b = az_bucket_of(AZ_S("u1"));
-	struct az_s3_opts o = {
-	    .http = http, .access_key = "azlon", .secret_key = "secret", .sts_off = true};
-	char at[64];
 	(void)state;
 
-	peer = http_peer_start(&fine, 1, never_empty, NULL);
-	http_peer_url(peer, "", at, sizeof at);
-	o.endpoint = at;
-	assert_int_equal(az_store_s3_open(&o, &store, &err), AZ_OK);
-	assert_int_equal(s3_remove_all((struct s3 *)store, &b, AZ_S("w/"), &err), AZ_EUNAVAIL);
+	assert_int_equal(
+	    s3_remove_all(against_picked(never_empty), &b, AZ_S("w/"), &err), AZ_EUNAVAIL);
 }
 
 static void
@@ -394,8 +357,7 @@ uploads_that_cannot_be_listed_are_told(void **state)
 	(void)state;
 
 	assert_int_equal(s3_abort_uploads(against(no, 1, false), &b, AZ_S("w/"), &err), AZ_OK);
-	az_store_close(store);
-	http_peer_stop(peer);
+	away();
 	assert_int_equal(
 	    s3_abort_uploads(against(odd, 1, false), &b, AZ_S("w/"), &err), AZ_EUPSTREAM);
 }
@@ -444,6 +406,25 @@ a_bucket_of_another_account_is_said(void **state)
 	assert_non_null(strstr(err.text, "another account"));
 }
 
+/* Some servers answer 404 to both: a bucket that is not there, and a key that they do not know. */
+static void
+wrong_keys_are_no_missing_bucket(void **state)
+{
+	struct http_peer_step v[] = {
+	    {.bytes = ENDS("404 No", "", ERROR("NoSuchBucket", "")), .then = HTTP_THEN_CLOSE},
+	    {.bytes = ENDS("403 No", "", ERROR("AccessDenied", "")), .then = HTTP_THEN_CLOSE},
+	    {.bytes = ENDS("404 No", "", ERROR("XAdminUserNotFound", "")),
+		.then = HTTP_THEN_CLOSE}};
+	struct s3 *s = against(v, 3, false);
+	(void)state;
+
+	assert_int_equal(az_store_ping(&s->base, &err), AZ_OK);
+	assert_int_equal(az_store_ping(&s->base, &err), AZ_OK); /* not its bucket */
+	assert_int_equal(az_store_ping(&s->base, &err), AZ_EUNAVAIL);
+	assert_non_null(strstr(err.text, "MINIO_ROOT_USER"));
+	assert_int_equal(http_peer_requests(peer), 3);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -457,11 +438,12 @@ main(void)
 	    T(a_bucket_of_another_account_is_said),
 	    T(a_server_that_wants_more_time_is_not_asked_again),
 	    T(a_head_finds_out_about_the_clock_too), T(a_head_finds_out_about_the_region_too),
+	    T(a_head_that_is_told_nothing_asks_for_the_region),
 	    T(minio_says_in_a_header_what_a_head_cannot), T(a_redirect_is_not_followed),
 	    T(a_cut_listing_is_asked_for_again), T(nonsense_is_the_servers_fault),
 	    T(some_of_many_cannot_be_removed), T(a_removal_without_effect_ends),
 	    T(uploads_are_ended_page_by_page), T(uploads_that_cannot_be_listed_are_told),
-	    T(a_setting_is_no_header)};
+	    T(a_setting_is_no_header), T(wrong_keys_are_no_missing_bucket)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ static const struct {
     {403, "InvalidTokenId", S3_FIX_TOKEN, AZ_EUNAVAIL, "temporary credentials"},
     /* an operator's */
     {403, "InvalidAccessKeyId", S3_GIVE_UP, AZ_EUNAVAIL, "check " KEYS},
+    {404, "XAdminUserNotFound", S3_GIVE_UP, AZ_EUNAVAIL, "check " KEYS},
     {403, "SignatureDoesNotMatch", S3_GIVE_UP, AZ_EUNAVAIL, "secret key"},
     {403, "SignatureDoesNotMatch", S3_GIVE_UP, AZ_EUNAVAIL, KEYS},
     {403, "AccessDenied", S3_GIVE_UP, AZ_EUNAVAIL, KEYS},
@@ -73,6 +74,8 @@ static const struct {
     {416, "", S3_GIVE_UP, AZ_ERANGE, ""},
     {409, "XMinioObjectExistsAsDirectory", S3_GIVE_UP, AZ_ECONFLICT, "in the way"},
     {400, "XMinioParentIsObject", S3_GIVE_UP, AZ_ECONFLICT, "in the way"},
+    {409, "ExistingObjectIsDirectory", S3_GIVE_UP, AZ_ECONFLICT, "in the way"},
+    {409, "ObjectParentIsFile", S3_GIVE_UP, AZ_ECONFLICT, "in the way"},
     /* nonsense */
     {400, "InvalidArgument", S3_GIVE_UP, AZ_EUPSTREAM, "InvalidArgument"},
     {400, "", S3_GIVE_UP, AZ_EUPSTREAM, "no code"},
