@@ -11,7 +11,8 @@
 #include "s3_sign.h"
 #include "s3_xml.h"
 
-#define S3_PART_BYTES AZ_MIB(5) /* the least S3 takes; what one upload holds twice */
+#define S3_PART_BYTES AZ_MIB(5) /* the least S3 takes */
+#define S3_WAYS 2               /* buffers of one upload, if there are so many */
 #define S3_PARTS_MAX 10000
 #define S3_LIST_MAX 1000 /* keys of a page, and of a removal */
 #define S3_SLAB_PARTS 16 /* part buffers of a process */
@@ -48,6 +49,7 @@ struct s3 {
 	_Atomic int64_t skew_ms; /* the server's clock against ours */
 	_Atomic int minio;       /* enum s3_cap: it tells its health */
 	_Atomic int conditional; /* enum s3_cap: PUT with If-Match and If-None-Match */
+	_Atomic int plain_tags;  /* enum s3_cap: the tag of a part is its MD5 */
 	atomic_bool bare_tags;   /* its If-Match wants the tag without quotes */
 	_Atomic int64_t tokens;  /* of retries, thousandths */
 	struct s3_users *users;
@@ -72,8 +74,8 @@ struct s3_call {
 	const struct s3_xml_opts *xml; /* of a success; NULL: its body is dropped */
 	bool as_root;                  /* buckets and STS: never a user's credentials */
 	const char *path;              /* instead of bucket and key */
-	const char *md5;               /* Content-MD5 of body if it is known, else NULL */
-	bool unsigned_body;            /* its MD5 alone guards it: the parts of an upload */
+	const char *md5;               /* Content-MD5 of body if it is known, "" for none */
+	bool unsigned_body;            /* MD5 or tag alone guard it: the parts of an upload */
 	const char *service;           /* NULL = "s3" */
 };
 struct s3_reply {

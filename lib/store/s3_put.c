@@ -1,7 +1,7 @@
 /*
  * Uploads. A body of up to one part waits here and goes out as one PUT under its final name;
- * a longer one in parts, of which up to two are sent by threads while the caller brings
- * more. Nothing is visible before the commit.
+ * a longer one in parts, of which some are sent by threads while the caller brings more.
+ * Nothing is visible before the commit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +21,8 @@ struct part {
 	char *p;
 	size_t n;
 	int number;
+	bool guarded; /* sent with its MD5, else the tag is compared with it */
+	char md5[33];
 	char etag[40];
 	enum az_code rc;
 	struct az_err err;
@@ -33,12 +35,11 @@ struct s3_put {
 	size_t key_n;
 	char *p; /* the buffer that fills */
 	size_t n, cap;
-	char *spare;
-	bool slab; /* p is of the slab */
+	int held; /* buffers of the slab: p, if any is, and those of parts being sent */
 	struct s3_upload_id id;
 	bool multi;
 	int parts;
-	struct part way[2]; /* parts being sent, by turns */
+	struct part way[S3_WAYS]; /* parts being sent, each in the place of its number */
 	char (*etags)[40];
 	enum az_code failed; /* a part did not arrive: there is no commit */
 };
@@ -47,78 +48,6 @@ static struct s3 *
 of(const struct s3_put *u)
 {
 	return (struct s3 *)u->base.store;
-}
-
-/* ---- one PUT ---- */
-
-enum az_code
-s3_put_body(struct s3 *s, const struct az_bucket *b, struct az_str key, struct az_str body,
-    const struct s3_kv *headers, size_t n, struct s3_reply *r, struct az_err *err)
-{
-	struct s3_call c = {.method = "PUT",
-	    .bucket = b,
-	    .key = key,
-	    .headers = headers,
-	    .n_headers = n,
-	    .body = body};
-	enum az_code rc = s3_bucket_make(s, b, err);
-
-	if (rc)
-		return rc;
-	rc = s3_do(s, &c, r, err);
-	if (rc == AZ_ENOTFOUND && !strcmp(r->error.code, "NoSuchBucket")) {
-		/* somebody removed it since */
-		s3_bucket_forget(s, b);
-		rc = s3_bucket_make(s, b, err);
-		if (!rc)
-			rc = s3_do(s, &c, r, err);
-	}
-	if (!rc && !r->etag[0])
-		rc = az_fail(err, AZ_EUPSTREAM, op,
-		    "what answers has not stored the object: is MINIO_ENDPOINT an S3 port?");
-	return rc;
-}
-
-static enum az_code
-exists(struct s3 *s, const struct az_bucket *b, struct az_str key, bool *yes, struct az_err *err)
-{
-	struct az_obj o;
-	enum az_code rc = s3_stat(&s->base, b, key, &o, err);
-
-	*yes = !rc;
-	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
-}
-
-enum az_code
-s3_free_name(struct s3 *s, const struct az_bucket *b, struct az_str key, struct az_err *err)
-{
-	char dir[1026];
-	struct az_store_list below = {.limit = 1};
-	struct az_store_page page = {.n = 0};
-	struct az_arena *a;
-	bool hit = false;
-	enum az_code rc = AZ_OK;
-
-	/* names of our own making never collide */
-	if (az_str_find(key, AZ_S("/.azlon/"), 0) >= 0)
-		return AZ_OK;
-	for (size_t i = 0; !rc && !hit && i < key.n; i++)
-		if (key.p[i] == '/')
-			rc = exists(s, b, az_str_sub(key, 0, i), &hit, err);
-	if (!rc && !hit) {
-		memcpy(dir, key.p, key.n);
-		dir[key.n] = '/';
-		below.prefix = az_str_n(dir, key.n + 1);
-		if (!(a = az_arena_new(AZ_KIB(256))))
-			return az_fail(err, AZ_ENOMEM, op, "out of memory");
-		rc = s3_list(&s->base, b, &below, a, &page, err);
-		hit = page.n > 0;
-		az_arena_free(a);
-	}
-	if (!rc && hit)
-		rc = az_fail(err, AZ_ECONFLICT, op,
-		    "a file stands where a directory is needed, or the reverse");
-	return rc;
 }
 
 /* ---- parts ---- */
@@ -141,7 +70,10 @@ send_part(struct part *t)
 	struct s3_reply r;
 
 	q[0].value.n = (size_t)snprintf(number, sizeof number, "%d", t->number);
-	s3_md5(c.body, md5); /* once for all tries */
+	if (t->guarded)
+		s3_md5(c.body, md5); /* once for all tries */
+	else
+		md5[0] = '\0';
 	t->rc = s3_do(of(u), &c, &r, &t->err);
 	if (!t->rc && (!r.etag[0] || strlen(r.etag) >= sizeof t->etag))
 		t->rc = az_fail(&t->err, AZ_EUPSTREAM, op, "a part came back without its tag");
@@ -157,6 +89,30 @@ part_main(void *arg)
 	return NULL;
 }
 
+static void
+hash(struct part *t)
+{
+	unsigned char digest[16];
+
+	az_md5(az_str_n(t->p, t->n), digest);
+	az_hex(digest, sizeof digest, t->md5);
+}
+
+/* The tag of a part is its MD5 with nearly every server, so that it need not be computed before
+   the part is sent. Where it differs the part goes again, for the server to look at the MD5. */
+static void
+check_part(struct part *t)
+{
+	struct s3 *s = of(t->put);
+
+	if (t->rc || t->guarded || !strcmp(t->etag, t->md5))
+		return;
+	t->guarded = true;
+	(void)!send_part(t);
+	if (!t->rc && strcmp(t->etag, t->md5) != 0)
+		s->plain_tags = S3_NO;
+}
+
 static enum az_code
 sent(struct s3_put *u, const struct part *t, struct az_err *err)
 {
@@ -167,7 +123,7 @@ sent(struct s3_put *u, const struct part *t, struct az_err *err)
 	return t->rc;
 }
 
-/* That part, if it is under way, is done; its buffer fills next, or is the spare one. */
+/* That part, if it is under way, is done; its buffer fills next if there is none. */
 static enum az_code
 join(struct s3_put *u, struct part *t, struct az_err *err)
 {
@@ -175,17 +131,34 @@ join(struct s3_put *u, struct part *t, struct az_err *err)
 		return AZ_OK;
 	pthread_join(t->thread, NULL);
 	t->running = false;
-	*(u->p ? &u->spare : &u->p) = t->p;
+	check_part(t);
+	if (!u->p) {
+		u->p = t->p;
+	} else {
+		s3_slab_give(of(u)->slab, t->p);
+		u->held--;
+	}
 	t->p = NULL;
 	return sent(u, t, err);
+}
+
+static struct part *
+place(struct s3_put *u, int number)
+{
+	return &u->way[number % S3_WAYS];
 }
 
 static enum az_code
 join_all(struct s3_put *u, struct az_err *err)
 {
-	enum az_code a = join(u, &u->way[0], err), b = join(u, &u->way[1], a ? NULL : err);
+	enum az_code rc = AZ_OK;
 
-	return a ? a : b;
+	for (int i = 0; i < S3_WAYS; i++) {
+		enum az_code one = join(u, &u->way[i], rc ? NULL : err);
+
+		rc = rc ? rc : one;
+	}
+	return rc;
 }
 
 static enum az_code
@@ -230,12 +203,26 @@ start(struct part *t)
 	return t->running;
 }
 
-/* What filled goes out; u->p can be filled anew. With two buffers both may be on their way:
-   the older one is waited for when there is something to fill it with. */
+/* Something to fill: a buffer more if there is one to be had, else that of the oldest part. */
+static enum az_code
+next_buffer(struct s3_put *u, struct az_err *err)
+{
+	int n = u->parts - S3_WAYS + 1;
+
+	if (u->held < S3_WAYS && !s3_slab_take(of(u)->slab, 0, &u->p, NULL)) {
+		u->held++;
+		return AZ_OK;
+	}
+	while (n < 1 || !place(u, n)->running)
+		n++; /* the one just begun at the latest */
+	return join(u, place(u, n), err);
+}
+
+/* What filled goes out; u->p can be filled anew. */
 static enum az_code
 flush(struct s3_put *u, bool last, struct az_err *err)
 {
-	struct part *t = &u->way[u->parts & 1], *older = &u->way[!(u->parts & 1)];
+	struct part *t = place(u, u->parts + 1);
 	enum az_code rc = u->multi ? AZ_OK : begin(u, err);
 
 	if (!rc)
@@ -244,14 +231,15 @@ flush(struct s3_put *u, bool last, struct az_err *err)
 		return rc;
 	*t = (struct part){.put = u, .p = u->p, .n = u->n, .number = ++u->parts};
 	u->n = 0;
-	if (!last && !older->running && !u->spare)
-		(void)!s3_slab_take(of(u)->slab, 0, &u->spare, NULL);
-	if (!last && (older->running || u->spare) && start(t)) {
-		u->p = u->spare;
-		u->spare = NULL;
-		return u->p ? AZ_OK : join(u, older, err);
+	t->guarded = last || of(u)->plain_tags == S3_NO;
+	if (!last && start(t)) {
+		if (!t->guarded)
+			hash(t); /* while it is sent */
+		u->p = NULL;
+		return next_buffer(u, err);
 	}
-	/* no second buffer, or no thread: here */
+	/* nothing follows, or there is no thread: here */
+	t->guarded = true;
 	(void)!send_part(t);
 	t->p = NULL;
 	return sent(u, t, err);
@@ -294,7 +282,7 @@ grow(struct s3_put *u, size_t more, struct az_err *err)
 		if (u->n)
 			memcpy(p, u->p, u->n);
 		free(u->p);
-		u->slab = true;
+		u->held = 1;
 	}
 	u->p = p;
 	u->cap = want;
@@ -385,11 +373,10 @@ s3_put_abort(struct az_put *base)
 	(void)!join_all(u, NULL);
 	if (u->multi)
 		s3_parts_abort(of(u), &u->bucket, az_str_n(u->key, u->key_n), &u->id);
-	if (u->slab)
+	if (u->held)
 		s3_slab_give(of(u)->slab, u->p);
 	else
 		free(u->p);
-	s3_slab_give(of(u)->slab, u->spare);
 	free(u->etags);
 	free(u);
 }

@@ -121,8 +121,9 @@ sign(struct s3_attempt *t, struct s3 *s, const struct s3_call *c, const struct s
 	if (c->body.n) {
 		if (!c->md5)
 			s3_md5(c->body, md5);
-		headers[q.n_headers++] =
-		    (struct s3_kv){AZ_S("content-md5"), az_str_c(c->md5 ? c->md5 : md5)};
+		if (!c->md5 || c->md5[0])
+			headers[q.n_headers++] =
+			    (struct s3_kv){AZ_S("content-md5"), az_str_c(c->md5 ? c->md5 : md5)};
 		if (!c->unsigned_body)
 			az_sha256_hex(c->body, hash);
 		q.payload = c->unsigned_body ? AZ_S(S3_UNSIGNED) : az_str_n(hash, 64);

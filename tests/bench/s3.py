@@ -1,6 +1,7 @@
 """Files in S3 beside boto3 and a plain nginx, on one MinIO of this host."""
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -158,7 +159,22 @@ def boto(m, code, *args):
     return [float(x) for x in out.stdout.split()]
 
 
+def bare_puts(m):
+    """Seconds of 1,000 puts, one after the other, that cost a client next to nothing: what the server itself takes."""
+    sign = m.client().generate_presigned_url
+    paths = [sign("put_object", Params={"Bucket": bucket_of(USER), "Key": f"run/.azlon/bare/{i:05d}"})[len(m.url):] for i in range(1000)]
+    with contextlib.closing(http.client.HTTPConnection(m.host)) as peer:
+        t = time.monotonic()
+        for p in paths:
+            peer.request("PUT", p, body=bytes(4096))
+            r = peer.getresponse()
+            r.read()
+            assert r.status == 200, r.status
+        return time.monotonic() - t
+
+
 def small(s, m, tmp, row, h):
+    bare = statistics.median(bare_puts(m) for _ in range(3))
     for threads in ("1", "8"):
         mine, theirs = [], []
         for _ in range(3):
@@ -166,7 +182,8 @@ def small(s, m, tmp, row, h):
             theirs += boto(m, BOTO_PUTS, threads)
         rate = statistics.median(theirs) / statistics.median(mine)
         row(f"s3: 1000 puts of 4 KiB, {threads} at once, against boto3", ">= 3 x", rate >= 3,
-            f"{rate:.1f} x ({1000 / statistics.median(mine):.0f}/s, boto3 {1000 / statistics.median(theirs):.0f}/s)",
+            f"{rate:.1f} x ({1000 / statistics.median(mine):.0f}/s, boto3 {1000 / statistics.median(theirs):.0f}/s"
+            + (f", presigned puts of a bare loop {1000 / bare:.0f}/s)" if threads == "1" else ")"),
             f"store_tool puts PREFIX 1000 4096 {threads}; put_object() of as many threads, 3 times each, in turn")
     tool(m, "puts", "many/.azlon/blobs/", "10000", "0", "16")
     mine, mine_cpu, theirs, theirs_cpu = [], [], [], []

@@ -22,6 +22,10 @@ static const struct http_peer_step nothing_listed = {
 	     "<IsTruncated>false</IsTruncated></ListBucketResult>",
     .then = HTTP_THEN_CLOSE};
 
+static const struct http_peer_step completed = {
+    .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 81\r\n\r\n<CompleteMultipartUploadResult>"
+	     "<ETag>\"x-2\"</ETag></CompleteMultipartUploadResult>"};
+
 static int
 setup_counting(void **state)
 {
@@ -149,6 +153,73 @@ test_lost_complete_that_cannot_be_told(void **state)
 	against_picked(tags_are_no_digests);
 	assert_int_equal(put_parts(), AZ_EUNAVAIL);
 	assert_int_equal(count("DELETE", "uploadId=u1"), 1);
+}
+
+/* PUTs of this part, with its MD5 in the header or without. */
+static int
+parts_sent(const char *number, bool guarded)
+{
+	int n = 0;
+
+	for (int i = 0; i < http_peer_requests(peer); i++) {
+		const char *r = http_peer_request(peer, i, NULL);
+
+		n += line_has(r, number) && (strcasestr(r, "\ncontent-md5:") != NULL) == guarded;
+	}
+	return n;
+}
+
+static const struct http_peer_step *
+tags_are_no_digests_else_well(void *arg, const char *r, int i)
+{
+	if (!strncmp(r, "POST", 4) && line_has(r, "uploadId="))
+		return &completed;
+	return tags_are_no_digests(arg, r, i);
+}
+
+static void
+test_parts_whose_tags_are_no_digests(void **state)
+{
+	(void)state;
+	against_picked(tags_are_no_digests_else_well);
+	assert_int_equal(put_parts(), AZ_OK);
+	/* the tag tells nothing: the server is to look at the MD5 */
+	assert_int_equal(parts_sent("partNumber=1&", false), 1);
+	assert_int_equal(parts_sent("partNumber=1&", true), 1);
+	assert_int_equal(parts_sent("partNumber=2&", true), 1);
+	/* and from now on does so at once */
+	assert_int_equal(put_parts(), AZ_OK);
+	assert_int_equal(parts_sent("partNumber=1&", false), 1);
+	assert_int_equal(parts_sent("partNumber=1&", true), 2);
+}
+
+static const struct http_peer_step *
+first_part_is_damaged(void *arg, const char *r, int i)
+{
+	static const struct http_peer_step damaged = {
+	    .bytes = "HTTP/1.1 200 OK\r\nETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\n" EMPTY};
+
+	if (!strncmp(r, "POST", 4) && line_has(r, "uploadId=")) {
+		assert_null(strstr(r, "d41d8cd98f00b204e9800998ecf8427e"));
+		return &completed;
+	}
+	if (line_has(r, "partNumber=1&") && seen++ == 0)
+		return &damaged;
+	return complete_gets_lost(arg, r, i);
+}
+
+static void
+test_a_part_that_was_damaged_on_the_way_goes_again(void **state)
+{
+	(void)state;
+	against_picked(first_part_is_damaged);
+	assert_int_equal(put_parts(), AZ_OK);
+	assert_int_equal(parts_sent("partNumber=1&", false), 1);
+	assert_int_equal(parts_sent("partNumber=1&", true), 1);
+	/* which says nothing of the server's tags */
+	assert_int_equal(put_parts(), AZ_OK);
+	assert_int_equal(parts_sent("partNumber=1&", false), 2);
+	assert_int_equal(parts_sent("partNumber=1&", true), 1);
 }
 
 static const struct http_peer_step *
@@ -423,6 +494,8 @@ main(void)
 	    T(test_lost_answer_of_complete),
 	    T(test_lost_complete_of_another_object),
 	    T(test_lost_complete_that_cannot_be_told),
+	    T(test_parts_whose_tags_are_no_digests),
+	    T(test_a_part_that_was_damaged_on_the_way_goes_again),
 	    T(test_failed_part_ends_the_upload),
 	    T(test_put_if_meets_itself),
 	    T(test_put_if_meets_another),
