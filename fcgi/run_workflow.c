@@ -33,12 +33,16 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &api->llm, err)))
 		return rc;
+	if (!(api->usage = az_api_usage_new()))
+		return az_fail(err, AZ_ENOMEM, "run_workflow", "out of memory");
 	api->has_model = strcmp(c->llm, "none") != 0;
 	api->default_model = c->model;
 	api->prompt_generate = az_work_default_prompt("generate");
 	api->prompt_validate = az_work_default_prompt("validate");
 	api->sync_wait_ms = c->sync_wait_s * 1000;
 	api->upload_bytes = c->upload_bytes;
+	api->quota_bytes = c->quota_bytes;
+	api->quota_files = c->quota_files;
 	/* without a cache all is right, only slower */
 	api->cache = az_api_cache_new(CACHE_RUNS);
 	return AZ_OK;
@@ -66,6 +70,7 @@ main(int argc, char **argv)
 		    .arena_bytes = AZ_MIB(64)});
 out:
 	az_api_cache_free(api.cache);
+	az_api_usage_free(api.usage);
 	az_llm_close(api.llm);
 	az_sandbox_close(api.sandbox);
 	az_store_close(api.store);

@@ -3,6 +3,7 @@
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
 #include <azlon/limits.h>
+#include "quota.h"
 #include "run.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -191,8 +192,12 @@ check_world(struct az_rq *rq, struct create *c, const struct az_api *api, struct
 
 	if (rc != AZ_OK)
 		return rc;
-	if (c->n_items == 0)
-		return choose_model(c, api, err);
+	if (c->n_items == 0) {
+		struct az_bucket b = az_bucket_of(uid);
+
+		rc = quota_room(api, &b, err);
+		return rc ? rc : choose_model(c, api, err);
+	}
 	az_fail(err, AZ_EUNPROC, "api.create",
 	    "The request is not acceptable: %zu of its members %s wrong.", c->n_items,
 	    c->n_items == 1 ? "is" : "are");

@@ -241,3 +241,22 @@ quota_forget(const struct az_api *api, const struct az_bucket *b)
 		x->counted_ms = 0;
 	pthread_mutex_unlock(&api->usage->mu);
 }
+
+enum az_code
+quota_room(const struct az_api *api, const struct az_bucket *b, struct az_err *err)
+{
+	enum az_code rc = AZ_OK;
+
+	for (int tries = 0; tries < 2; tries++) {
+		struct quota q;
+
+		if ((rc = quota_begin(&q, api, b, err)))
+			return rc;
+		rc = quota_fits(&q, 1, 1, err);
+		quota_end(&q, false);
+		if (!rc)
+			break;
+		quota_forget(api, b);
+	}
+	return rc;
+}

@@ -29,6 +29,10 @@ AZ_MUST_CHECK enum az_code quota_claim(
 void quota_stored(struct quota *q);
 /* Give back what was only claimed. kept: what was stored stays. */
 void quota_end(struct quota *q, bool kept);
+/* May the user keep anything more at all, as a run will? Counted anew before it says no, for
+   another process may have made room. */
+AZ_MUST_CHECK enum az_code quota_room(
+    const struct az_api *api, const struct az_bucket *b, struct az_err *err);
 /* Something was removed: count anew when it matters. */
 void quota_forget(const struct az_api *api, const struct az_bucket *b);
 

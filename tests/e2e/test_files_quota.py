@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from conftest import example
 from files_stores import keys
 
 
@@ -58,3 +59,19 @@ def test_midway(small):
     assert r.status_code == 429 and "objects" in r.json()["detail"]
     assert not keys(small, "alice")
     assert put(small, "a", b"fits").status_code == 201
+
+
+def start(stack, user):
+    return stack.post("/run_workflow", user=user, json={**example("human-eval-127"), "mode": "async"})
+
+
+def test_who_is_full_starts_no_run_until_something_is_removed(small):
+    names = [f"{i}" for i in range(7)]  # and the list of them
+    assert [put(small, n, n.encode()).status_code for n in names] == [201] * 7
+    r = start(small, "alice")
+    assert r.status_code == 429 and r.json()["code"] == "quota" and r.headers["Retry-After"], r.text
+    assert start(small, "bob").status_code == 202
+    # by another process than the one that counts
+    assert small.request("DELETE", "/files/inputs/default/3", user="alice").status_code == 204
+    r = start(small, "alice")
+    assert r.status_code == 202, r.text
