@@ -183,10 +183,12 @@ drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az_str wi
     const struct drop *d, struct az_err *err)
 {
 	struct az_str *keys = az_arena_alloc(d->gone.a, (d->gone.n + 1) * sizeof *keys);
-	enum az_code rc = keys ? AZ_OK : az_fail(err, AZ_ENOMEM, op, "out of memory");
+	enum az_code rc = AZ_OK;
 	struct az_buf key;
 	size_t n = 0;
 
+	if (!keys)
+		return az_fail(err, AZ_ENOMEM, op, "out of memory");
 	az_buf_init(&key, 2048);
 	for (size_t i = 0; !rc && i < d->gone.n; i++) {
 		if (az_manifest_find(&d->left, d->gone.files[i].path))

@@ -266,7 +266,7 @@ upload_drop_blobs(const struct az_api *api, const struct az_bucket *b, struct az
 	keys = az_arena_alloc(a, (gone->n + 1) * sizeof *keys);
 	if (!rc && !keys)
 		rc = az_fail(err, AZ_ENOMEM, op, "out of memory");
-	for (size_t i = 0; !rc && i < gone->n; i++) {
+	for (size_t i = 0; keys && !rc && i < gone->n; i++) {
 		bool named = false;
 
 		for (size_t k = 0; !named && k < left.n; k++)

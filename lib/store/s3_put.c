@@ -273,13 +273,15 @@ grow(struct s3_put *u, size_t more, struct az_err *err)
 	while (want < u->n + more && want < SMALL_BYTES)
 		want *= 2;
 	if (u->n + more <= want) {
-		if (!(p = realloc(u->p, want)))
-			return az_fail(err, AZ_ENOMEM, op, "out of memory");
+		if (!(p = realloc(u->p, want))) {
+			(void)az_fail(err, AZ_ENOMEM, op, "out of memory");
+			return AZ_ENOMEM;
+		}
 	} else {
 		want = S3_PART_BYTES;
 		if ((rc = s3_slab_take(of(u)->slab, S3_SLAB_WAIT_MS, &p, err)))
 			return rc;
-		if (u->n)
+		if (u->p)
 			memcpy(p, u->p, u->n);
 		free(u->p);
 		u->held = 1;
@@ -310,7 +312,7 @@ s3_put_write(struct az_put *base, struct az_str chunk, struct az_err *err)
 			rc = flush(u, false, err);
 		if (!rc && k > S3_PART_BYTES - u->n)
 			k = S3_PART_BYTES - u->n;
-		if (!rc && u->n + k > u->cap)
+		if (!rc && (!u->p || u->n + k > u->cap))
 			rc = grow(u, k, err);
 		if (rc)
 			break;

@@ -68,8 +68,8 @@ AZ_MUST_CHECK enum az_code job_get_meta(
     struct work_job *j, const char *name, size_t max, struct az_str *out, struct az_err *err);
 AZ_MUST_CHECK enum az_code job_put_meta(
     struct work_job *j, const char *name, struct az_str body, struct az_err *err);
-AZ_MUST_CHECK enum az_code job_get_file(struct work_job *j, const struct az_file *f,
-    size_t max, struct az_str *out, struct az_err *err);
+AZ_MUST_CHECK enum az_code job_get_file(struct work_job *j, const struct az_file *f, size_t max,
+    struct az_str *out, struct az_err *err);
 AZ_MUST_CHECK enum az_code job_put_file(struct work_job *j, struct az_manifest *m,
     struct az_str path, struct az_str body, unsigned mode, struct az_err *err);
 /* Manifest of an iteration: "source" (what was written by hand or model) or

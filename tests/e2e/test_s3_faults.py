@@ -71,7 +71,7 @@ def slow_run(s, user="alice"):
 
 # ---- one fault, then none: over HTTP ----
 
-MANIFEST, BLOB = "/manifest($|[?])", "/blobs/[0-9a-f]{64}($|[?])"
+MANIFEST, BLOB = "/manifest($|[?])", "/blobs/[0-9a-z]{26,64}($|[?])"
 HTTP = {  # what a caller does, and the request of ours that is spoilt
     "upload": ("PUT", BLOB), "upload, its manifest": ("PUT", MANIFEST), "list": ("GET", MANIFEST),
     "download": ("GET", BLOB), "delete": ("PUT", MANIFEST), "delete, its blob": ("DELETE|POST", f"{BLOB}|[?&]delete"),
