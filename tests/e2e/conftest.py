@@ -1,7 +1,9 @@
 """One real stack for the session: nginx, every process, real sandboxes, on free ports."""
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -21,13 +23,17 @@ FULL = os.environ.get("AZLON_TEST_FULL") == "1"
 
 
 def free_ports(n):
-    socks = [socket.socket() for _ in range(n)]
-    for s in socks:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
+    """Below those that the kernel gives to connections: a stack that was stopped finds its own free again."""
+    ports = []
+    for port in random.sample(range(10000, 32000), 2000):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                ports.append(port)
+        if len(ports) == n:
+            return ports
+    raise RuntimeError(f"no {n} free ports")
 
 
 class Stack:
