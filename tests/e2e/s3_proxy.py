@@ -53,6 +53,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().finish()
 
     def relay(self):
+        # before the fault is counted, or a script that changes at once would not let go of it
+        self.until = self.server.changed()
         fault = self.server.take(self.command, self.path)
         try:
             if not fault:
@@ -115,7 +117,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if real:
             body = real.read()
         if what == "hang":
-            self.server.changed().wait(600)
+            self.until.wait(600)
             return self.break_off()
         if what in ANSWERS_OF_ITS_OWN:
             return self.own_answer(fault)
