@@ -33,7 +33,7 @@ ifneq ($(WERROR),)
 WARN += -Werror
 endif
 
-PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c expat
+PKGS := libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c expat zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lfcgi -lpthread
 BASEFLAGS  := $(WARN) $(HARD) $(OPT) -D_GNU_SOURCE -DAZ_VERSION='"$(VERSION)"' -Ilib/include
@@ -199,7 +199,7 @@ $(VENV)/.stamp: tests/requirements.txt
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
+E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
 
 # a real MinIO is built once, which takes some minutes: begun while other things go on, and
 # waited for by the tests that need it
@@ -224,6 +224,8 @@ test-full: ## everything, with sanitizers, long fault loops and a second S3 serv
 	@[ -n "$$AZLON_VERSITYGW" ] || fcgi/spawn/setup.sh versitygw build/versitygw
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
 	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill
+	@for t in box_attack box_walls; do AZ_BOX_RLIMITS=1 $(MAKE) --no-print-directory -s unit T=$$t && \
+	    AZ_BOX_SHARED=1 $(MAKE) --no-print-directory -s unit T=$$t || exit 1; done
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory -s build SANITIZE=address,undefined
 	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
@@ -232,7 +234,8 @@ test-live: build ## the example on real accounts (E2B_API_KEY, OPENAI_API_KEY â€
 	@[ -n "$$OPENAI_API_KEY$$OPENAI_BASE_URL" ] || { echo "test-live: set OPENAI_API_KEY or OPENAI_BASE_URL (and E2B_API_KEY for E2B's cloud)"; exit 2; }
 	@$(STACK) start
 	@tests/recordings/play.sh weather "$${AZLON_MODEL:-gpt-4o}"
-test-e2b: build $(VENV)/.stamp ## the sandbox and its protocol
+test-e2b: E2E_ENV = $${E2B_API_KEY:+AZLON_TEST_E2B_KEY="$$E2B_API_KEY"}
+test-e2b: build $(TOOLS) $(VENV)/.stamp ## the sandbox and its protocol; with E2B_API_KEY the client on E2B's cloud as well
 	@$(MAKE) --no-print-directory -s unit T=box_
 	@$(MAKE) --no-print-directory -s unit T=sandbox_
 	@$(E2E) tests/e2e -k "sandbox or e2b"

@@ -12,7 +12,7 @@
 static const char op[] = "api.send";
 
 struct part {
-	enum send_range is;
+	enum az_range is;
 	int64_t from, n;
 };
 
@@ -59,7 +59,7 @@ by_nginx(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 		az_rs_header(rq, "X-Azlon-Embed", AZ_S("1"));
 	if (path.n) {
 		az_rs_header(rq, "X-S3-Path", az_buf_str(&path));
-		if (part->is == SEND_PART)
+		if (part->is == AZ_RANGE_PART)
 			az_rs_headerf(rq, "X-Azlon-Range", "bytes=%lld-%lld", (long long)part->from,
 			    (long long)(part->from + part->n - 1));
 	}
@@ -105,7 +105,7 @@ from_here(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 	if (rc)
 		goto out;
 	describe(rq, o);
-	az_rs_status(rq, part->is == SEND_PART ? 206 : 200);
+	az_rs_status(rq, part->is == AZ_RANGE_PART ? 206 : 200);
 	az_rs_header(rq, "ETag", az_str_c(o->etag));
 	az_rs_header(rq, "Accept-Ranges", AZ_S("bytes"));
 	/* what nginx adds where it moves the bytes itself */
@@ -113,7 +113,7 @@ from_here(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 	az_rs_header(rq, "Cross-Origin-Resource-Policy",
 	    o->embed ? AZ_S("cross-origin") : AZ_S("same-origin"));
 	az_rs_headerf(rq, "Content-Length", "%lld", (long long)part->n);
-	if (part->is == SEND_PART)
+	if (part->is == AZ_RANGE_PART)
 		az_rs_headerf(rq, "Content-Range", "bytes %lld-%lld/%lld", (long long)part->from,
 		    (long long)(part->from + part->n - 1), (long long)o->bytes);
 	if (!az_rq_is_head(rq))
@@ -132,7 +132,7 @@ api_send(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 	struct az_str if_range = az_rq_header(rq, "If-Range");
 	struct az_str range = az_rq_header(rq, "Range");
 	struct az_str etag = az_str_c(o->etag);
-	struct part part = {SEND_WHOLE, 0, o->bytes};
+	struct part part = {AZ_RANGE_NONE, 0, o->bytes};
 	enum az_code rc;
 
 	if (match.p && !send_tag_listed(match, etag, true))
@@ -144,8 +144,8 @@ api_send(struct az_rq *rq, const struct az_api *api, const struct az_bucket *b,
 		return AZ_OK;
 	}
 	if (range.p && (!if_range.p || az_str_eq(if_range, etag)))
-		part.is = send_range_of(range, o->bytes, &part.from, &part.n);
-	if (part.is == SEND_NOT_THERE)
+		part.is = az_range_of(range, o->bytes, &part.from, &part.n);
+	if (part.is == AZ_RANGE_NOT_THERE)
 		return refuse_range(rq, o, err);
 	rc = by_nginx(rq, api, b, o, &part, err);
 	if (rc == AZ_EUNSUPPORTED)

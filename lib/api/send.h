@@ -20,11 +20,8 @@ struct api_object {
 AZ_MUST_CHECK enum az_code api_send(struct az_rq *rq, const struct az_api *api,
     const struct az_bucket *b, const struct api_object *o, struct az_err *err);
 
-/* ---- the rules, as pure functions ---- */
+/* ---- the rules, as a pure function ---- */
 /* Does an If-None-Match (weak) or If-Match (strong) list hold the tag? */
 bool send_tag_listed(struct az_str header, struct az_str etag, bool strong);
-enum send_range { SEND_WHOLE, SEND_PART, SEND_NOT_THERE };
-/* One byte range of an object; several, or what is no range, mean the whole. */
-enum send_range send_range_of(struct az_str header, int64_t size, int64_t *from, int64_t *n);
 
 #endif

@@ -43,8 +43,8 @@ web_conn_read_whole(struct az_rq *rq)
 {
 	bool only_end = rq->body_bytes <= 0 || rq->body_seen == rq->body_bytes;
 
-	return rq->state != WEB_BROKEN && only_end && FCGX_GetChar(rq->f->in) == EOF &&
-	       FCGX_GetError(rq->f->in) == 0;
+	return !rq->body_open && rq->state != WEB_BROKEN && only_end &&
+	       FCGX_GetChar(rq->f->in) == EOF && FCGX_GetError(rq->f->in) == 0;
 }
 
 void

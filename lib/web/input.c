@@ -1,10 +1,16 @@
 /* What the client asked: parameters, headers, body. */
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <azlon/clock.h>
 #include <azlon/path.h>
 #include "web.h"
+
+#define KEY_BYTES ((size_t)80)
 
 struct az_str
 az_rq_env(const struct az_rq *rq, const char *name)
@@ -12,15 +18,14 @@ az_rq_env(const struct az_rq *rq, const char *name)
 	return az_str_c(FCGX_GetParam(name, rq->f->envp));
 }
 
-struct az_str
-az_rq_header(const struct az_rq *rq, const char *name)
+/* CGI's form of a header's name; false when it is too long. */
+static bool
+cgi_name(const char *name, char key[KEY_BYTES])
 {
-	char key[80];
-	struct az_str s;
 	size_t n = strlen(name), at = 0;
 
-	if (n > sizeof key - 6)
-		return (struct az_str){NULL, 0};
+	if (n > KEY_BYTES - 6)
+		return false;
 	/* these two have no HTTP_ prefix in CGI */
 	if (strcasecmp(name, "content-type") != 0 && strcasecmp(name, "content-length") != 0) {
 		memcpy(key, "HTTP_", 5);
@@ -31,9 +36,39 @@ az_rq_header(const struct az_rq *rq, const char *name)
 		key[at++] = c == '-' ? '_' : (char)toupper((unsigned char)c);
 	}
 	key[at] = '\0';
-	s = az_rq_env(rq, key);
+	return true;
+}
+
+struct az_str
+az_rq_header(const struct az_rq *rq, const char *name)
+{
+	char key[KEY_BYTES];
+	struct az_str s = {NULL, 0};
+
+	if (cgi_name(name, key))
+		s = az_rq_env(rq, key);
 	/* nginx passes an empty parameter for a header that is not there */
 	return s.n ? s : (struct az_str){NULL, 0};
+}
+
+bool
+az_rq_header_next(const struct az_rq *rq, const char *prefix, size_t *at, struct az_str *rest,
+    struct az_str *value)
+{
+	char key[KEY_BYTES];
+
+	if (!cgi_name(prefix, key))
+		return false;
+	while (rq->f->envp[*at]) {
+		struct az_str s = az_str_c(rq->f->envp[(*at)++]);
+
+		if (!az_str_starts(s, az_str_c(key)) || !az_str_cut(&s, '=', rest))
+			continue;
+		*rest = az_str_sub(*rest, strlen(key), rest->n);
+		*value = s;
+		return true;
+	}
+	return false;
 }
 
 static bool
@@ -159,6 +194,18 @@ az_rq_body_bytes(const struct az_rq *rq)
 	return rq->body_bytes;
 }
 
+/* Count what was read; n is what was asked for. */
+static enum az_code
+body_took(struct az_rq *rq, size_t n, size_t got, struct az_err *err)
+{
+	rq->body_seen += (int64_t)got;
+	if (rq->body_bytes >= 0 && rq->body_seen > rq->body_bytes)
+		return az_fail(err, AZ_EINVAL, "web.body", "body longer than its Content-Length");
+	if (got == 0 && n > 0 && (FCGX_GetError(rq->f->in) != 0 || rq->body_seen < rq->body_bytes))
+		return az_fail(err, AZ_EINVAL, "web.body", "body was cut short");
+	return AZ_OK;
+}
+
 enum az_code
 az_rq_read(struct az_rq *rq, char *p, size_t n, size_t *got, struct az_err *err)
 {
@@ -166,12 +213,53 @@ az_rq_read(struct az_rq *rq, char *p, size_t n, size_t *got, struct az_err *err)
 	int r = FCGX_GetStr(p, want, rq->f->in);
 
 	*got = r > 0 ? (size_t)r : 0;
-	rq->body_seen += (int64_t)*got;
-	if (rq->body_bytes >= 0 && rq->body_seen > rq->body_bytes)
-		return az_fail(err, AZ_EINVAL, "web.body", "body longer than its Content-Length");
-	if (*got == 0 && n > 0 && (FCGX_GetError(rq->f->in) != 0 || rq->body_seen < rq->body_bytes))
-		return az_fail(err, AZ_EINVAL, "web.body", "body was cut short");
-	return AZ_OK;
+	return body_took(rq, n, *got, err);
+}
+
+/* Make libfcgi's next read of the connection give up after ms; 0: never. */
+static void
+patience(struct az_rq *rq, int ms)
+{
+	struct timeval t = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000L};
+
+	/* it can only fail on what is no socket, and then nothing can be read either */
+	(void)setsockopt(rq->f->ipcFd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+}
+
+enum az_code
+az_rq_read_some(struct az_rq *rq, char *p, size_t n, int ms, size_t *got, struct az_err *err)
+{
+	FCGX_Stream *in = rq->f->in;
+	size_t more;
+	int c;
+
+	*got = 0;
+	rq->body_open = true;
+	if (in->rdNext == in->stop) {
+		patience(rq, ms > 0 ? ms : 1);
+		c = FCGX_GetChar(in);
+		patience(rq, 0);
+	} else {
+		c = FCGX_GetChar(in);
+	}
+	if (c == EOF && FCGX_GetError(in) == EAGAIN) {
+		/* it goes on where it was, behind what it may have skipped of a record */
+		FCGX_ClearError(in);
+		in->isClosed = 0;
+		in->stop = in->stopUnget = in->rdNext;
+		return az_fail(err, AZ_ETIMEOUT, "web.body", "nothing yet");
+	}
+	if (c != EOF) {
+		p[(*got)++] = (char)c;
+		more = (size_t)(in->stop - in->rdNext);
+		if (more > n - 1)
+			more = n - 1;
+		if (more && (c = FCGX_GetStr(p + 1, (int)more, in)) > 0)
+			*got += (size_t)c;
+	} else {
+		rq->body_open = false;
+	}
+	return body_took(rq, n, *got, err);
 }
 
 enum az_code

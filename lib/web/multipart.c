@@ -75,6 +75,7 @@ az_multipart_init(struct az_multipart *m, struct az_str content_type,
 	memset(m, 0, sizeof *m);
 	m->sink = *sink;
 	m->state = AZ_MULTIPART_PREAMBLE;
+	m->max_parts = AZ_MULTIPART_PARTS;
 	az_buf_init(&m->head, AZ_MULTIPART_HEADER_BYTES);
 	if (!az_str_cut(&rest, ';', &type) ||
 	    !az_str_ieq(az_str_trim(type), AZ_S("multipart/form-data")))
@@ -277,9 +278,9 @@ after_byte(struct az_multipart *m, char c, struct az_err *err)
 	} else if (m->state == AZ_MULTIPART_DASH && c == '-') {
 		m->state = AZ_MULTIPART_DONE;
 	} else if (m->state == AZ_MULTIPART_LF && c == '\n') {
-		if (++m->parts > AZ_MULTIPART_PARTS)
-			return az_fail(err, AZ_ETOOBIG, op, "the form has more than %d parts",
-			    AZ_MULTIPART_PARTS);
+		if (++m->parts > m->max_parts)
+			return az_fail(
+			    err, AZ_ETOOBIG, op, "the form has more than %d parts", m->max_parts);
 		az_buf_reset(&m->head);
 		m->state = AZ_MULTIPART_HEADERS;
 	} else if (m->state != AZ_MULTIPART_DASH && m->state != AZ_MULTIPART_LF &&

@@ -57,6 +57,7 @@ struct az_rq {
 	size_t n_param;
 	int64_t body_bytes; /* declared, or -1 */
 	int64_t body_seen;
+	bool body_open; /* az_rq_read_some() has not met its end */
 	/* the answer */
 	enum web_state state;
 	int status;

@@ -2,7 +2,7 @@
 # libFuzzer on each target for FUZZ_S seconds: run.sh BUILD-OF-THE-INSTRUMENTED-LIBRARY
 set -eu
 cd "$(dirname "$0")/../.."
-o=$1 libs="$(pkg-config --libs libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c expat) -lfcgi -lpthread"
+o=$1 libs="$(pkg-config --libs libcurl json-c libcrypto sqlite3 libarchive libseccomp libprotobuf-c expat zlib) -lfcgi -lpthread"
 mkdir -p "$o/fuzz"
 for f in tests/fuzz/*_fuzz.c; do
 	n=$(basename "$f" _fuzz.c)

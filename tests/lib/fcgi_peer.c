@@ -71,9 +71,12 @@ put_all(int fd, const void *p, size_t n)
 static bool
 record(int fd, int type, const void *p, size_t n)
 {
-	uint8_t h[8] = {1, (uint8_t)type, 0, 1, (uint8_t)(n >> 8), (uint8_t)n, 0, 0};
+	/* filled up to a multiple of eight, as nginx does */
+	static const uint8_t padding[8];
+	uint8_t pad = (uint8_t)(-n & 7);
+	uint8_t h[8] = {1, (uint8_t)type, 0, 1, (uint8_t)(n >> 8), (uint8_t)n, pad, 0};
 
-	return put_all(fd, h, 8) && (n == 0 || put_all(fd, p, n));
+	return put_all(fd, h, 8) && (n == 0 || put_all(fd, p, n)) && put_all(fd, padding, pad);
 }
 
 bool
@@ -81,6 +84,8 @@ fcgi_peer_stdin(int fd, const void *p, size_t n)
 {
 	const char *c = p;
 
+	if (!n)
+		return record(fd, STDIN, NULL, 0);
 	while (n) {
 		size_t part = n > 32768 ? 32768 : n;
 		if (!record(fd, STDIN, c, part))
@@ -143,7 +148,8 @@ fcgi_peer_send(int fd, const struct fcgi_req *q, bool end_stdin)
 		param(b, q->params[i], (size_t)(eq - q->params[i]), eq + 1);
 	}
 	ok = record(fd, BEGIN, begin, 8) && record(fd, PARAMS, b->p, b->n) &&
-	     record(fd, PARAMS, NULL, 0) && (!q->body || fcgi_peer_stdin(fd, q->body, q->body_n)) &&
+	     record(fd, PARAMS, NULL, 0) &&
+	     (!q->body_n || fcgi_peer_stdin(fd, q->body, q->body_n)) &&
 	     (!end_stdin || record(fd, STDIN, NULL, 0));
 	free(b);
 	return ok;
@@ -227,12 +233,18 @@ fcgi_peer_read(int fd, struct fcgi_resp *r)
 	return r->ended;
 }
 
+static bool
+has(const struct fcgi_resp *r, const char *needle)
+{
+	return r->head && r->body && memmem(r->body, r->body_n, needle, strlen(needle));
+}
+
 bool
 fcgi_peer_read_until(int fd, struct fcgi_resp *r, const char *needle)
 {
-	while (!r->head || !r->body || !strstr(r->body, needle))
+	while (!has(r, needle))
 		if (!step(fd, r))
-			return r->head && r->body && strstr(r->body, needle);
+			return has(r, needle);
 	return true;
 }
 

@@ -35,6 +35,7 @@ void fcgi_peer_unlisten(int fd, const char *dir, const char *path);
 int fcgi_peer_connect(const char *path);
 /* Begin, parameters, stdin. end_stdin false leaves the body open. */
 bool fcgi_peer_send(int fd, const struct fcgi_req *q, bool end_stdin);
+/* n = 0: its end. */
 bool fcgi_peer_stdin(int fd, const void *p, size_t n);
 /* Read until END_REQUEST or end of file; release r afterwards. */
 bool fcgi_peer_read(int fd, struct fcgi_resp *r);

@@ -6,8 +6,8 @@ cd "${LINT_ROOT:-$(dirname "$0")/../..}" || exit 2
 # owner of each public header
 declare -A owner=(
 	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [cond]=base [log]=base [path]=base
-	[limits]=base [history]=base
-	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [auth]=auth
+	[limits]=base [history]=base [draw]=base
+	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [gzip]=web [auth]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay
 	[engine]=engine [store]=store [ahead]=store [keys]=store [manifest]=store [llm]=llm
 	[sandbox]=sandbox
@@ -19,7 +19,7 @@ declare -A may=(
 	[archive]="base" [web]="base json" [flow]="base json"
 	[auth]="base json crypto http"
 	[engine]="base json http crypto" [store]="base json http crypto"
-	[llm]="base json http crypto" [sandbox]="base json http crypto"
+	[llm]="base json http crypto" [sandbox]="base json http crypto archive"
 	[box]="base json crypto web" [replay]="base json crypto web"
 	[work]="base json crypto flow $ports"
 	[api]="base json crypto web auth archive flow $ports"
@@ -36,6 +36,7 @@ foreign() {
 	sqlite3.h) echo engine ;;
 	protobuf-c/*) echo engine ;;
 	expat.h) echo store ;;
+	zlib.h) echo web ;;
 	seccomp.h) echo box ;;
 	esac
 }

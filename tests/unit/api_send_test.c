@@ -9,31 +9,31 @@ test_range(void **state)
 	static const struct {
 		const char *header;
 		int64_t size;
-		enum send_range want;
+		enum az_range want;
 		int64_t from, n;
 	} t[] = {
-	    {"bytes=0-0", 10, SEND_PART, 0, 1},
-	    {"bytes=2-5", 10, SEND_PART, 2, 4},
-	    {"bytes=5-", 10, SEND_PART, 5, 5},
-	    {"bytes=5-99", 10, SEND_PART, 5, 5},
-	    {"bytes=-3", 10, SEND_PART, 7, 3},
-	    {"bytes=-99", 10, SEND_PART, 0, 10},
-	    {"bytes=10-", 10, SEND_NOT_THERE, 0, 10},
-	    {"bytes=-0", 10, SEND_NOT_THERE, 0, 10},
-	    {"bytes=0-", 0, SEND_NOT_THERE, 0, 0},
-	    {"bytes=-5", 0, SEND_NOT_THERE, 0, 0},
-	    {"bytes=5-2", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=0-1,4-5", 10, SEND_WHOLE, 0, 10},
-	    {"lines=0-1", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=--1", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=a-b", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=9223372036854775808-", 10, SEND_NOT_THERE, 0, 10},
-	    {"bytes=2-99999999999999999999", 10, SEND_PART, 2, 8},
-	    {"Bytes= 1-2 ", 10, SEND_PART, 1, 2},
-	    {"bytes", 10, SEND_WHOLE, 0, 10},
-	    {"", 10, SEND_WHOLE, 0, 10},
-	    {"bytes=0-9223372036854775807", 10, SEND_PART, 0, 10},
+	    {"bytes=0-0", 10, AZ_RANGE_PART, 0, 1},
+	    {"bytes=2-5", 10, AZ_RANGE_PART, 2, 4},
+	    {"bytes=5-", 10, AZ_RANGE_PART, 5, 5},
+	    {"bytes=5-99", 10, AZ_RANGE_PART, 5, 5},
+	    {"bytes=-3", 10, AZ_RANGE_PART, 7, 3},
+	    {"bytes=-99", 10, AZ_RANGE_PART, 0, 10},
+	    {"bytes=10-", 10, AZ_RANGE_NOT_THERE, 0, 10},
+	    {"bytes=-0", 10, AZ_RANGE_NOT_THERE, 0, 10},
+	    {"bytes=0-", 0, AZ_RANGE_NOT_THERE, 0, 0},
+	    {"bytes=-5", 0, AZ_RANGE_NOT_THERE, 0, 0},
+	    {"bytes=5-2", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=0-1,4-5", 10, AZ_RANGE_NONE, 0, 10},
+	    {"lines=0-1", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=--1", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=a-b", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=9223372036854775808-", 10, AZ_RANGE_NOT_THERE, 0, 10},
+	    {"bytes=2-99999999999999999999", 10, AZ_RANGE_PART, 2, 8},
+	    {"Bytes= 1-2 ", 10, AZ_RANGE_PART, 1, 2},
+	    {"bytes", 10, AZ_RANGE_NONE, 0, 10},
+	    {"", 10, AZ_RANGE_NONE, 0, 10},
+	    {"bytes=0-9223372036854775807", 10, AZ_RANGE_PART, 0, 10},
 	};
 
 	(void)state;
@@ -41,8 +41,8 @@ test_range(void **state)
 		int64_t from, n;
 
 		assert_int_equal(
-		    send_range_of(az_str_c(t[i].header), t[i].size, &from, &n), t[i].want);
-		if (t[i].want != SEND_NOT_THERE) {
+		    az_range_of(az_str_c(t[i].header), t[i].size, &from, &n), t[i].want);
+		if (t[i].want != AZ_RANGE_NOT_THERE) {
 			assert_int_equal(from, t[i].from);
 			assert_int_equal(n, t[i].n);
 		}

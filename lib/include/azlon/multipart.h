@@ -42,7 +42,7 @@ struct az_multipart { /* the parser's own */
 	char delim[4 + 70 + 1];  /* CR LF "--" boundary */
 	size_t delim_n, matched; /* matched: how much of delim stands at the end */
 	struct az_buf head;
-	int parts;
+	int parts, max_parts; /* AZ_MULTIPART_PARTS unless changed after the init */
 	bool field;
 	int64_t field_bytes;
 };

@@ -70,6 +70,10 @@ AZ_API AZ_MUST_CHECK enum az_code az_rq_query_i64(struct az_rq *rq, const char *
 AZ_API struct az_str az_rq_query_string(const struct az_rq *rq);
 /* Header by its usual name ("If-None-Match"); .p == NULL if absent. */
 AZ_API struct az_str az_rq_header(const struct az_rq *rq, const char *name);
+/* Walk the headers whose names begin with prefix, *at from 0; false after the last. rest is
+   what follows in CGI's form: capitals, '_' for '-'. */
+AZ_API bool az_rq_header_next(const struct az_rq *rq, const char *prefix, size_t *at,
+    struct az_str *rest, struct az_str *value);
 /* A parameter set by nginx ("AZLON_REQUEST_ID", "REMOTE_ADDR"); .p == NULL if absent. */
 AZ_API struct az_str az_rq_env(const struct az_rq *rq, const char *name);
 AZ_API struct az_str az_rq_id(const struct az_rq *rq); /* request id, never empty */
@@ -78,6 +82,12 @@ AZ_API int64_t az_rq_body_bytes(const struct az_rq *rq);
 /* Next bytes of the body; *got = 0 at its end. AZ_EINVAL when it was cut short. */
 AZ_API AZ_MUST_CHECK enum az_code az_rq_read(
     struct az_rq *rq, char *p, size_t n, size_t *got, struct az_err *err);
+/*
+ * For a body that is being written while it is read: what there is of it, at most n bytes. Waits up
+ * to ms for the first of them, AZ_ETIMEOUT when none came; *got = 0 at its end.
+ */
+AZ_API AZ_MUST_CHECK enum az_code az_rq_read_some(
+    struct az_rq *rq, char *p, size_t n, int ms, size_t *got, struct az_err *err);
 /* The whole body in the request's arena; AZ_ETOOBIG over max. */
 AZ_API AZ_MUST_CHECK enum az_code az_rq_body(
     struct az_rq *rq, size_t max, struct az_str *out, struct az_err *err);
@@ -97,6 +107,10 @@ AZ_API AZ_MUST_CHECK enum az_code az_rs_flush(struct az_rq *rq, struct az_err *e
 AZ_API void az_rs_abort(struct az_rq *rq);
 /* Is the client still there? Asks the socket, does not write. */
 AZ_API bool az_rq_connected(struct az_rq *rq);
+
+enum az_range { AZ_RANGE_NONE, AZ_RANGE_PART, AZ_RANGE_NOT_THERE };
+/* The one byte range that a Range header asks for; several, or what is no range, are none. */
+AZ_API enum az_range az_range_of(struct az_str header, int64_t size, int64_t *from, int64_t *n);
 
 /* Whole answers. */
 AZ_API AZ_MUST_CHECK enum az_code az_rs_json(
