@@ -28,6 +28,7 @@ static enum az_code
 open_all(const struct az_conf *c, struct az_box_server **out, struct az_err *err)
 {
 	char var[PATH_MAX], agent[PATH_MAX], dir[PATH_MAX + 8];
+	char templates[PATH_MAX] = "", wheels[PATH_MAX] = "";
 	enum az_code rc;
 
 	if (strcmp(c->sandbox, "local") != 0)
@@ -36,7 +37,10 @@ open_all(const struct az_conf *c, struct az_box_server **out, struct az_err *err
 	if (!c->e2b_api_key || !c->e2b_api_key[0])
 		return az_fail(err, AZ_EINVAL, OP, "%s/secret/e2b.key is missing", c->var);
 	if ((rc = absolute(c->var, "AZLON_VAR", var, err)) ||
-	    (rc = absolute(c->agent, "AZLON_AGENT", agent, err)))
+	    (rc = absolute(c->agent, "AZLON_AGENT", agent, err)) ||
+	    (c->templates_dir &&
+		(rc = absolute(c->templates_dir, "AZLON_TEMPLATES_DIR", templates, err))) ||
+	    (c->wheels && (rc = absolute(c->wheels, "AZLON_WHEELS", wheels, err))))
 		return rc;
 	snprintf(dir, sizeof dir, "%s/box", var);
 	return az_box_open(&(struct az_box_opts){.dir = dir,
@@ -49,7 +53,10 @@ open_all(const struct az_conf *c, struct az_box_server **out, struct az_err *err
 			       .pids = (int)c->box_pids,
 			       .cpu_pct = (int)c->box_cpus_pct,
 			       .max = (int)c->box_max,
-			       .cgroup = c->cgroup},
+			       .cgroup = c->cgroup,
+			       .spares = (int)c->box_spares,
+			       .templates = templates,
+			       .wheels = wheels},
 	    out, err);
 }
 

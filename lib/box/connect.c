@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define KEEPALIVE_S 90
+
 const struct az_json_limits connect_limits = {CONNECT_MAX, 32, 200000};
 
 /* ---- envelopes: u8 flags, u32 big-endian length, payload ---- */
@@ -29,6 +31,19 @@ envelope_next(struct az_str s, unsigned *flags, struct az_str *msg, size_t *used
 	*msg = az_str_sub(s, 5, 5 + n);
 	*used = 5 + n;
 	return 1;
+}
+
+enum az_code
+envelope_fail(int got, struct az_err *err)
+{
+	switch (got) {
+	case -1:
+		return az_fail(err, AZ_ETOOBIG, "box.rpc", "message too long");
+	case -2:
+		return az_fail(err, AZ_EUNSUPPORTED, "box.rpc", "compressed messages");
+	default:
+		return az_fail(err, AZ_EINVAL, "box.rpc", "truncated envelope");
+	}
 }
 
 void
@@ -170,6 +185,11 @@ connect_stream(struct az_rq *rq, bool *stop, struct az_err *err)
 		az_fail(&e, AZ_EUNSUPPORTED, "box.rpc", "compressed requests");
 		return stream_end(rq, &e, err);
 	}
+	/* a stream keeps its thread: the last ones are for the calls that end streams */
+	if (az_web_crowded(rq)) {
+		az_fail(&e, AZ_EQUOTA, "box.rpc", "too many streams at once on this server");
+		return stream_end(rq, &e, err);
+	}
 	*stop = false;
 	return AZ_OK;
 }
@@ -181,19 +201,12 @@ connect_message(struct az_rq *rq, const struct az_json **msg, struct az_err *err
 	unsigned flags;
 	size_t used;
 	enum az_code rc = az_rq_body(rq, CONNECT_MAX + 5, &body, err);
+	int got;
 
 	if (rc)
 		return rc;
-	switch (envelope_next(body, &flags, &text, &used)) {
-	case 1:
-		break;
-	case -1:
-		return az_fail(err, AZ_ETOOBIG, "box.rpc", "message too long");
-	case -2:
-		return az_fail(err, AZ_EUNSUPPORTED, "box.rpc", "compressed messages");
-	default:
-		return az_fail(err, AZ_EINVAL, "box.rpc", "truncated envelope");
-	}
+	if ((got = envelope_next(body, &flags, &text, &used)) != 1)
+		return envelope_fail(got, err);
 	if (flags)
 		return az_fail(err, AZ_EINVAL, "box.rpc", "no message in the stream");
 	return az_json_parse_in(az_rq_arena(rq), text, &connect_limits, msg, err);
@@ -256,4 +269,15 @@ connect_timeout(struct az_rq *rq, int64_t *ms, struct az_err *err)
 		return az_fail(
 		    err, AZ_EINVAL, "box.rpc", "Connect-Timeout-Ms: not a number of milliseconds");
 	return AZ_OK;
+}
+
+int64_t
+connect_keepalive(struct az_rq *rq)
+{
+	struct az_str t = az_rq_header(rq, "Keepalive-Ping-Interval");
+	int64_t s = KEEPALIVE_S;
+
+	if (t.p && (!az_str_to_i64(t, INT64_MIN, INT64_MAX, &s) || s > 3600))
+		s = KEEPALIVE_S;
+	return (s < 1 ? 1 : s) * 1000;
 }

@@ -15,6 +15,12 @@ sandbox_members(struct az_jw *w, const struct box *b)
 	az_jw_kc(w, "alias", "base");
 }
 
+int
+sandbox_cpus(const struct az_box_server *s)
+{
+	return s->cpu_pct < 200 ? 1 : s->cpu_pct / 100;
+}
+
 enum az_code
 rs_sandbox(struct az_rq *rq, int status, const struct box *b, struct az_err *err)
 {
@@ -36,8 +42,8 @@ rs_sandbox(struct az_rq *rq, int status, const struct box *b, struct az_err *err
 	return rc;
 }
 
-static void
-ktime(struct az_jw *w, const char *key, int64_t ms)
+void
+jw_time(struct az_jw *w, const char *key, int64_t ms)
 {
 	struct az_buf t;
 
@@ -47,6 +53,27 @@ ktime(struct az_jw *w, const char *key, int64_t ms)
 		w->b->fail = t.fail;
 	az_jw_ks(w, key, az_buf_str(&t));
 	az_buf_release(&t);
+}
+
+static void
+network_members(struct az_jw *w, struct box *b)
+{
+	pthread_mutex_lock(&b->mu);
+	az_jw_kb(w, "allowInternetAccess", b->internet);
+	az_jw_key(w, "network");
+	az_jw_obj(w);
+	az_jw_key(w, "allowOut");
+	az_jw_arr(w);
+	for (size_t i = 0; i < b->allows; i++)
+		az_jw_cstr(w, b->allow[i]);
+	az_jw_end(w, ']');
+	az_jw_key(w, "denyOut");
+	az_jw_arr(w);
+	if (!b->internet)
+		az_jw_cstr(w, "0.0.0.0/0");
+	az_jw_end(w, ']');
+	az_jw_end(w, '}');
+	pthread_mutex_unlock(&b->mu);
 }
 
 static void
@@ -77,16 +104,22 @@ void
 sandbox_detail(struct az_jw *w, struct box *b, bool one)
 {
 	struct az_box_server *s = b->srv;
+	bool rests, paused, full;
 	int64_t end_ms;
 
 	pthread_mutex_lock(&s->mu);
 	end_ms = b->end_ms;
+	rests = b->auto_pause;
 	pthread_mutex_unlock(&s->mu);
+	pthread_mutex_lock(&b->mu);
+	paused = b->state == BOX_PAUSED;
+	full = b->pause_memory;
+	pthread_mutex_unlock(&b->mu);
 	az_jw_obj(w);
 	sandbox_members(w, b);
-	ktime(w, "startedAt", b->started_ms);
-	ktime(w, "endAt", end_ms);
-	az_jw_ki(w, "cpuCount", s->cpu_pct < 200 ? 1 : s->cpu_pct / 100);
+	jw_time(w, "startedAt", b->started_ms);
+	jw_time(w, "endAt", end_ms);
+	az_jw_ki(w, "cpuCount", sandbox_cpus(s));
 	az_jw_ki(w, "memoryMB", b->memory >> 20);
 	az_jw_ki(w, "diskSizeMB", s->disk >> 20);
 	az_jw_key(w, "metadata");
@@ -94,13 +127,18 @@ sandbox_detail(struct az_jw *w, struct box *b, bool one)
 		az_jw_value(w, b->meta);
 	else
 		az_jw_raw(w, AZ_S("{}"));
-	az_jw_kc(w, "state", "running");
+	az_jw_kc(w, "state", paused ? "paused" : "running");
 	if (one) {
 		az_jw_kc(w, "envdAccessToken", b->token);
-		pthread_mutex_lock(&b->mu);
-		az_jw_kb(w, "allowInternetAccess", b->internet);
-		pthread_mutex_unlock(&b->mu);
+		network_members(w, b);
 		az_jw_kn(w, "domain");
+		az_jw_key(w, "lifecycle");
+		az_jw_obj(w);
+		az_jw_kc(w, "onTimeout", rests ? "pause" : "kill");
+		az_jw_kb(w, "autoResume", b->auto_resume);
+		az_jw_end(w, '}');
+		if (paused)
+			az_jw_kc(w, "pauseMode", full ? "full" : "filesystem");
 		blocked_members(w, b);
 	}
 	az_jw_end(w, '}');
@@ -108,8 +146,16 @@ sandbox_detail(struct az_jw *w, struct box *b, bool one)
 
 /* ---- one sandbox ---- */
 
-static enum az_code
-find(struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err *err)
+enum az_code
+control_unknown(struct az_str id, struct az_err *err)
+{
+	return az_fail(err, AZ_ENOTFOUND, "box.find",
+	    "sandbox \"%.*s\" doesn't exist or you don't have access to it",
+	    AZ_FMT(az_str_sub(id, 0, 64)));
+}
+
+enum az_code
+control_find(struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err *err)
 {
 	enum az_code rc = check_key(rq, s, err);
 	struct az_str id = az_rq_param(rq, "id");
@@ -117,15 +163,11 @@ find(struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err 
 	if (rc)
 		return rc;
 	*out = box_find(s, id);
-	return *out ? AZ_OK
-		    : az_fail(err, AZ_ENOTFOUND, "box.find",
-			  "sandbox \"%.*s\" doesn't exist or you don't have access to it",
-			  AZ_FMT(az_str_sub(id, 0, 64)));
+	return *out ? AZ_OK : control_unknown(id, err);
 }
 
-/* The body as an object; absent counts as {}. */
-static enum az_code
-body_of(struct az_rq *rq, const struct az_json **out, struct az_err *err)
+enum az_code
+control_body(struct az_rq *rq, const struct az_json **out, struct az_err *err)
 {
 	struct az_str text;
 	enum az_code rc = az_rq_body(rq, AZ_LIM_REQUEST_BYTES, &text, err);
@@ -146,7 +188,7 @@ control_get(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_buf out;
 	struct az_jw w;
 	struct box *b;
-	enum az_code rc = find(rq, app, &b, err);
+	enum az_code rc = control_find(rq, app, &b, err);
 
 	if (rc)
 		return rc;
@@ -160,8 +202,19 @@ control_get(struct az_rq *rq, void *app, struct az_err *err)
 	return rc;
 }
 
-static enum az_code
-no_content(struct az_rq *rq, struct az_err *err)
+enum az_code
+control_bool(const struct az_json *body, const char *key, bool dflt, bool *out, struct az_err *err)
+{
+	const struct az_json *j = az_json_get(body, key);
+
+	*out = az_json_bool(j, dflt);
+	if (az_json_type(j) == AZ_JNULL || az_json_type(j) == AZ_JBOOL)
+		return AZ_OK;
+	return az_fail(err, AZ_EINVAL, "box.body", "%s: true or false", key);
+}
+
+enum az_code
+control_done(struct az_rq *rq, struct az_err *err)
 {
 	az_rs_status(rq, 204);
 	return az_rs_flush(rq, err);
@@ -171,46 +224,60 @@ enum az_code
 control_delete(struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct box *b;
-	enum az_code rc = find(rq, app, &b, err);
+	enum az_code rc = control_find(rq, app, &b, err);
 
 	if (rc)
 		return rc;
 	box_destroy(b, "killed", true);
 	box_unref(b);
-	return no_content(rq, err);
+	return control_done(rq, err);
 }
 
-/* Seconds of a member within [min, day]; dflt when absent and dflt >= 0. */
-static enum az_code
-seconds(const struct az_json *body, const char *key, int64_t min, int64_t dflt, int64_t *out,
-    struct az_err *err)
+enum az_code
+control_seconds(const struct az_json *body, const char *key, const struct seconds_wish *w,
+    int64_t *out, struct az_err *err)
 {
 	const struct az_json *j = az_json_get(body, key);
 
-	*out = dflt;
-	if (az_json_type(j) == AZ_JNULL && dflt >= 0)
+	*out = w->dflt;
+	if (az_json_type(j) == AZ_JNULL && w->dflt >= 0)
 		return AZ_OK;
-	if (!az_json_i64(j, min, TTL_MAX_S, out))
-		return az_fail(err, AZ_EINVAL, "box.timeout", "%s: %lld to %d seconds", key,
-		    (long long)min, TTL_MAX_S);
+	if (!az_json_i64(j, w->min, w->max, out))
+		return az_fail(err, AZ_EINVAL, "box.timeout", "%s: %lld to %lld seconds", key,
+		    (long long)w->min, (long long)w->max);
 	return AZ_OK;
 }
 
+/* A paused one has no time that could be moved. */
 static enum az_code
-keep(
-    struct az_rq *rq, void *app, const char *key, int64_t min, bool only_extend, struct az_err *err)
+sleeps(const struct box *b, struct az_err *err)
+{
+	return az_fail(
+	    err, AZ_ENOTFOUND, "box.find", "sandbox \"%s\" is not running: it is paused", b->id);
+}
+
+static enum az_code
+touched(struct az_rq *rq, struct box *b, int64_t timeout_s, struct az_err *err)
+{
+	pthread_mutex_lock(&b->mu);
+	note(b, AZ_INFO, "timeout changed", AZ_KN("timeout", timeout_s));
+	pthread_mutex_unlock(&b->mu);
+	return control_done(rq, err);
+}
+
+static enum az_code
+keep(struct az_rq *rq, void *app, const char *key, const struct seconds_wish *w, bool only_extend,
+    struct az_err *err)
 {
 	const struct az_json *body;
 	struct box *b;
 	int64_t s;
-	enum az_code rc = find(rq, app, &b, err);
+	enum az_code rc = control_find(rq, app, &b, err);
 
 	if (rc)
 		return rc;
-	if (!(rc = body_of(rq, &body, err)) && !(rc = seconds(body, key, min, -1, &s, err))) {
-		box_touch(b, s, only_extend);
-		rc = no_content(rq, err);
-	}
+	if (!(rc = control_body(rq, &body, err)) && !(rc = control_seconds(body, key, w, &s, err)))
+		rc = box_touch(b, s, only_extend) ? touched(rq, b, s, err) : sleeps(b, err);
 	box_unref(b);
 	return rc;
 }
@@ -218,43 +285,17 @@ keep(
 enum az_code
 control_timeout(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return keep(rq, app, "timeout", 0, false, err);
+	static const struct seconds_wish w = {.max = TTL_MAX_S, .dflt = -1};
+
+	return keep(rq, app, "timeout", &w, false, err);
 }
 
 enum az_code
 control_refresh(struct az_rq *rq, void *app, struct az_err *err)
 {
-	return keep(rq, app, "duration", 0, true, err);
-}
+	static const struct seconds_wish w = {.max = REFRESH_MAX_S, .dflt = TTL_V1_S};
 
-static enum az_code
-connect_route(struct az_rq *rq, void *app, int64_t dflt, struct az_err *err)
-{
-	const struct az_json *body;
-	struct box *b;
-	int64_t s;
-	enum az_code rc = find(rq, app, &b, err);
-
-	if (rc)
-		return rc;
-	if (!(rc = body_of(rq, &body, err)) && !(rc = seconds(body, "timeout", 1, dflt, &s, err))) {
-		box_touch(b, s, true);
-		rc = rs_sandbox(rq, 200, b, err);
-	}
-	box_unref(b);
-	return rc;
-}
-
-enum az_code
-control_connect_v1(struct az_rq *rq, void *app, struct az_err *err)
-{
-	return connect_route(rq, app, -1, err);
-}
-
-enum az_code
-control_connect_v2(struct az_rq *rq, void *app, struct az_err *err)
-{
-	return connect_route(rq, app, TTL_V2_S, err);
+	return keep(rq, app, "duration", &w, true, err);
 }
 
 enum az_code
@@ -263,17 +304,22 @@ control_network(struct az_rq *rq, void *app, struct az_err *err)
 	const struct az_json *body, *allow;
 	struct box *b;
 	bool internet;
-	enum az_code rc = find(rq, app, &b, err);
+	enum az_code rc = control_find(rq, app, &b, err);
 
 	if (rc)
 		return rc;
-	if (!(rc = body_of(rq, &body, err)) &&
+	if (!(rc = control_body(rq, &body, err)) &&
 	    !(rc = network_wish(body, body, &internet, &allow, err))) {
 		pthread_mutex_lock(&b->mu);
-		rc = net_policy(b, internet, allow, err);
+		if (b->state == BOX_PAUSED)
+			rc = sleeps(b, err);
+		else if (!(rc = net_policy(b, internet, allow, err)))
+			note(b, AZ_INFO, "network changed",
+			    AZ_KC("internet", internet ? "true" : "false"),
+			    AZ_KN("allowOut", (int64_t)az_json_len(allow)));
 		pthread_mutex_unlock(&b->mu);
 		if (!rc)
-			rc = no_content(rq, err);
+			rc = control_done(rq, err);
 	}
 	box_unref(b);
 	return rc;

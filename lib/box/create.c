@@ -53,14 +53,19 @@ network_wish(const struct az_json *outer, const struct az_json *net, bool *inter
 	static const char *const no[] = {
 	    "dnsServers", "rules", "egressProxy", "maskRequestHost", "httpsPorts", NULL};
 	const struct az_json *deny = az_json_get(net, "denyOut");
-	enum az_code rc = refuse(net, no, err);
+	enum az_code rc;
 
-	if (rc)
+	/* what is misread here would be a door left open */
+	if (az_json_type(net) != AZ_JNULL && az_json_type(net) != AZ_JOBJ)
+		return az_fail(err, AZ_EINVAL, "box.network", "network: not an object");
+	if ((rc = refuse(net, no, err)) ||
+	    (rc = control_bool(outer, "allow_internet_access", true, internet, err)))
 		return rc;
-	*internet = az_json_getb(outer, "allow_internet_access", true);
 	*allow = az_json_get(net, "allowOut");
 	if (az_json_type(*allow) != AZ_JNULL && az_json_type(*allow) != AZ_JARR)
 		return az_fail(err, AZ_EINVAL, "box.network", "allowOut: not a list");
+	if (az_json_type(deny) != AZ_JNULL && az_json_type(deny) != AZ_JARR)
+		return az_fail(err, AZ_EINVAL, "box.network", "denyOut: not a list");
 	for (size_t i = 0; i < az_json_len(deny); i++) {
 		struct az_str d = az_json_str(az_json_at(deny, i));
 
@@ -72,10 +77,32 @@ network_wish(const struct az_json *outer, const struct az_json *net, bool *inter
 	return AZ_OK;
 }
 
+/* What is to happen when its time is over, and to requests after that. */
 static enum az_code
-check_create(const struct az_json *req, int64_t dflt_s, int64_t *timeout_s, struct az_err *err)
+check_lifecycle(const struct az_json *req, struct az_err *err)
 {
-	static const char *const no[] = {"autoPause", "volumeMounts", "mcp", "iam", NULL};
+	const struct az_json *resume = az_json_get(req, "autoResume");
+	bool pause, memory, wakes;
+	enum az_code rc;
+
+	if (az_json_type(resume) != AZ_JNULL && az_json_type(resume) != AZ_JOBJ)
+		return az_fail(err, AZ_EINVAL, "box.create", "autoResume: not an object");
+	if ((rc = control_bool(req, "autoPause", false, &pause, err)) ||
+	    (rc = control_bool(req, "autoPauseMemory", true, &memory, err)) ||
+	    (rc = control_bool(resume, "enabled", false, &wakes, err)))
+		return rc;
+	if (wakes && !memory)
+		return az_fail(err, AZ_EINVAL, "box.create",
+		    "autoResume.enabled does not go with autoPauseMemory false: its programs "
+		    "would be gone");
+	return AZ_OK;
+}
+
+static enum az_code
+check_create(const struct az_box_server *s, const struct az_json *req, int64_t dflt_s,
+    int64_t *timeout_s, struct az_err *err)
+{
+	static const char *const no[] = {"volumeMounts", "mcp", "iam", NULL};
 	struct az_str t = az_json_gets(req, "templateID");
 	const struct az_json *j = az_json_get(req, "timeout");
 	enum az_code rc;
@@ -94,9 +121,9 @@ check_create(const struct az_json *req, int64_t dflt_s, int64_t *timeout_s, stru
 		return az_fail(err, AZ_EINVAL, "box.create", "metadata is not a map of strings");
 	if (!string_map(az_json_get(req, "envVars")))
 		return az_fail(err, AZ_EINVAL, "box.create", "envVars is not a map of strings");
-	if ((rc = refuse(req, no, err)))
+	if ((rc = refuse(req, no, err)) || (rc = check_lifecycle(req, err)))
 		return rc;
-	if (!az_str_eqc(t, "base") && !az_str_starts(t, AZ_S("base:")))
+	if (!template_known(s, t))
 		return az_fail(err, AZ_ENOTFOUND, "box.create", "template '%.*s' not found",
 		    AZ_FMT(az_str_sub(t, 0, 100)));
 	return AZ_OK;
@@ -258,7 +285,7 @@ create(struct az_box_server *s, struct az_str text, int64_t dflt_s, struct box *
 	if (rc)
 		return rc;
 	net = az_json_get(req, "network");
-	if ((rc = check_create(req, dflt_s, &timeout_s, err)) ||
+	if ((rc = check_create(s, req, dflt_s, &timeout_s, err)) ||
 	    (rc = network_wish(req, net, &internet, &allow, err))) {
 		az_json_free(req);
 		return rc;

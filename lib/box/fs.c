@@ -1,7 +1,8 @@
 /* filesystem.Filesystem: names in a box. The agent touches them, not we. */
-#include "box.h"
+#include "fs.h"
 
 #include <stdio.h>
+#include "files.h"
 
 #define FS_MS 60000
 
@@ -11,7 +12,7 @@ owner(uint32_t id)
 	return id == 1000 ? "user" : "root";
 }
 
-static void
+void
 entry_json(struct az_jw *w, const struct entry *e)
 {
 	ptrdiff_t slash = az_str_rchr(e->path, '/');
@@ -48,6 +49,7 @@ entry_json(struct az_jw *w, const struct entry *e)
 		az_jw_ks(w, "symlinkTarget", e->target);
 		az_jw_kb(w, "isSymlink", true);
 	}
+	meta_json(w, e->meta);
 	az_jw_end(w, '}');
 }
 
@@ -112,12 +114,14 @@ serve(struct az_rq *rq, void *app, const struct fs_call *k, struct az_err *err)
 
 		put_u32(&payload, depth < 1 ? 1 : depth > 64 ? 64 : (uint32_t)depth);
 	}
+	if (k->type == AW_REMOVE)
+		put_text(&payload, (struct az_str){0}); /* whatever it is */
 	az_jw_obj(&w);
 	if (k->wrap)
 		az_jw_key(&w, k->wrap);
 	if (k->list)
 		az_jw_arr(&w);
-	if (!(rc = path_check(&payload, "box.fs", &e)))
+	if (!(rc = envd_user(rq, &e)) && !(rc = path_check(&payload, "box.fs", &e)))
 		rc = ask(b, k->type, az_buf_str(&payload), k->wrap ? &w : NULL, &any, &e);
 	if (k->list)
 		az_jw_end(&w, ']');

@@ -93,8 +93,14 @@ az_box_problem(struct az_rq *rq, void *app, const struct az_err *e, int status)
 	(void)app;
 	if (!status)
 		status = az_code_http(e->code);
+	if (e->code == AZ_EPRECOND)
+		status = 400; /* 412 is not among the protocol's */
 	if (az_str_eqc(az_str_c(e->reason), "no_space"))
 		status = 507;
+	if (az_str_eqc(az_str_c(e->reason), "idempotency_in_progress")) {
+		az_rs_header(rq, "Should-Retry", AZ_S("true"));
+		az_rs_header(rq, "Retry-After", AZ_S("1"));
+	}
 	az_buf_init(&b, AZ_KIB(4));
 	az_jw_init(&w, &b);
 	az_jw_obj(&w);
@@ -137,11 +143,10 @@ not_found(struct az_rq *rq, struct az_str id, struct az_err *err)
 }
 
 enum az_code
-envd_box(
+envd_find(
     struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err)
 {
 	struct az_str id = az_rq_header(rq, "E2b-Sandbox-Id");
-	struct az_str token = az_rq_header(rq, "X-Access-Token");
 	struct box *b;
 	enum az_code rc = check_host(rq, s, err);
 
@@ -155,13 +160,68 @@ envd_box(
 		return not_found(rq, id, err);
 	if (!az_arena_defer(az_rq_arena(rq), unref, b))
 		return az_fail(err, AZ_ENOMEM, "box.envd", "out of memory");
-	/* "/health" of a box is open, as in E2B */
-	if (!az_str_eqc(az_rq_path(rq), "/health") && !az_ct_eq(token, az_str_c(b->token)))
-		return rs_error(rq, 401,
-		    "unauthorized access, please provide a valid "
-		    "access token or method signature",
-		    err);
 	*out = b;
 	*stop = false;
 	return AZ_OK;
+}
+
+enum az_code
+envd_awake(struct az_rq *rq, struct box *b, bool *stop, struct az_err *err)
+{
+	/* one that is paused is not there, as in E2B, or is woken; looking does not wake it */
+	*stop = !box_ready(b, !az_str_eqc(az_rq_path(rq), "/health"));
+	return *stop ? not_found(rq, az_str_c(b->id), err) : AZ_OK;
+}
+
+enum az_code
+envd_box(
+    struct az_rq *rq, struct az_box_server *s, struct box **out, bool *stop, struct az_err *err)
+{
+	struct az_str token = az_rq_header(rq, "X-Access-Token");
+	enum az_code rc = envd_find(rq, s, out, stop, err);
+
+	/* "/health" of a box is open, as in E2B */
+	if (rc || *stop)
+		return rc;
+	if (az_str_eqc(az_rq_path(rq), "/health") || az_ct_eq(token, az_str_c((*out)->token)))
+		return envd_awake(rq, *out, stop, err);
+	*stop = true;
+	return rs_error(rq, 401,
+	    "unauthorized access, please provide a valid "
+	    "access token or method signature",
+	    err);
+}
+
+enum az_code
+check_username(struct az_str user, struct az_err *err)
+{
+	if (!user.n || az_str_eqc(user, "user"))
+		return AZ_OK;
+	return az_fail(
+	    err, AZ_EAUTH, "box.user", "invalid username: '%.*s'", AZ_FMT(az_str_sub(user, 0, 64)));
+}
+
+enum az_code
+envd_user(struct az_rq *rq, struct az_err *err)
+{
+	struct az_str h = az_rq_header(rq, "Authorization");
+	struct az_str user;
+	struct az_buf b;
+	enum az_code rc = AZ_OK;
+
+	if (!az_str_starts(h, AZ_S("Basic ")))
+		return AZ_OK;
+	az_buf_init(&b, AZ_KIB(1));
+	if (!az_base64_decode(&b, az_str_trim(az_str_sub(h, 6, h.n)))) {
+		rc = az_fail(err, AZ_EAUTH, "box.user", "invalid credentials");
+	} else {
+		struct az_str rest = az_buf_str(&b);
+
+		if (az_str_cut(&rest, ':', &user))
+			rc = check_username(user, err);
+		else
+			rc = az_fail(err, AZ_EAUTH, "box.user", "invalid credentials");
+	}
+	az_buf_release(&b);
+	return rc;
 }

@@ -8,6 +8,7 @@ health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_box_server *s = app;
 	struct az_buf out;
 	struct az_jw w;
+	unsigned spares;
 	int live;
 	enum az_code rc = check_host(rq, s, err);
 
@@ -16,12 +17,17 @@ health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 	pthread_mutex_lock(&s->mu);
 	live = s->live;
 	pthread_mutex_unlock(&s->mu);
+	spares = spares_count(s);
 	az_buf_init(&out, AZ_KIB(4));
 	az_jw_init(&w, &out);
 	az_jw_obj(&w);
 	az_jw_kc(&w, "level", "namespaces+seccomp");
 	az_jw_kc(&w, "cgroup", cg_mode_name(s->cg.mode));
-	az_jw_kc(&w, "uid_mode", "shared");
+	az_jw_kc(&w, "pause", cg_freezer(&s->cg) == CG_FREEZE_NONE ? "signals" : "freezer");
+	az_jw_kc(&w, "uid_mode", s->slots.n ? "pair" : "shared");
+	if (!s->slots.n)
+		az_jw_kc(&w, "uid_mode_why", s->slots.why);
+	az_jw_kc(&w, "network", "none, CONNECT proxy where allowed");
 	az_jw_kc(&w, "home", s->tmpfs_home ? "tmpfs" : "directory");
 	az_jw_key(&w, "canaries");
 	az_jw_obj(&w);
@@ -36,7 +42,8 @@ health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 	az_jw_ki(&w, "cpu_pct", s->cpu_pct);
 	az_jw_ki(&w, "sandboxes", s->max);
 	az_jw_end(&w, '}');
-	az_jw_ki(&w, "sandboxes", live);
+	az_jw_ki(&w, "sandboxes", live - (int)spares);
+	az_jw_ki(&w, "spares", spares);
 	az_jw_end(&w, '}');
 	if (!(rc = az_buf_check(&out, "box.health", err)))
 		rc = az_rs_json(rq, 200, az_buf_str(&out), err);

@@ -30,7 +30,7 @@ new_names(struct box *b)
 }
 
 static struct box *
-box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t memory)
+box_new(struct az_box_server *s, int64_t memory)
 {
 	struct box *b = calloc(1, sizeof *b);
 
@@ -39,21 +39,33 @@ box_new(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t
 	new_names(b);
 	b->srv = s;
 	b->refs = 1;
-	b->req = req;
-	b->meta = az_json_get(req, "metadata");
-	b->envs = az_json_get(req, "envVars");
 	b->sock = b->init_fd = -1;
 	b->pid = -1;
+	b->slot = -1;
 	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	b->memory = memory;
-	b->started_ms = az_wall_ms();
-	b->end_ms = b->started_ms + timeout_s * 1000;
-	b->deadline_ms = az_boot_ms() + timeout_s * 1000;
 	b->next_id = 1;
 	az_buf_init(&b->out, AZ_MIB(8));
 	pthread_mutex_init(&b->mu, NULL);
 	az_cond_init(&b->cond);
 	return b;
+}
+
+/* Whose it is, and for how long: before it is on the table. */
+static void
+dedicate(struct box *b, struct az_json *req, int64_t timeout_s)
+{
+	b->req = req;
+	b->meta = az_json_get(req, "metadata");
+	b->envs = az_json_get(req, "envVars");
+	b->started_ms = az_wall_ms();
+	b->end_ms = b->started_ms + timeout_s * 1000;
+	b->deadline_ms = az_boot_ms() + timeout_s * 1000;
+	b->ttl_s = timeout_s;
+	b->auto_pause = az_json_getb(req, "autoPause", false);
+	b->auto_pause_memory = az_json_getb(req, "autoPauseMemory", true);
+	b->auto_resume = az_json_getb(az_json_get(req, "autoResume"), "enabled", false);
+	meter_reset(b);
 }
 
 /* The pid of the box's PID 1 from bwrap's info; -1 when it died first. */
@@ -116,6 +128,22 @@ dead_within(int fd, int ms)
 	return fd >= 0 && poll(&pf, 1, ms) == 1;
 }
 
+/* Who is frozen does not even die, and a pause under way may freeze it yet. */
+static void
+thaw_until_dead(struct box *b, int ms)
+{
+	int64_t until = az_boot_ms() + ms;
+	enum box_state state;
+
+	pthread_mutex_lock(&b->mu);
+	state = b->state;
+	pthread_mutex_unlock(&b->mu);
+	do {
+		if (state != BOX_RUNNING)
+			cg_thaw(&b->srv->cg, b->id);
+	} while (!dead_within(b->init_fd, state == BOX_RUNNING ? ms : 20) && az_boot_ms() < until);
+}
+
 static void
 reap(struct box *b)
 {
@@ -125,7 +153,7 @@ reap(struct box *b)
 	   that no corpse is left to the host's init, and ends by itself */
 	if (b->init_fd >= 0) {
 		syscall(SYS_pidfd_send_signal, b->init_fd, SIGKILL, NULL, 0);
-		dead_within(b->init_fd, 5000);
+		thaw_until_dead(b, 5000);
 	}
 	if (b->pid > 0) {
 		if (b->init_fd < 0 || !dead_within(fd, 1000))
@@ -166,14 +194,16 @@ io_main(void *arg)
 
 	link_main(b);
 	reap(b);
+	journal_keep(b); /* who waits for its end may ask how it was */
 	pthread_mutex_lock(&b->mu);
 	b->gone = true;
 	pthread_cond_broadcast(&b->cond);
 	pthread_mutex_unlock(&b->mu);
 	az_log(AZ_INFO, "box.end", AZ_KC("box", b->id), AZ_KC("why", b->why));
 	unlist(b);
-	if (b->home[0])
-		disk_remove(b->home);
+	spare_forget(b);
+	home_remove(b);
+	slot_free(s, b->slot);
 	box_unref(b);
 	pthread_mutex_lock(&s->mu);
 	s->live--;
@@ -183,12 +213,13 @@ io_main(void *arg)
 }
 
 static enum az_code
-start(struct box *b, struct az_err *err)
+start(struct box *b, const char *root, struct az_err *err)
 {
 	struct az_box_server *s = b->srv;
 	struct cg_limits lim = {b->memory, s->pids, s->cpu_pct};
 	struct spawn j = {.home_bytes = s->disk,
 	    .memory = b->memory,
+	    .root = root,
 	    .pid = -1,
 	    .sock = -1,
 	    .info = -1,
@@ -202,10 +233,12 @@ start(struct box *b, struct az_err *err)
 		j.procs[k] = -1;
 	if (b->wake < 0)
 		return az_fail_errno(err, AZ_EUNAVAIL, "box.create", "eventfd");
+	if ((rc = slot_alloc(s, &b->slot, err)))
+		return rc;
+	j.ns = slot_ns(s, b->slot);
 	if (!s->tmpfs_home) {
-		snprintf(b->home, sizeof b->home, "%s/%s", s->dir, b->id);
-		if (mkdir(b->home, 0755) < 0)
-			return az_fail_errno(err, AZ_EUNAVAIL, "box.create", "mkdir");
+		if ((rc = home_make(b, err)))
+			return rc;
 		j.home = b->home;
 	}
 	j.rlimits = s->cg.mode == CG_NONE;
@@ -259,49 +292,74 @@ start(struct box *b, struct az_err *err)
 }
 
 enum az_code
+box_prepare(struct az_box_server *s, struct az_str template, int64_t memory, struct box **out,
+    struct az_err *err)
+{
+	struct box *b = box_new(s, memory);
+	char root[600];
+	enum az_code rc;
+
+	if (!b)
+		return az_fail(err, AZ_ENOMEM, "box.create", "out of memory");
+	template_root(s, template, root, sizeof root);
+	rc = start(b, root[0] ? root : NULL, err);
+	if (!rc) {
+		*out = b;
+		return AZ_OK;
+	}
+	if (b->sock >= 0) {
+		box_destroy(b, "did not start", true);
+	} else {
+		cg_remove(&s->cg, b->id);
+		home_remove(b);
+		slot_free(s, b->slot);
+	}
+	box_unref(b);
+	return rc;
+}
+
+enum az_code
 box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s, int64_t memory,
     struct box **out, struct az_err *err)
 {
-	struct box *b = box_new(s, req, timeout_s, memory);
-	enum az_code rc;
+	struct az_str template = az_json_gets(req, "templateID");
+	struct box *b = NULL;
+	enum az_code rc = AZ_OK;
+	bool dead;
 
+	if (memory == s->memory && template_is_base(template))
+		b = spare_take(s);
+	if (!b)
+		rc = box_prepare(s, template, memory, &b, err);
 	if (!b) {
 		az_json_free(req);
-		return az_fail(err, AZ_ENOMEM, "box.create", "out of memory");
+		return rc;
 	}
-	rc = start(b, err);
-	if (!rc) {
-		pthread_mutex_lock(&s->mu);
-		if (s->stopping) {
-			rc = az_fail(err, AZ_EUNAVAIL, "box.create", "stopping");
-		} else {
-			b->next = s->boxes;
-			s->boxes = b;
-			b->refs++;
-			pthread_cond_broadcast(&s->changed);
-		}
-		pthread_mutex_unlock(&s->mu);
-	}
-	if (!rc) {
-		bool dead;
-
-		/* it may have died before it was on the table */
+	dedicate(b, req, timeout_s);
+	pthread_mutex_lock(&s->mu);
+	if (s->stopping) {
+		rc = az_fail(err, AZ_EUNAVAIL, "box.create", "stopping");
+	} else {
+		b->next = s->boxes;
+		s->boxes = b;
+		b->refs++;
 		pthread_mutex_lock(&b->mu);
-		dead = b->dead;
+		note(b, AZ_INFO, "sandbox started", AZ_KS("template", template),
+		    AZ_KN("timeout", timeout_s));
 		pthread_mutex_unlock(&b->mu);
-		if (dead) {
-			unlist(b);
-			rc = gone(err, "box.create");
-		}
+		pthread_cond_broadcast(&s->changed);
+	}
+	pthread_mutex_unlock(&s->mu);
+	/* it may have died before it was on the table */
+	pthread_mutex_lock(&b->mu);
+	dead = b->dead;
+	pthread_mutex_unlock(&b->mu);
+	if (!rc && dead) {
+		unlist(b);
+		rc = gone(err, "box.create");
 	}
 	if (rc) {
-		if (b->sock >= 0) {
-			box_destroy(b, "did not start", true);
-		} else {
-			cg_remove(&s->cg, b->id);
-			if (b->home[0])
-				rmdir(b->home);
-		}
+		box_destroy(b, "did not start", true);
 		box_unref(b);
 		return rc;
 	}

@@ -69,10 +69,10 @@ link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x, struct
 
 	if (x.n + y.n > AW_MAX)
 		return az_fail(err, AZ_ETOOBIG, "box.link", "more than %u bytes", AW_MAX);
-	while (bulk && !b->dead && b->out.n > BULK_ROOM)
+	while (bulk && !box_away(b) && b->out.n > BULK_ROOM)
 		az_cond_wait(&b->cond, &b->mu, -1);
-	if (b->dead)
-		return gone(err, "box.link");
+	if (b->dead || (bulk && box_away(b)))
+		return away(b, "box.link", err);
 	idle = !b->out.n;
 	aw_head(head, (uint32_t)(x.n + y.n), id, type);
 	az_buf_add(&b->out, head, sizeof head);
@@ -168,9 +168,12 @@ link_frame(struct box *b, struct aw_frame *f)
 		else
 			ok = call_frame(b, f);
 		return ok;
+	case AW_USED:
+		return f->id ? call_frame(b, f) : meter_frame(b, f);
 	case AW_OK:
 	case AW_ENTRY:
 	case AW_DATA:
+	case AW_EVENT:
 		return call_frame(b, f);
 	case AW_NET_OPEN:
 	case AW_NET_BYTES:
@@ -196,6 +199,10 @@ link_frame(struct box *b, struct aw_frame *f)
 	case AW_ABORT:
 	case AW_PROXY:
 	case AW_NET_OPENED:
+	case AW_USAGE:
+	case AW_FREEZE:
+	case AW_SEEK:
+	case AW_WATCH:
 	default:
 		return false;
 	}
@@ -282,7 +289,7 @@ link_main(void *arg)
 	}
 	for (struct call *c = b->calls; c; c = c->next)
 		pthread_cond_signal(&c->cond);
-	procs_dead(b);
+	procs_wake(b);
 	net_close_all(b);
 	pthread_cond_broadcast(&b->cond);
 	pthread_mutex_unlock(&b->mu);

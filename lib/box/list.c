@@ -6,10 +6,13 @@
 
 #define LIST_MAX 100
 
+enum { STATE_RUNNING = 1, STATE_PAUSED = 2 };
+
 struct query {
 	struct az_str meta; /* decoded twice: k=v&k=v, each encoded once more */
 	struct az_str template;
 	int64_t after_ms;
+	unsigned states;
 	bool asc;
 	/* the cursor: strictly after this one in the order asked for */
 	bool has_cursor;
@@ -105,39 +108,54 @@ bad:
 }
 
 static enum az_code
-parse_query(struct az_rq *rq, struct query *q, int64_t *limit, bool *none, struct az_err *err)
+parse_states(struct az_str s, unsigned *states, struct az_err *err)
+{
+	struct az_str one;
+
+	*states = s.n ? 0 : STATE_RUNNING | STATE_PAUSED;
+	while (s.n && az_str_cut(&s, ',', &one)) {
+		if (az_str_eqc(one, "running"))
+			*states |= STATE_RUNNING;
+		else if (az_str_eqc(one, "paused"))
+			*states |= STATE_PAUSED;
+		else
+			return az_fail(err, AZ_EINVAL, "box.list", "state: running or paused");
+	}
+	return AZ_OK;
+}
+
+static enum az_code
+parse_query(struct az_rq *rq, struct query *q, int64_t *limit, struct az_err *err)
 {
 	struct az_arena *a = az_rq_arena(rq);
-	struct az_str s, one;
+	struct az_str s;
 	enum az_code rc = az_rq_query_i64(rq, "limit", 1, LIST_MAX, LIST_MAX, limit, err);
 
-	if (rc)
+	if (rc || (rc = parse_states(az_rq_query(rq, "state"), &q->states, err)))
 		return rc;
-	*q = (struct query){0};
 	s = az_rq_query(rq, "metadata");
 	if (s.n && (rc = list_decode(a, s, &q->meta, err)))
 		return rc;
 	q->template = az_rq_query(rq, "template");
-	q->asc = az_str_eqc(az_rq_query(rq, "order"), "asc");
+	s = az_rq_query(rq, "order");
+	q->asc = az_str_eqc(s, "asc");
+	if (s.n && !q->asc && !az_str_eqc(s, "desc"))
+		return az_fail(err, AZ_EINVAL, "box.list", "order: asc or desc");
 	s = az_rq_query(rq, "startedAfter");
 	if (s.n && !az_rfc3339_parse(s, &q->after_ms))
 		return az_fail(err, AZ_EINVAL, "box.list", "startedAfter: not RFC 3339");
-	/* nothing here is ever paused */
-	s = az_rq_query(rq, "state");
-	*none = s.n > 0;
-	while (s.n && az_str_cut(&s, ',', &one))
-		if (az_str_eqc(one, "running"))
-			*none = false;
 	s = az_rq_query(rq, "nextToken");
 	return s.n ? parse_cursor(a, s, q, err) : AZ_OK;
 }
 
 static bool
-wanted(struct az_arena *a, const struct box *b, struct query *q)
+wanted(struct az_arena *a, const struct box *b, bool paused, struct query *q)
 {
-	if (q->after_ms && b->started_ms <= q->after_ms)
+	if (b->started_ms < q->after_ms)
 		return false;
-	if (q->template.n && !az_str_eqc(q->template, "base"))
+	if (!(q->states & (paused ? STATE_PAUSED : STATE_RUNNING)))
+		return false;
+	if (q->template.n && !template_same(q->template, az_json_gets(b->req, "templateID")))
 		return false;
 	if (q->has_cursor &&
 	    compare(b->started_ms, az_str_c(b->id), q->cur_ms, q->cur_id, q->asc) <= 0)
@@ -175,51 +193,83 @@ next_token(struct az_rq *rq, const struct box *b, bool asc)
 	az_buf_release(&o);
 }
 
-enum az_code
-control_list(struct az_rq *rq, void *app, struct az_err *err)
+/* Everybody q wants, in order, referenced; how many run at all. */
+static struct box **
+choose(struct az_box_server *s, struct az_arena *a, struct query *q, size_t *n, size_t *running)
 {
-	struct az_box_server *s = app;
-	struct az_arena *a = az_rq_arena(rq);
-	struct box **v = NULL;
-	struct az_buf out;
-	struct az_jw w;
-	struct query q;
-	size_t n = 0, total = 0, cap;
-	int64_t limit;
-	bool none = false;
-	enum az_code rc;
+	size_t cap = (size_t)s->max + 1;
+	struct box **v = az_arena_alloc(a, cap * sizeof *v);
 
-	if ((rc = check_key(rq, s, err)) || (rc = parse_query(rq, &q, &limit, &none, err)))
-		return rc;
-	cap = (size_t)s->max + 1;
-	v = az_arena_alloc(a, cap * sizeof *v);
+	*n = *running = 0;
 	if (!v)
-		return az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
+		return NULL;
 	pthread_mutex_lock(&s->mu);
 	for (struct box *b = s->boxes; b; b = b->next) {
-		total++;
-		if (!none && n < cap && wanted(a, b, &q)) {
+		bool paused = box_paused(b);
+
+		*running += !paused;
+		if (*n < cap && wanted(a, b, paused, q)) {
 			b->refs++;
-			v[n++] = b;
+			v[(*n)++] = b;
 		}
 	}
 	pthread_mutex_unlock(&s->mu);
-	qsort(v, n, sizeof *v, q.asc ? oldest : newest);
+	qsort(v, *n, sizeof *v, q->asc ? oldest : newest);
+	return v;
+}
+
+static enum az_code
+answer(struct az_rq *rq, struct az_box_server *s, struct query *q, size_t limit, struct az_err *err)
+{
+	size_t n, running;
+	struct box **v = choose(s, az_rq_arena(rq), q, &n, &running);
+	struct az_buf out;
+	struct az_jw w;
+	enum az_code rc = AZ_OK;
+
+	if (!v)
+		return az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
 	az_buf_init(&out, AZ_MIB(32));
 	az_jw_init(&w, &out);
 	az_jw_arr(&w);
-	for (size_t i = 0; i < n && i < (size_t)limit; i++)
+	for (size_t i = 0; i < n && i < limit; i++)
 		sandbox_detail(&w, v[i], false);
 	az_jw_end(&w, ']');
-	if (n > (size_t)limit)
-		next_token(rq, v[limit - 1], q.asc);
-	az_rs_headerf(rq, "X-Total-Running", "%zu", total);
+	if (n > limit)
+		next_token(rq, v[limit - 1], q->asc);
+	az_rs_headerf(rq, "X-Total-Running", "%zu", running);
 	for (size_t i = 0; i < n; i++)
 		box_unref(v[i]);
-	if (q.nomem)
+	if (q->nomem)
 		rc = az_fail(err, AZ_ENOMEM, "box.list", "out of memory");
 	else if (!(rc = az_buf_check(&out, "box.list", err)))
 		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
 	az_buf_release(&out);
 	return rc;
+}
+
+enum az_code
+control_list(struct az_rq *rq, void *app, struct az_err *err)
+{
+	struct query q = {0};
+	int64_t limit;
+	enum az_code rc;
+
+	if ((rc = check_key(rq, app, err)) || (rc = parse_query(rq, &q, &limit, err)))
+		return rc;
+	return answer(rq, app, &q, (size_t)limit, err);
+}
+
+/* The old one knows no pages and no pause. */
+enum az_code
+control_list_v1(struct az_rq *rq, void *app, struct az_err *err)
+{
+	struct query q = {.states = STATE_RUNNING};
+	struct az_str s;
+	enum az_code rc = check_key(rq, app, err);
+
+	s = az_rq_query(rq, "metadata");
+	if (!rc && s.n)
+		rc = list_decode(az_rq_arena(rq), s, &q.meta, err);
+	return rc ? rc : answer(rq, app, &q, SIZE_MAX, err);
 }

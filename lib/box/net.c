@@ -69,6 +69,8 @@ note_blocked(struct box *b, const char *host, int port, const char *why)
 		}
 	if (b->nblocked == BLOCKED_MAX)
 		return;
+	note(b, AZ_WARN, "connection refused", AZ_KC("host", host), AZ_KN("port", port),
+	    AZ_KC("why", why));
 	k = &b->blocked[b->nblocked++];
 	snprintf(k->host, sizeof k->host, "%s", host);
 	snprintf(k->why, sizeof k->why, "%s", why);

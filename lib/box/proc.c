@@ -5,16 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define INPUT_MS 60000 /* of a program that takes nothing of its input */
+
 /* ---- life ---- */
 
 void
 proc_free(struct proc *p)
 {
+	free(p->cmd);
 	free(p->tag);
 	free(p->config);
 	az_buf_release(&p->ring);
 	pthread_cond_destroy(&p->cond);
-	pthread_mutex_destroy(&p->in_mu);
 	free(p);
 }
 
@@ -45,30 +47,42 @@ void
 procs_sweep(struct box *b)
 {
 	int64_t now = az_boot_ms();
+	struct proc *oldest = NULL;
 
 	for (struct proc *p = b->procs, *next; p; p = next) {
 		next = p->next;
-		/* the list's own reference is the last one left */
-		if (p->refs == 1 && (p->failed || (p->ended && now - p->ended_ms > PROC_KEEP_MS)))
+		if (p->refs > 1) /* the list's own reference is not the last one left */
+			continue;
+		if (p->failed || (p->ended && now - p->ended_ms > PROC_KEEP_MS))
 			unref(b, p);
+		else if (p->ended)
+			oldest = p;
 	}
+	/* many short commands: what has ended makes room for what begins */
+	if (oldest && b->nprocs >= PROC_MAX)
+		unref(b, oldest);
 }
 
 struct proc *
 proc_find(struct box *b, uint32_t pid, struct az_str tag, bool ended_too)
 {
-	struct proc *p;
+	struct proc *found = NULL;
 
 	pthread_mutex_lock(&b->mu);
 	procs_sweep(b);
-	for (p = b->procs; p; p = p->next)
-		if (p->started && (ended_too || !p->ended) &&
-		    (tag.p ? p->tag && az_str_eqc(tag, p->tag) : p->pid == pid)) {
-			p->refs++;
+	/* the newest, but one that runs before one that has ended */
+	for (struct proc *p = b->procs; p; p = p->next) {
+		if (!p->started || (p->ended && (!ended_too || found)) ||
+		    (tag.p ? !p->tag || !az_str_eqc(tag, p->tag) : p->pid != pid))
+			continue;
+		found = p;
+		if (!p->ended)
 			break;
-		}
+	}
+	if (found)
+		found->refs++;
 	pthread_mutex_unlock(&b->mu);
-	return p;
+	return found;
 }
 
 /* ---- frames ---- */
@@ -109,6 +123,9 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 		*ok = !p->started && !p->failed;
 		p->pid = aw_u32(r);
 		p->started = true;
+		/* here, before an end that may follow at once */
+		note(b, AZ_INFO, "command started", AZ_KN("pid", p->pid), AZ_KC("cmd", p->cmd),
+		    AZ_KS("tag", p->tag ? az_str_c(p->tag) : AZ_S("")));
 		break;
 	case AW_OUT: {
 		int stream = aw_u8(r);
@@ -123,6 +140,7 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 
 		*ok = k <= AW_STDIN_WINDOW - p->stdin_room;
 		p->stdin_room += *ok ? k : 0;
+		p->taken_ms = az_boot_ms();
 		break;
 	}
 	case AW_EXIT:
@@ -133,6 +151,9 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 		p->ended = true;
 		p->ended_ms = az_boot_ms();
 		explain(b, p);
+		note(b, p->error[0] || p->signalled || p->code ? AZ_WARN : AZ_INFO, "command ended",
+		    AZ_KN("pid", p->pid), AZ_KN(p->signalled ? "signal" : "exit_code", p->code),
+		    AZ_KC("error", p->error));
 		break;
 	case AW_FAIL:
 		*ok = !p->started && !p->failed;
@@ -150,10 +171,38 @@ proc_frame(struct box *b, struct proc *p, struct aw_frame *f, bool *ok)
 }
 
 void
-procs_dead(struct box *b)
+procs_wake(struct box *b)
 {
 	for (struct proc *p = b->procs; p; p = p->next)
 		pthread_cond_broadcast(&p->cond);
+}
+
+enum az_code
+procs_end(struct box *b, const char *why, struct az_err *err)
+{
+	for (struct proc *p = b->procs; p; p = p->next)
+		if (p->started && !p->ended && !p->stop[0])
+			snprintf(p->stop, sizeof p->stop, "%s", why);
+	/* everybody, daemons too: who is whose is not asked */
+	return link_send(
+	    b, b->next_id++, AW_KILL_ALL, (struct az_str){0}, (struct az_str){0}, false, err);
+}
+
+void
+procs_wait(struct box *b, int64_t deadline_ms)
+{
+	bool in_time = true;
+	struct proc *p;
+
+	while (in_time && !b->dead) {
+		for (p = b->procs; p && (!p->started || p->ended); p = p->next)
+			;
+		if (!p)
+			break;
+		p->refs++;
+		in_time = az_cond_wait(&p->cond, &b->mu, deadline_ms);
+		unref(b, p);
+	}
 }
 
 /* ---- verbs ---- */
@@ -215,31 +264,40 @@ procs_overdue(struct box *b, int64_t now)
 enum az_code
 proc_input(struct box *b, struct proc *p, struct az_str bytes, struct az_err *err)
 {
+	int64_t since = az_boot_ms();
 	enum az_code rc = AZ_OK;
+	bool turn = false;
 
-	pthread_mutex_lock(&p->in_mu);
 	pthread_mutex_lock(&b->mu);
-	if (!p->has_stdin)
-		rc = az_fail(err, AZ_EIO, "box.input", "stdin not enabled or closed");
-	while (!rc && bytes.n) {
+	do {
 		size_t n = bytes.n < AW_CHUNK ? bytes.n : AW_CHUNK;
 
-		if (b->dead) {
-			rc = gone(err, "box.input");
+		if (box_away(b)) {
+			rc = away(b, "box.input", err);
 		} else if (p->ended) {
 			rc = az_fail(err, AZ_ENOTFOUND, "box.input",
 			    "process with pid %u not found", p->pid);
-		} else if (p->stdin_room < n) {
-			if (!az_cond_wait(&p->cond, &b->mu, az_boot_ms() + 60000))
+		} else if (!p->has_stdin) {
+			rc = az_fail(err, AZ_EIO, "box.input", "stdin not enabled or closed");
+		} else if ((p->feeding && !turn) || p->stdin_room < n) {
+			if (p->taken_ms > since)
+				since = p->taken_ms;
+			if (!az_cond_wait(&p->cond, &b->mu, since + INPUT_MS) &&
+			    p->taken_ms <= since)
 				rc = az_fail(
 				    err, AZ_ETIMEOUT, "box.input", "the process does not read");
-		} else if (!(rc = link_send(b, p->id, AW_STDIN, az_str_sub(bytes, 0, n),
-				 (struct az_str){0}, true, err))) {
-			p->stdin_room -= (uint32_t)n;
+		} else if (n) {
+			p->feeding = turn = true;
+			rc = link_send(b, p->id, AW_STDIN, az_str_sub(bytes, 0, n),
+			    (struct az_str){0}, true, err);
+			p->stdin_room -= rc ? 0 : (uint32_t)n;
 			bytes = az_str_sub(bytes, n, bytes.n);
 		}
+	} while (!rc && bytes.n);
+	if (turn) {
+		p->feeding = false;
+		pthread_cond_broadcast(&p->cond);
 	}
 	pthread_mutex_unlock(&b->mu);
-	pthread_mutex_unlock(&p->in_mu);
 	return rc;
 }

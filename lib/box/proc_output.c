@@ -116,7 +116,7 @@ proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms, s
 
 	*ended = false;
 	pthread_mutex_lock(&b->mu);
-	while (!sub->q.n && !sub->q.fail && !p->ended && !b->dead)
+	while (!sub->q.n && !sub->q.fail && !p->ended && !box_away(b))
 		if (!az_cond_wait(&p->cond, &b->mu, deadline_ms)) {
 			rc = az_fail(err, AZ_ETIMEOUT, "box.wait", "nothing yet");
 			break;
@@ -132,7 +132,7 @@ proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t deadline_ms, s
 	} else if (!rc && p->ended && !sub->q.n) {
 		*ended = true;
 	} else if (!rc && !sub->q.n) {
-		rc = gone(err, "box.wait");
+		rc = away(b, "box.wait", err);
 	}
 	pthread_mutex_unlock(&b->mu);
 	return rc;

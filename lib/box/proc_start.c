@@ -62,7 +62,8 @@ add_object(struct az_buf *out, uint32_t *n, const struct az_json *o, const struc
 
 /* Ours first, then the sandbox's, then the request's; each name once. */
 static enum az_code
-add_environment(struct box *b, const struct az_json *envs, struct az_buf *out, struct az_err *err)
+add_environment(
+    struct box *b, const struct az_json *envs, bool pty, struct az_buf *out, struct az_err *err)
 {
 	static const struct {
 		const char *k, *v;
@@ -93,6 +94,10 @@ add_environment(struct box *b, const struct az_json *envs, struct az_buf *out, s
 		add_env(&v, &n, "E2B_SANDBOX_ID", az_str_c(b->id));
 	if (!given(b->envs, envs, AZ_S("E2B_TEMPLATE_ID")))
 		add_env(&v, &n, "E2B_TEMPLATE_ID", az_json_gets(b->req, "templateID"));
+	if (pty && !given(b->envs, envs, AZ_S("TERM")))
+		add_env(&v, &n, "TERM", AZ_S("xterm-256color"));
+	if (b->srv->wheels && !given(b->envs, envs, AZ_S("PIP_FIND_LINKS")))
+		add_env(&v, &n, "PIP_FIND_LINKS", AZ_S(BOX_WHEELS));
 	if (net_on(b)) {
 		snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", AW_PROXY_PORT);
 		for (size_t i = 0; i < sizeof proxied / sizeof *proxied; i++)
@@ -140,9 +145,13 @@ start_payload(struct box *b, const struct proc_start *s, struct az_buf *out, str
 			return az_fail(err, AZ_EINVAL, "box.start", "argument %zu is not text", i);
 		put_text(out, v);
 	}
-	if ((rc = add_environment(b, s->envs, out, err)))
-		return rc;
-	return az_buf_check(out, "box.start", err);
+	rc = add_environment(b, s->envs, s->pty, out, err);
+	if (!rc)
+		rc = az_buf_check(out, "box.start", err);
+	if (rc == AZ_ETOOBIG)
+		az_fail(err, rc, "box.start",
+		    "the command and its environment take more than %u KiB", AW_MAX >> 10);
+	return rc;
 }
 
 static char *
@@ -153,7 +162,7 @@ config_json(const struct proc_start *s)
 	char *out = NULL;
 	size_t n;
 
-	az_buf_init(&b, AZ_KIB(512));
+	az_buf_init(&b, 8 * AW_MAX); /* of what was sent, escaped */
 	az_jw_init(&w, &b);
 	az_jw_obj(&w);
 	az_jw_ks(&w, "cmd", s->cmd);
@@ -181,7 +190,6 @@ proc_new(const struct proc_start *s)
 
 	if (!p)
 		return NULL;
-	pthread_mutex_init(&p->in_mu, NULL);
 	az_cond_init(&p->cond);
 	az_buf_init(&p->ring, 2 * PROC_RING);
 	p->refs = 2; /* list, caller */
@@ -189,8 +197,9 @@ proc_new(const struct proc_start *s)
 	p->has_stdin = s->has_stdin || s->pty;
 	p->stdin_room = AW_STDIN_WINDOW;
 	p->config = config_json(s);
+	p->cmd = az_str_dup(s->cmd);
 	p->tag = s->tag.p ? az_str_dup(s->tag) : NULL;
-	if (!p->config || (s->tag.p && !p->tag)) {
+	if (!p->config || !p->cmd || (s->tag.p && !p->tag)) {
 		proc_free(p);
 		return NULL;
 	}
@@ -244,14 +253,14 @@ proc_start(struct box *b, const struct proc_start *s, struct sub *sub, struct pr
 	rc = link_send(b, p->id, AW_START, az_buf_str(&payload), (struct az_str){0}, true, err);
 	if (!rc && link_send_u32(b, p->id, AW_GRANT, PROC_WINDOW))
 		rc = gone(err, "box.start");
-	while (!rc && !p->started && !p->failed && !b->dead)
+	while (!rc && !p->started && !p->failed && !box_away(b))
 		if (!az_cond_wait(&p->cond, &b->mu, deadline))
 			rc = az_fail(err, AZ_ETIMEOUT, "box.start",
 			    "the sandbox did not start the command in time");
 	if (!rc && p->failed)
 		rc = agent_error(p->fail_kind, az_str_c(p->fail_text), "box.start", err);
 	else if (!rc && !p->started)
-		rc = gone(err, "box.start");
+		rc = away(b, "box.start", err);
 	if (rc) {
 		p->failed = true;
 		proc_leave(b, p, sub);

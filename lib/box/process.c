@@ -29,31 +29,6 @@ process_select(
 	    AZ_FMT(az_str_sub(tag, 0, 100)));
 }
 
-/* Basic "user:": the one user there is. */
-static enum az_code
-check_user(struct az_rq *rq, struct az_err *err)
-{
-	struct az_str h = az_rq_header(rq, "Authorization");
-	struct az_str user;
-	struct az_buf b;
-	enum az_code rc = AZ_OK;
-
-	if (!az_str_starts(h, AZ_S("Basic ")))
-		return AZ_OK;
-	az_buf_init(&b, AZ_KIB(1));
-	if (!az_base64_decode(&b, az_str_trim(az_str_sub(h, 6, h.n)))) {
-		rc = az_fail(err, AZ_EAUTH, "box.user", "invalid credentials");
-	} else {
-		struct az_str rest = az_buf_str(&b);
-
-		if (!az_str_cut(&rest, ':', &user) || (user.n && !az_str_eqc(user, "user")))
-			rc = az_fail(err, AZ_EAUTH, "box.user", "invalid username: '%.*s'",
-			    AZ_FMT(az_str_sub(user, 0, 64)));
-	}
-	az_buf_release(&b);
-	return rc;
-}
-
 /* ---- routes ---- */
 
 enum az_code
@@ -71,7 +46,7 @@ process_start(struct az_rq *rq, void *app, struct az_err *err)
 	    (rc = connect_stream(rq, &stop, err)) || stop)
 		return rc;
 	if (connect_message(rq, &msg, &e) || connect_timeout(rq, &f.timeout_ms, &e) ||
-	    check_user(rq, &e))
+	    envd_user(rq, &e))
 		return stream_end(rq, &e, err);
 	pr = az_json_get(msg, "process");
 	ps.cmd = az_json_gets(pr, "cmd");
@@ -121,6 +96,7 @@ enum az_code
 process_list(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_json *body;
+	struct az_err e = AZ_ERR_INIT;
 	struct az_buf out;
 	struct az_jw w;
 	struct box *b;
@@ -149,7 +125,9 @@ process_list(struct az_rq *rq, void *app, struct az_err *err)
 	pthread_mutex_unlock(&b->mu);
 	az_jw_end(&w, ']');
 	az_jw_end(&w, '}');
-	if (!(rc = az_buf_check(&out, "box.list", err)))
+	if (az_buf_check(&out, "box.list", &e))
+		rc = connect_fail(rq, &e);
+	else
 		rc = az_rs_json(rq, 200, az_buf_str(&out), err);
 	az_buf_release(&out);
 	return rc;
@@ -225,19 +203,4 @@ enum az_code
 process_update(struct az_rq *rq, void *app, struct az_err *err)
 {
 	return process_act(rq, app, act_update, err);
-}
-
-enum az_code
-envd_none(struct az_rq *rq, void *app, struct az_err *err)
-{
-	struct az_err e = AZ_ERR_INIT;
-	struct box *b;
-	bool stop;
-	enum az_code rc;
-
-	if ((rc = envd_box(rq, app, &b, &stop, err)) || stop)
-		return rc;
-	az_fail(&e, AZ_EUNSUPPORTED, "box.rpc", "%.*s is not offered by this server",
-	    AZ_FMT(az_str_sub(az_rq_path(rq), 1, 100)));
-	return connect_fail(rq, &e);
 }

@@ -5,49 +5,36 @@
 #include <stdio.h>
 #include <azlon/crypto.h>
 
-#define KEEPALIVE_S 90
-#define LOOK_MS 1000 /* how often a silent stream asks for its client */
 #define KILL_MS 10000
 
 /* ---- events ---- */
 
+/* As the protocol's own server words them. */
 static const char *
 signal_name(int sig)
 {
-	switch (sig) {
-	case SIGHUP:
-		return "hangup";
-	case SIGINT:
-		return "interrupt";
-	case SIGQUIT:
-		return "quit";
-	case SIGILL:
-		return "illegal instruction";
-	case SIGABRT:
-		return "aborted";
-	case SIGBUS:
-		return "bus error";
-	case SIGFPE:
-		return "floating point exception";
-	case SIGKILL:
-		return "killed";
-	case SIGSEGV:
-		return "segmentation fault";
-	case SIGSYS:
-		return "bad system call";
-	case SIGPIPE:
-		return "broken pipe";
-	case SIGALRM:
-		return "alarm clock";
-	case SIGTERM:
-		return "terminated";
-	case SIGXCPU:
-		return "CPU time limit exceeded";
-	case SIGXFSZ:
-		return "file size limit exceeded";
-	default:
-		return NULL;
-	}
+	static const char *const names[] = {
+	    [SIGHUP] = "hangup",
+	    [SIGINT] = "interrupt",
+	    [SIGQUIT] = "quit",
+	    [SIGILL] = "illegal instruction",
+	    [SIGTRAP] = "trace/breakpoint trap",
+	    [SIGABRT] = "aborted",
+	    [SIGBUS] = "bus error",
+	    [SIGFPE] = "floating point exception",
+	    [SIGKILL] = "killed",
+	    [SIGUSR1] = "user defined signal 1",
+	    [SIGSEGV] = "segmentation fault",
+	    [SIGUSR2] = "user defined signal 2",
+	    [SIGPIPE] = "broken pipe",
+	    [SIGALRM] = "alarm clock",
+	    [SIGTERM] = "terminated",
+	    [SIGXCPU] = "CPU time limit exceeded",
+	    [SIGXFSZ] = "file size limit exceeded",
+	    [SIGSYS] = "bad system call",
+	};
+
+	return sig > 0 && (size_t)sig < sizeof names / sizeof *names ? names[sig] : NULL;
 }
 
 static enum az_code
@@ -128,22 +115,11 @@ send_records(struct az_rq *rq, struct az_str rest, struct az_err *err)
 
 /* ---- following ---- */
 
-static int64_t
-keepalive_ms(struct az_rq *rq)
-{
-	struct az_str t = az_rq_header(rq, "Keepalive-Ping-Interval");
-	int64_t s = KEEPALIVE_S;
-
-	if (t.p && (!az_str_to_i64(t, INT64_MIN, INT64_MAX, &s) || s > 3600))
-		s = KEEPALIVE_S;
-	return (s < 1 ? 1 : s) * 1000;
-}
-
 /* Copy output and the end to the client. A client that left leaves the program be. */
 static enum az_code
 pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 {
-	int64_t every = keepalive_ms(rq), ping = az_boot_ms() + every, now, until;
+	int64_t every = connect_keepalive(rq), ping = az_boot_ms() + every, now, until;
 	struct az_err e = AZ_ERR_INIT;
 	struct az_buf got;
 	enum az_code rc;
@@ -201,8 +177,14 @@ pump(struct az_rq *rq, struct box *b, struct follow *f, struct az_err *err)
 	}
 	if (!rc)
 		rc = send_end(rq, f->p, err);
-	if (!rc)
+	if (!rc && killing && az_str_starts(az_str_c(f->p->error), AZ_S("timed out"))) {
+		/* the end says what became of the program, this that it was the caller's limit:
+		   clients have an error of its own for it */
+		az_fail(&e, AZ_ETIMEOUT, "box.stream", "%s", f->p->error);
+		rc = stream_end(rq, &e, err);
+	} else if (!rc) {
 		rc = stream_end(rq, NULL, err);
+	}
 out:
 	/* a timeout holds even when nobody waits for it any more */
 	if (!ended && f->kills && !killing && f->deadline >= 0)

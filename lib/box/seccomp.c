@@ -23,7 +23,6 @@ static const char *const denied[] = {
     "io_uring_enter",
     "io_uring_register",
     "userfaultfd",
-    "seccomp_unotify",
     /* other processes */
     "ptrace",
     "process_vm_readv",
@@ -97,6 +96,17 @@ static const char *const denied[] = {
     "ustat",
 };
 
+/* Of kernels younger than libseccomp may be; since 5.x one number serves all machines. */
+static const int young[] = {
+    428, /* open_tree */
+    442, /* mount_setattr */
+    443, /* quotactl_fd */
+    447, /* memfd_secret */
+    457, /* statmount */
+    458, /* listmount */
+    467, /* open_tree_attr */
+};
+
 static int
 add_rules(scmp_filter_ctx c)
 {
@@ -111,6 +121,8 @@ add_rules(scmp_filter_ctx c)
 		if (nr != __NR_SCMP_ERROR)
 			rc |= seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), nr, 0);
 	}
+	for (size_t i = 0; i < sizeof young / sizeof *young; i++)
+		rc |= seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), young[i], 0);
 	/* flags of clone3 stand in memory where no filter sees them; libc falls back */
 	rc |= seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 1000
+#define LOOK_MAX(s) ((size_t)(s)->max + 1) /* with the canaries' */
 
 /* ---- the reaper: deadlines and disks ---- */
 
@@ -30,14 +31,15 @@ expired(struct az_box_server *s, int64_t now, int64_t *next)
 	return NULL;
 }
 
+/* What is busy may fill its disk. */
 static bool
-runs_something(struct box *b)
+busy(struct box *b, int64_t now)
 {
 	bool yes = false;
 
 	pthread_mutex_lock(&b->mu);
 	for (struct proc *p = b->procs; p; p = p->next)
-		yes |= p->started && (!p->ended || az_boot_ms() - p->ended_ms < 2 * LOOK_EVERY_MS);
+		yes |= p->started && (!p->ended || now - p->ended_ms < 2 * LOOK_EVERY_MS);
 	pthread_mutex_unlock(&b->mu);
 	return yes;
 }
@@ -45,41 +47,47 @@ runs_something(struct box *b)
 static void
 check_disk(struct az_box_server *s, struct box *b)
 {
+	int64_t used = home_used(b, s->disk);
 	char why[96];
 
-	if (!runs_something(b) || disk_used(b->home, s->disk) <= s->disk)
+	meter_disk(b, used);
+	if (used <= s->disk)
 		return;
 	snprintf(why, sizeof why, "stopped: disk limit (%lld MiB)", (long long)(s->disk >> 20));
 	az_log(AZ_INFO, "box.disk", AZ_KC("box", b->id));
 	pthread_mutex_lock(&b->mu);
-	for (struct proc *p = b->procs; p; p = p->next)
-		if (p->started && !p->ended && !p->stop[0])
-			snprintf(p->stop, sizeof p->stop, "%s", why);
-	/* everybody: who wrote is not known, and nothing may go on writing */
-	if (link_send(
-		b, b->next_id++, AW_KILL_ALL, (struct az_str){0}, (struct az_str){0}, false, NULL))
+	/* who wrote is not known, and nothing may go on writing */
+	if (procs_end(b, why, NULL))
 		az_log(AZ_DEBUG, "box.disk", AZ_KC("err", "gone"));
 	pthread_mutex_unlock(&b->mu);
 }
 
-/* Once a second: programs whose client left before their timeout, and disks. */
+static void
+look_at(struct az_box_server *s, struct box *b, int64_t now)
+{
+	if (box_paused(b))
+		return;
+	procs_overdue(b, now);
+	if (b->home[0] && busy(b, now))
+		check_disk(s, b);
+	meter_look(b, now);
+}
+
+/* Once a second: programs whose client left before their timeout, disks, and what is used. */
 static void
 look_after(struct az_box_server *s)
 {
-	struct box *v[64];
 	size_t n = 0;
 
 	pthread_mutex_lock(&s->mu);
-	for (struct box *b = s->boxes; b && n < 64; b = b->next) {
+	for (struct box *b = s->boxes; b && n < LOOK_MAX(s); b = b->next) {
 		b->refs++;
-		v[n++] = b;
+		s->look[n++] = b;
 	}
 	pthread_mutex_unlock(&s->mu);
 	for (size_t i = 0; i < n; i++) {
-		procs_overdue(v[i], az_boot_ms());
-		if (v[i]->home[0] && !s->tmpfs_home)
-			check_disk(s, v[i]);
-		box_unref(v[i]);
+		look_at(s, s->look[i], az_boot_ms());
+		box_unref(s->look[i]);
 	}
 }
 
@@ -87,7 +95,7 @@ static void *
 reaper_main(void *arg)
 {
 	struct az_box_server *s = arg;
-	int64_t look_at = 0;
+	int64_t look_ms = 0;
 
 	prctl(PR_SET_NAME, "box-reaper");
 	pthread_mutex_lock(&s->mu);
@@ -96,22 +104,25 @@ reaper_main(void *arg)
 		struct box *b = expired(s, now, &next);
 
 		if (b) {
+			bool rests = box_rest(b, now);
+
 			pthread_mutex_unlock(&s->mu);
-			box_destroy(b, "expired", false);
+			if (!rests)
+				box_destroy(b, "expired", false);
 			box_unref(b);
 			pthread_mutex_lock(&s->mu);
 			continue;
 		}
 		if (s->boxes) {
-			if (now >= look_at) {
+			if (now >= look_ms) {
 				pthread_mutex_unlock(&s->mu);
 				look_after(s);
-				look_at = az_boot_ms() + LOOK_EVERY_MS;
+				look_ms = az_boot_ms() + LOOK_EVERY_MS;
 				pthread_mutex_lock(&s->mu);
 				continue;
 			}
-			if (look_at < next)
-				next = look_at;
+			if (look_ms < next)
+				next = look_ms;
 		}
 		az_cond_wait(&s->changed, &s->mu, next == INT64_MAX ? -1 : next);
 	}
@@ -123,16 +134,16 @@ reaper_main(void *arg)
 
 /* Homes that a server which died left behind. */
 static void
-clean_up(const char *dir)
+clean_up(const struct az_box_server *s)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(s->dir);
 	struct dirent *e;
 	char path[600];
 
 	while (d && (e = readdir(d)))
-		if (e->d_name[0] == 'i' && strlen(e->d_name) == BOX_ID) {
-			snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-			disk_remove(path);
+		if (box_id_ok(e->d_name)) {
+			snprintf(path, sizeof path, "%s/%s", s->dir, e->d_name);
+			home_remove_old(s, path);
 		}
 	if (d)
 		closedir(d);
@@ -163,8 +174,15 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 	s->pids = o->pids > 0 ? o->pids : AZ_LIM_BOX_PIDS;
 	s->cpu_pct = o->cpu_pct > 0 ? o->cpu_pct : 100;
 	s->max = o->max > 0 ? o->max : 64;
+	s->spares_want = o->spares > 0 ? o->spares : 0;
+	if (o->templates && *o->templates && !(s->templates = az_str_dup(az_str_c(o->templates))))
+		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
+	if (o->wheels && *o->wheels && !(s->wheels = az_str_dup(az_str_c(o->wheels))))
+		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
 	s->vet = vet_public;
-	if (!s->dir || !s->agent || !s->bwrap || !s->key)
+	s->started_ms = az_wall_ms();
+	s->look = calloc(LOOK_MAX(s), sizeof(struct box *));
+	if (!s->dir || !s->agent || !s->bwrap || !s->key || !s->look)
 		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
 	if (!*s->key)
 		return az_fail(err, AZ_EINVAL, "box.open", "no key given");
@@ -172,6 +190,26 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 		return az_fail(err, AZ_EINVAL, "box.open",
 		    "the scratch directory and the agent need absolute paths");
 	return AZ_OK;
+}
+
+/* The canaries, with ids of its own for each box; if no box starts with them (its programs
+   would have to pass directories of others, say), with one id. */
+static enum az_code
+try_walls(struct az_box_server *s, struct az_err *err)
+{
+	enum az_code rc = canaries_run(s, err);
+
+	if (!rc || !s->slots.n || s->canaries)
+		return rc;
+	az_log(AZ_WARN, "box.slot", AZ_KE(err), AZ_KC("uid_mode", "shared"));
+	pthread_mutex_lock(&s->mu);
+	while (s->live > 0)
+		az_cond_wait(&s->changed, &s->mu, -1);
+	pthread_mutex_unlock(&s->mu);
+	slots_close(s);
+	snprintf(
+	    s->slots.why, sizeof s->slots.why, "no box starts with ids of its own, see the log");
+	return canaries_run(s, err);
 }
 
 enum az_code
@@ -203,16 +241,24 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_e
 	homes(s);
 	/* this process's memory and environment are nobody's business */
 	prctl(PR_SET_DUMPABLE, 0);
-	clean_up(s->dir);
+	slots_open(s, 2 * (unsigned)s->max + (unsigned)s->spares_want + 2);
+	if (s->slots.why[0])
+		az_log(
+		    AZ_WARN, "box.slot", AZ_KC("err", s->slots.why), AZ_KC("uid_mode", "shared"));
+	clean_up(s);
 	if ((rc = etc_make(s->dir, err)) || (rc = filter_build(&s->bpf, err)) ||
-	    (rc = cg_open(&s->cg, o->cgroup, err)) || (rc = spawner_open(s, &s->spawner, err)))
+	    (rc = cg_open(&s->cg, o->cgroup, err)))
+		goto out;
+	cg_sweep(&s->cg);
+	if ((rc = spawner_open(s, &s->spawner, err)))
 		goto out;
 	if (!thread_start(&s->reaper, reaper_main, s, false)) {
 		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");
 		goto out;
 	}
 	s->reaper_on = true;
-	rc = canaries_run(s, err);
+	if (!(rc = try_walls(s, err)) && !spares_start(s))
+		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");
 out:
 	if (rc)
 		az_box_close(s);
@@ -240,7 +286,10 @@ az_box_close(struct az_box_server *s)
 		box_unref(b);
 		pthread_mutex_lock(&s->mu);
 	}
-	while (s->live > 0)
+	pthread_mutex_unlock(&s->mu);
+	spares_stop(s);
+	pthread_mutex_lock(&s->mu);
+	while (s->live > 0 || s->pausers > 0)
 		az_cond_wait(&s->changed, &s->mu, -1);
 	pthread_mutex_unlock(&s->mu);
 	if (s->reaper_on)
@@ -251,12 +300,18 @@ az_box_close(struct az_box_server *s)
 		free(k->key);
 		free(k);
 	}
+	for (size_t i = 0; i < PAST_MAX; i++)
+		journal_free(&s->past[i].journal);
+	free(s->look);
+	slots_close(s);
 	cg_release(&s->cg);
 	az_buf_release(&s->bpf);
 	free(s->dir);
 	free(s->agent);
 	free(s->bwrap);
 	free(s->key);
+	free(s->templates);
+	free(s->wheels);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->mu);
 	free(s);

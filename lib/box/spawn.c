@@ -42,24 +42,81 @@ args(struct az_buf *b, const char *const *v)
 		arg(b, *v);
 }
 
-/* /bin and friends: links into /usr on merged systems, directories on others. */
+static bool
+join(char out[600], const char *root, const char *rest)
+{
+	int n = snprintf(out, 600, "%s%s", root, rest);
+
+	return n > 0 && n < 600;
+}
+
+/* /bin and friends: links into /usr on merged systems, directories on others. root is ""
+   for the host's. */
 static void
-system_dirs(struct az_buf *b)
+system_dirs(struct az_buf *b, const char *root)
 {
 	static const char *const dirs[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+	char from[600];
 
-	ARGS(b, "--ro-bind", "/usr", "/usr");
+	if (join(from, root, "/usr"))
+		ARGS(b, "--ro-bind", from, "/usr");
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
 		char to[256];
-		ssize_t n = readlink(dirs[i], to, sizeof to - 1);
+		ssize_t n;
 
+		if (!join(from, root, dirs[i]))
+			continue;
+		n = readlink(from, to, sizeof to - 1);
 		if (n > 0) {
 			to[n] = 0;
 			ARGS(b, "--symlink", to, dirs[i]);
-		} else if (!access(dirs[i], F_OK)) {
-			ARGS(b, "--ro-bind", dirs[i], dirs[i]);
+		} else if (!access(from, F_OK)) {
+			ARGS(b, "--ro-bind", from, dirs[i]);
 		}
 	}
+}
+
+/* Of the host as little as possible; of a template all but what speaks of users and names. */
+static void
+etc_dir(struct az_buf *b, const struct az_box_server *s, const char *root)
+{
+	static const char *const shared[] = {"/etc/ssl/certs", "/etc/alternatives", "/etc/fonts"};
+	char etc[600], from[600], to[64];
+	const char *name;
+
+	if (!root[0]) {
+		snprintf(etc, sizeof etc, "%s/etc", s->dir);
+		ARGS(b, "--ro-bind", etc, "/etc");
+		for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+			ARGS(b, "--ro-bind-try", shared[i], shared[i]);
+		return;
+	}
+	if (join(etc, root, "/etc"))
+		ARGS(b, "--ro-bind", etc, "/etc");
+	for (size_t i = 0; (name = etc_ours(i)); i++) {
+		struct stat st;
+
+		snprintf(to, sizeof to, "/etc/%s", name);
+		if (!join(from, root, to) || lstat(from, &st) < 0 || !S_ISREG(st.st_mode))
+			continue; /* nothing to mount it on */
+		snprintf(from, sizeof from, "%s/etc/%s", s->dir, name);
+		ARGS(b, "--ro-bind", from, to);
+	}
+	if (join(from, root, "/var/lib"))
+		ARGS(b, "--ro-bind-try", from, "/var/lib");
+}
+
+/* A name that people expect, where the system has only another. */
+static void
+alias(struct az_buf *b, const char *root, const char *name, const char *target)
+{
+	char path[600], to[64];
+
+	snprintf(path, sizeof path, "%s/usr/bin/%s", root, name);
+	if (!access(path, F_OK))
+		return;
+	snprintf(to, sizeof to, "/opt/azlon/bin/%s", name);
+	ARGS(b, "--symlink", target, to);
 }
 
 static void
@@ -90,19 +147,23 @@ proc_masks(struct az_buf *b)
 static void
 build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *j)
 {
-	char num[32], etc[600];
+	const char *root = j->root ? j->root : "";
+	char num[32];
 	int64_t tmp;
 
-	ARGS(b, "--unshare-user", "--uid", "1000", "--gid", "1000", "--unshare-pid",
-	    "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname",
-	    "e2b.local", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
-	    "--info-fd", "5", "--seccomp", "4");
-	system_dirs(b);
-	snprintf(etc, sizeof etc, "%s/etc", s->dir);
-	ARGS(b, "--ro-bind", etc, "/etc");
-	ARGS(b, "--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs");
-	ARGS(b, "--ro-bind-try", "/etc/alternatives", "/etc/alternatives");
-	ARGS(b, "--ro-bind-try", "/etc/fonts", "/etc/fonts");
+	if (j->ns >= 0)
+		/* the agent is born as the user and becomes another: what bwrap makes
+		   belongs to the user, as everywhere */
+		ARGS(b, "--userns", "6", "--cap-drop", "ALL", "--cap-add", "CAP_SETUID",
+		    "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_KILL");
+	else
+		ARGS(b, "--unshare-user", "--cap-drop", "ALL");
+	snprintf(num, sizeof num, "%d", BOX_UID);
+	ARGS(b, "--uid", num, "--gid", num, "--unshare-pid", "--unshare-net", "--unshare-ipc",
+	    "--unshare-uts", "--unshare-cgroup-try", "--hostname", "e2b.local", "--die-with-parent",
+	    "--new-session", "--as-pid-1", "--info-fd", "5", "--seccomp", "4");
+	system_dirs(b, root);
+	etc_dir(b, s, root);
 	ARGS(b, "--proc", "/proc");
 	proc_masks(b);
 	ARGS(b, "--dev", "/dev");
@@ -114,10 +175,10 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 	ARGS(b, "--size", num, "--perms", "1777", "--tmpfs", "/dev/shm");
 	ARGS(b, "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--dir",
 	    "/opt/azlon/bin");
-	if (access("/usr/bin/python", F_OK))
-		ARGS(b, "--symlink", "/usr/bin/python3", "/opt/azlon/bin/python");
-	if (access("/usr/bin/pip", F_OK))
-		ARGS(b, "--symlink", "/usr/bin/pip3", "/opt/azlon/bin/pip");
+	alias(b, root, "python", "/usr/bin/python3");
+	alias(b, root, "pip", "/usr/bin/pip3");
+	if (s->wheels)
+		ARGS(b, "--ro-bind", s->wheels, BOX_WHEELS);
 	ARGS(b, "--ro-bind", s->agent, "/opt/azlon/agent");
 	/* nothing is made under the writable directory by bwrap: hostile names there
 	   could lead it out */
@@ -132,6 +193,8 @@ build_args(struct az_buf *b, const struct az_box_server *s, const struct spawn *
 
 /* ---- the child ---- */
 
+#define FDS 7 /* agent's socket, null, complaints, arguments, filter, info, namespace */
+
 static void
 limit(int what, int64_t v)
 {
@@ -142,21 +205,22 @@ limit(int what, int64_t v)
 
 /* After fork in a threaded process: system calls only. */
 static void __attribute__((noreturn))
-child(const struct az_box_server *s, const struct spawn *j, const int fd[6])
+child(const struct az_box_server *s, const struct spawn *j, const int fd[FDS])
 {
 	static char a0[] = "bwrap", a1[] = "--args", a2[] = "3", a3[] = "--",
-		    a4[] = "/opt/azlon/agent";
-	char *const argv[] = {a0, a1, a2, a3, a4, NULL};
+		    a4[] = "/opt/azlon/agent", a5[] = "--pair";
+	char *const argv[] = {a0, a1, a2, a3, a4, j->ns >= 0 ? a5 : NULL, NULL};
+	int fds = j->ns >= 0 ? FDS : FDS - 1;
 	char *const envp[] = {NULL};
 	sigset_t none;
 
 	for (int k = 0; k < CG_KINDS; k++)
 		if (j->procs[k] >= 0 && write(j->procs[k], "0", 1) != 1)
 			_exit(125);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < fds; i++)
 		if (dup2(fd[i], i) < 0)
 			_exit(125);
-	syscall(SYS_close_range, 6u, ~0u, 0u);
+	syscall(SYS_close_range, (unsigned)fds, ~0u, 0u);
 	setsid();
 	/* the session keyring of whoever started us is inherited otherwise */
 	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
@@ -205,7 +269,7 @@ static enum az_code
 launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 {
 	int sv[2] = {-1, -1}, info[2] = {-1, -1}, ep[2] = {-1, -1};
-	int fd[6] = {-1, -1, -1, -1, -1, -1};
+	int fd[FDS] = {-1, -1, -1, -1, -1, -1, -1};
 	enum az_code rc;
 	struct az_buf b;
 
@@ -223,8 +287,10 @@ launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 	fd[4] = memory_file("filter", az_buf_str(&s->bpf));
 	fd[5] = high(info[1]);
 	sv[1] = ep[1] = info[1] = -1;
-	for (int i = 0; i < 6; i++)
-		if (fd[i] < 0)
+	if (j->ns >= 0)
+		fd[6] = fcntl(j->ns, F_DUPFD_CLOEXEC, 32);
+	for (int i = 0; i < FDS; i++)
+		if (fd[i] < 0 && (i < FDS - 1 || j->ns >= 0))
 			goto fail;
 	j->pid = fork();
 	if (!j->pid)
@@ -241,7 +307,7 @@ fail:
 	az_fail_errno(err, AZ_EUNAVAIL, "box.spawn", "cannot start bubblewrap");
 	rc = AZ_EUNAVAIL;
 out:
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < FDS; i++)
 		if (fd[i] >= 0)
 			close(fd[i]);
 	for (int i = 0; i < 2; i++) {

@@ -34,6 +34,12 @@ gone(struct az_err *err, const char *op)
 	return c;
 }
 
+bool
+box_id_ok(const char *name)
+{
+	return name[0] == 'i' && strlen(name) == BOX_ID;
+}
+
 struct box *
 box_find(struct az_box_server *s, struct az_str id)
 {
@@ -56,6 +62,7 @@ box_find(struct az_box_server *s, struct az_str id)
 static void
 box_free(struct box *b)
 {
+	watchers_free(b);
 	while (b->procs) {
 		struct proc *p = b->procs;
 
@@ -71,6 +78,7 @@ box_free(struct box *b)
 	if (b->init_fd >= 0)
 		close(b->init_fd);
 	az_buf_release(&b->out);
+	journal_free(&b->journal);
 	az_json_free(b->req);
 	pthread_cond_destroy(&b->cond);
 	pthread_mutex_destroy(&b->mu);
@@ -84,17 +92,23 @@ box_unref(struct box *b)
 		box_free(b);
 }
 
-void
+bool
 box_touch(struct box *b, int64_t timeout_s, bool only_extend)
 {
 	struct az_box_server *s = b->srv;
 	int64_t at = az_boot_ms() + timeout_s * 1000;
+	bool runs;
 
 	pthread_mutex_lock(&s->mu);
-	if (!only_extend || at > b->deadline_ms) {
+	/* so that a pause and a longer life cannot cross */
+	pthread_mutex_lock(&b->mu);
+	runs = b->state == BOX_RUNNING && !b->dead;
+	pthread_mutex_unlock(&b->mu);
+	if (runs && (!only_extend || at > b->deadline_ms)) {
 		b->deadline_ms = at;
 		b->end_ms = az_wall_ms() + timeout_s * 1000;
 		pthread_cond_broadcast(&s->changed); /* the reaper looks again */
 	}
 	pthread_mutex_unlock(&s->mu);
+	return runs;
 }

@@ -123,6 +123,12 @@ derive_sandbox(struct az_conf *c, struct az_arena *a, struct az_err *err)
 	}
 	if (!c->e2b_api_key)
 		return needs(err, "AZLON_SANDBOX=e2b", "E2B_API_KEY");
+	if (c->e2b_debug) {
+		if (!c->e2b_api_url)
+			c->e2b_api_url = "http://localhost:3000";
+		if (!c->e2b_sandbox_url)
+			c->e2b_sandbox_url = "http://localhost:49983";
+	}
 	if (!c->e2b_api_url &&
 	    !(c->e2b_api_url = az_arena_printf(a, "https://api.%s", c->e2b_domain)))
 		return no_memory(err);

@@ -191,6 +191,22 @@ def stack():
         s.close()
 
 
+@pytest.fixture(scope="module")
+def e2b(stack):
+    """The official e2b package, unmodified, its variables pointing at this stack."""
+    env = {
+        "E2B_API_KEY": (stack.var / "secret" / "e2b.key").read_text(),
+        "E2B_API_URL": f"http://127.0.0.1:{stack.local_port}",
+        "E2B_SANDBOX_URL": f"http://127.0.0.1:{stack.local_port}",
+    }
+    old = {k: os.environ.get(k) for k in env}
+    os.environ.update(env)
+    import e2b as module
+    yield module
+    for k, v in old.items():
+        os.environ.pop(k, None) if v is None else os.environ.update({k: v})
+
+
 @pytest.fixture
 def own_stack():
     """For tests that break things."""

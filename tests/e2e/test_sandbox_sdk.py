@@ -7,22 +7,6 @@ import requests
 from conftest import until
 
 
-@pytest.fixture(scope="module")
-def e2b(stack):
-    """The module with its variables pointing at this stack."""
-    env = {
-        "E2B_API_KEY": (stack.var / "secret" / "e2b.key").read_text(),
-        "E2B_API_URL": f"http://127.0.0.1:{stack.local_port}",
-        "E2B_SANDBOX_URL": f"http://127.0.0.1:{stack.local_port}",
-    }
-    old = {k: os.environ.get(k) for k in env}
-    os.environ.update(env)
-    import e2b as module
-    yield module
-    for k, v in old.items():
-        os.environ.pop(k, None) if v is None else os.environ.update({k: v})
-
-
 @pytest.fixture
 def box(e2b):
     b = e2b.Sandbox.create(timeout=120, metadata={"purpose": "sdk test", "odd": "a b&c=d"})

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "box/box.h"
+#include "box/fs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -21,11 +21,35 @@ add_proc(struct box *b, struct proc *p, struct sub *s)
 	p->stdin_room = AW_STDIN_WINDOW;
 	az_buf_init(&p->ring, 2 * PROC_RING);
 	az_cond_init(&p->cond);
-	pthread_mutex_init(&p->in_mu, NULL);
 	b->procs = p;
 	b->nprocs = 1;
 	if (s)
 		proc_follow(b, p, s);
+}
+
+/* What is told of a name is JSON, whatever the name is. */
+static void
+told(struct aw_frame f, const char *lo, const char *hi)
+{
+	struct az_buf b;
+	struct az_jw w;
+	struct entry e;
+	bool ok = f.type == AW_EVENT;
+
+	az_buf_init(&b, AZ_MIB(4));
+	az_jw_init(&w, &b);
+	if (ok) {
+		ok = !event_json(&w, &f, NULL);
+	} else if ((ok = entry_parse(f.body, &e))) {
+		assert(e.path.p >= lo && e.path.p + e.path.n <= hi && e.path.p[0] == '/');
+		assert(e.target.p >= lo && e.target.p + e.target.n <= hi);
+		assert(!e.meta.n ||
+		       ((const char *)e.meta.p >= lo && (const char *)e.meta.p + e.meta.n <= hi));
+		entry_json(&w, &e);
+	}
+	if (ok)
+		assert(!b.fail && b.n && b.p[b.n - 1] == '}' && az_str_utf8_ok(az_buf_str(&b)));
+	az_buf_release(&b);
 }
 
 static void
@@ -37,7 +61,6 @@ one(const uint8_t *data, size_t n, bool followed)
 	struct sub sub = {0};
 	struct call c = {.id = 2};
 	struct aw_frame f;
-	struct entry e;
 	size_t at = 0, used;
 	bool ok = true;
 
@@ -52,26 +75,22 @@ one(const uint8_t *data, size_t n, bool followed)
 	while (ok && aw_next(data + at, n - at, &f, &used) == 1) {
 		assert(used >= AW_HEAD && used <= n - at);
 		assert(f.body.n == used - AW_HEAD);
-		if (f.type == AW_ENTRY && entry_parse(f.body, &e)) {
-			const char *lo = (const char *)data;
-
-			assert(e.path.p >= lo && e.path.p + e.path.n <= lo + n);
-			assert(e.target.p >= lo && e.target.p + e.target.n <= lo + n);
-			assert(e.path.p[0] == '/');
-		}
+		if (f.type == AW_ENTRY || f.type == AW_EVENT)
+			told(f, (const char *)data, (const char *)data + n);
 		at += used;
 		ok = link_frame(&b, &f);
 		assert(p.ring.n <= PROC_RING + AW_CHUNK + 5);
 		assert(sub.q.fail == AZ_OK);
 		assert(p.stdin_room <= AW_STDIN_WINDOW);
 		assert(b.nblocked <= BLOCKED_MAX && !b.conns);
+		assert(b.journal.bytes <= JOURNAL_MAX);
 	}
 	proc_leave(&b, &p, &sub);
 	az_buf_release(&p.ring);
 	az_buf_release(&c.in);
 	az_buf_release(&b.out);
+	journal_free(&b.journal);
 	pthread_cond_destroy(&p.cond);
-	pthread_mutex_destroy(&p.in_mu);
 	pthread_cond_destroy(&c.cond);
 	pthread_cond_destroy(&b.cond);
 	pthread_mutex_destroy(&b.mu);

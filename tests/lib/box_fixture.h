@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,21 @@
 #include "box/box.h"
 
 #define FIX_NOBODY 65534
+
+/* Who the test becomes: a user with subordinate ids where there is one, else nobody. */
+static uid_t fix_uid = FIX_NOBODY;
+static gid_t fix_gid = FIX_NOBODY;
+
+static void
+fix_who(void)
+{
+	const struct passwd *pw = getpwnam("azlon-sandbox");
+
+	if (pw && !getenv("AZ_BOX_SHARED")) {
+		fix_uid = pw->pw_uid;
+		fix_gid = pw->pw_gid;
+	}
+}
 
 struct box_fixture {
 	char dir[64], scratch[80], agent[80], groups[400];
@@ -58,7 +74,7 @@ fix_groups(struct box_fixture *f)
 		snprintf(f->group_dirs[i], sizeof f->group_dirs[i], "/sys/fs/cgroup/%s/aztest-%d",
 		    kinds[i], (int)getpid());
 		if (mkdir(f->group_dirs[i], 0755) < 0 ||
-		    chown(f->group_dirs[i], FIX_NOBODY, FIX_NOBODY) < 0) {
+		    chown(f->group_dirs[i], fix_uid, fix_gid) < 0) {
 			f->group_dirs[i][0] = 0;
 			continue;
 		}
@@ -90,6 +106,7 @@ static void
 fix_become_nobody(struct box_fixture *f, bool groups)
 {
 	*f = (struct box_fixture){0};
+	fix_who();
 	snprintf(f->dir, sizeof f->dir, "/tmp/az-box-XXXXXX");
 	if (!mkdtemp(f->dir))
 		exit(1);
@@ -101,7 +118,7 @@ fix_become_nobody(struct box_fixture *f, bool groups)
 
 		if (groups)
 			fix_groups(f);
-		if (chown(f->dir, FIX_NOBODY, FIX_NOBODY) < 0)
+		if (chown(f->dir, fix_uid, fix_gid) < 0)
 			exit(1);
 		pid = fork();
 		if (pid) {
@@ -113,7 +130,7 @@ fix_become_nobody(struct box_fixture *f, bool groups)
 			disk_remove(f->dir);
 			exit(WIFEXITED(st) ? WEXITSTATUS(st) : 1);
 		}
-		if (setgroups(0, NULL) < 0 || setgid(FIX_NOBODY) < 0 || setuid(FIX_NOBODY) < 0)
+		if (setgroups(0, NULL) < 0 || setgid(fix_gid) < 0 || setuid(fix_uid) < 0)
 			exit(1);
 	}
 	f->refused = !fix_namespaces();
@@ -130,7 +147,7 @@ fix_become_nobody(struct box_fixture *f, bool groups)
 	    .cgroup = f->groups[0] ? f->groups : NULL};
 }
 
-static int
+static __attribute__((unused)) int
 fix_open(struct box_fixture *f)
 {
 	struct az_err err = AZ_ERR_INIT;
@@ -149,7 +166,7 @@ static void
 fix_close(struct box_fixture *f)
 {
 	az_box_close(f->s);
-	if (getppid() <= 1 || geteuid() != FIX_NOBODY)
+	if (getppid() <= 1 || geteuid() != fix_uid)
 		disk_remove(f->dir);
 }
 

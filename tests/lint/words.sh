@@ -10,7 +10,7 @@ else
 	list() { find . -type f -print0; }
 fi
 # recorded or foreign text, and tests whose data are paths inside a sandbox
-data='(^|/)tests/(recordings|fuzz/corpus)/|\.csv$|tests/unit/(replay_canon|work_dockerfile|box_attack|box_http_envd)_test\.c$'
+data='(^|/)tests/(recordings|fuzz/corpus)/|\.csv$|tests/e2e/attacks/|tests/unit/(replay_canon|work_dockerfile|box_attack|box_walls|box_http_envd)_test\.c$'
 found=$(list | grep -zvE "$data" |
     xargs -0 -r grep -nHIE "\\b($notdone)\\b|$own" -- 2>/dev/null |
     grep -vE '/t''mp/[A-Za-z0-9_./-]*(X''XXXXX|-")|words: ok')

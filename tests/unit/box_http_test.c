@@ -1,5 +1,5 @@
 /* E2B's wire: sandboxes are made, listed, given time. */
-#include "box_http_fixture.h"
+#include "box_wire.h"
 
 static void
 strangers_are_turned_away(void **state)
@@ -47,7 +47,6 @@ creation_is_checked(void **state)
 	    {"{\"templateID\":\"base\",\"timeout\":\"x\"}", 400, "timeout"},
 	    {"{\"templateID\":\"base\",\"metadata\":{\"a\":1}}", 400, "metadata"},
 	    {"{\"templateID\":\"base\",\"envVars\":[1]}", 400, "envVars"},
-	    {"{\"templateID\":\"base\",\"autoPause\":true}", 400, "autoPause"},
 	    {"{\"templateID\":\"base\",\"volumeMounts\":[{}]}", 400, "volumeMounts"},
 	    {"{\"templateID\":\"base\",\"network\":{\"dnsServers\":[\"1.1.1.1\"]}}", 400,
 		"dnsServers"},
@@ -166,10 +165,10 @@ time_is_given_and_only_extended_by_connect(void **state)
 	control("GET", s1, NULL, NULL);
 	member("endAt", end2, sizeof end2);
 	assert_true(strcmp(end2, end1) < 0);
-	snprintf(path, sizeof path, "/sandboxes/%s/pause", id);
+	snprintf(path, sizeof path, "/sandboxes/%s/fork", id);
 	control("POST", path, NULL, "{}");
 	assert_int_equal(a.status, 501);
-	assert_non_null(strstr(a.body, "pause"));
+	assert_non_null(strstr(a.body, "fork"));
 	snprintf(path, sizeof path, "/sandboxes/%s/network", id);
 	control("PUT", path, NULL, "{\"allow_internet_access\":false}");
 	assert_int_equal(a.status, 204);

@@ -213,6 +213,15 @@ e2b_cloud_follows_from_its_key(void **state)
 	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_DOMAIN=e2b.example.org"));
 	assert_string_equal(c.e2b_api_url, "https://api.e2b.example.org");
 	az_conf_release(&c);
+	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_DEBUG=true"));
+	assert_string_equal(c.e2b_api_url, "http://localhost:3000");
+	assert_string_equal(c.e2b_sandbox_url, "http://localhost:49983");
+	az_conf_release(&c);
+	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_DEBUG=true", "E2B_API_URL=http://h:1",
+		      "E2B_SANDBOX_URL=http://h:2"));
+	assert_string_equal(c.e2b_api_url, "http://h:1");
+	assert_string_equal(c.e2b_sandbox_url, "http://h:2");
+	az_conf_release(&c);
 	loads(&c, ENV("E2B_API_KEY=e2b_00", "E2B_API_URL=http://10.0.0.1:3000/"));
 	assert_string_equal(c.e2b_api_url, "http://10.0.0.1:3000");
 	az_conf_release(&c);
@@ -454,10 +463,10 @@ generated_texts_name_every_variable(void **state)
 	    "MINIO_ROOT_PASSWORD", "MINIO_USE_SSL", "USE_EXTERNAL_MINIO", "MINIO_EXTERNAL_ENDPOINT",
 	    "EXTERNAL_BACKEND_URL", "RESTACK_ENGINE_ID", "RESTACK_ENGINE_ADDRESS",
 	    "RESTACK_ENGINE_API_KEY", "RESTACK_ENGINE_API_ADDRESS", "RESTACK_TEMPORAL_ADDRESS",
-	    "OPENAI_API_KEY", "E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_TEMPLATE_ID",
-	    "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID", "AZLON_ENGINE",
-	    "AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY", "AZLON_VAR",
-	    "AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
+	    "OPENAI_API_KEY", "E2B_API_URL", "E2B_SANDBOX_URL", "E2B_DOMAIN", "E2B_DEBUG",
+	    "E2B_TEMPLATE_ID", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "FIREBASE_PROJECT_ID",
+	    "AZLON_ENGINE", "AZLON_STORE", "AZLON_SANDBOX", "AZLON_LLM", "AZLON_IDENTITY",
+	    "AZLON_VAR", "AZLON_PORT", "AZLON_TLS_PORT", "AZLON_LOCAL_PORT", "AZLON_SECRET_FILE",
 	    "AZLON_SYNC_WAIT_S", "AZLON_CORS_ORIGINS", "AZLON_MODEL", "AZLON_THREADS", "AZLON_URL",
 	    "AZLON_RESTACK_NAMESPACE", "AZLON_RESTACK_QUEUE", "AZLON_RESTACK_TLS",
 	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS",

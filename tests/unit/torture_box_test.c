@@ -39,7 +39,6 @@ rig_init(struct rig *r)
 	r->p.refs = 1;
 	az_buf_init(&r->p.ring, 2 * PROC_RING);
 	az_cond_init(&r->p.cond);
-	pthread_mutex_init(&r->p.in_mu, NULL);
 	r->b.procs = &r->p;
 	r->b.nprocs = 1;
 }
@@ -49,8 +48,8 @@ rig_release(struct rig *r)
 {
 	az_buf_release(&r->p.ring);
 	az_buf_release(&r->b.out);
+	journal_free(&r->b.journal);
 	pthread_cond_destroy(&r->p.cond);
-	pthread_mutex_destroy(&r->p.in_mu);
 	pthread_cond_destroy(&r->b.cond);
 	pthread_mutex_destroy(&r->b.mu);
 	close(r->b.sock);
@@ -88,6 +87,7 @@ put_entry(struct az_buf *b, const char *path)
 	az_buf_add(b, zero, sizeof zero);
 	put_text(b, az_str_c(path));
 	put_text(b, AZ_S(""));
+	put_u32(b, 0);
 }
 
 static enum az_code

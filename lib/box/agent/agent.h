@@ -10,6 +10,9 @@
 #include "../agent_wire.h"
 
 #define AG_HOME "/home/user"
+#define AG_USER 1000 /* programs, and all files */
+#define AG_UID 1001  /* ours, where there are two */
+#define AG_GID 1001
 #define AG_PATH 4096
 #define AG_PROCS 128
 #define AG_FILES 64
@@ -17,6 +20,13 @@
 #define AG_OUT_SOFT (512u * 1024u) /* above it nobody produces more */
 #define AG_OUT_HARD (24u * 1024u * 1024u)
 #define AG_LIST_MAX 20000
+/* Names of files under way. A watch takes such a file's rename for the write that it is,
+   onto a file that was there or was not. */
+#define AG_TEMP ".azlon-"
+#define AG_TEMP_OLD ".part"
+#define AG_TEMP_NEW ".new.part"
+#define AG_ENTRY_SIZE 14 /* where the size stands in it */
+#define AG_ENTRY (34 + 2 * (4 + AG_PATH) + 4 + AW_META_BYTES + 8 * AW_META_MAX)
 
 /* ---- main.c: frames out, poll set ---- */
 void out_frame(uint32_t id, enum aw_type type, const void *p, size_t n);
@@ -34,6 +44,13 @@ int64_t now_ms(void);
 /* add to this round's poll set; the index is for fired() */
 int watch(int fd, short events);
 short fired(int index);
+
+/* ---- user.c ---- */
+/* At the start: become the agent. In a child that is about to exec: become the user. */
+bool user_pair(void);
+bool user_drop(void);
+/* Before that: when memory ends, this child goes before the agent or bwrap's monitor. */
+void user_goes_first(void);
 
 /* ---- path.c ---- */
 /* Absolute and lexically clean from what a client named; false after fail(). */
@@ -57,13 +74,24 @@ int proc_timeout_ms(void);
 void tree_signal(int pid, int sig);
 /* Tasks of the box, threads counted. */
 uint32_t tree_count(void);
+/* Everybody stops, or goes on; who had been stopped before stays so. */
+void tree_freeze(bool on);
+/* -> USED */
+void usage_send(uint32_t id);
+
+/* ---- meta.c: metadata of a file, its extended attributes user.e2b.* ---- */
+/* What r says into the file that is being made; false after fail(). */
+bool meta_write(uint32_t id, int fd, struct aw_rd *r);
+/* As in an AW_ENTRY; the bytes used. */
+size_t meta_pack(unsigned char *b, const char *path);
 
 /* ---- files.c, entry.c ---- */
 void file_read(uint32_t id, struct aw_rd *r);
 void file_write(uint32_t id, struct aw_rd *r);
 void file_bytes(uint32_t id, struct aw_rd *r);
 void file_commit(uint32_t id);
-void file_abort(uint32_t id);
+void file_seek(uint32_t id, struct aw_rd *r);
+bool file_abort(uint32_t id);
 bool file_grant(uint32_t id, uint32_t n);
 bool file_pending(void); /* a read could go on now */
 void file_ready(void);
@@ -72,8 +100,17 @@ void entry_list(uint32_t id, struct aw_rd *r);
 void entry_mkdir(uint32_t id, struct aw_rd *r);
 void entry_move(uint32_t id, struct aw_rd *r);
 void entry_remove(uint32_t id, struct aw_rd *r);
+/* The payload of an AW_ENTRY in b of AG_ENTRY bytes; 0 when path is not there. */
+size_t entry_pack(unsigned char *b, const char *path);
 /* false when path is not there */
 bool entry_send(uint32_t id, const char *path);
+
+/* ---- notify.c, notify_dirs.c ---- */
+void notify_open(uint32_t id, struct aw_rd *r);
+bool notify_close(uint32_t id);
+bool notify_grant(uint32_t id, uint32_t n);
+void notify_watch(void);
+void notify_ready(void);
 
 /* ---- proxy.c ---- */
 void proxy_listen(uint32_t id, struct aw_rd *r);

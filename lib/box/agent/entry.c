@@ -4,50 +4,57 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool
-entry_send(uint32_t id, const char *path)
+size_t
+entry_pack(unsigned char *b, const char *path)
 {
-	unsigned char b[34 + 2 * (4 + AG_PATH)];
-	char target[AG_PATH];
+	char target[PATH_MAX] = "";
 	struct stat st, to;
-	ssize_t tn = 0;
 	bool link;
-	size_t n = strlen(path), at = 34;
+	size_t n = strlen(path), tn = 0, at = 34;
 
 	if (lstat(path, &st) < 0)
-		return false;
+		return 0;
 	link = S_ISLNK(st.st_mode);
 	if (link) {
-		tn = readlink(path, target, sizeof target);
-		if (tn < 0)
-			tn = 0;
-		/* a link shows what it leads to; a broken one shows as neither */
-		if (!stat(path, &to)) {
-			st.st_mode = to.st_mode;
-			st.st_size = to.st_size;
-		}
+		/* a link shows the kind and mode of what it leads to and where that is; a
+		   broken one leads to itself and shows as neither file nor directory */
+		st.st_mode = stat(path, &to) ? 0 : to.st_mode;
+		if (!st.st_mode || !realpath(path, target))
+			snprintf(target, sizeof target, "%s", path);
+		tn = strlen(target);
 	}
 	b[0] = S_ISREG(st.st_mode) ? AK_FILE : S_ISDIR(st.st_mode) ? AK_DIR : AK_OTHER;
 	b[1] = link;
 	aw_store(b + 2, st.st_mode & 07777, 4);
 	aw_store(b + 6, st.st_uid, 4);
 	aw_store(b + 10, st.st_gid, 4);
-	aw_store(b + 14, (uint64_t)st.st_size, 8);
+	aw_store(b + AG_ENTRY_SIZE, (uint64_t)st.st_size, 8);
 	aw_store(
 	    b + 22, (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec, 8);
 	aw_store(b + 30, n, 4);
 	memcpy(b + at, path, n);
 	at += n;
-	aw_store(b + at, (uint64_t)tn, 4);
-	memcpy(b + at + 4, target, (size_t)tn);
-	at += 4 + (size_t)tn;
-	out_frame(id, AW_ENTRY, b, at);
-	return true;
+	aw_store(b + at, tn, 4);
+	memcpy(b + at + 4, target, tn);
+	at += 4 + tn;
+	return at + meta_pack(b + at, path);
+}
+
+bool
+entry_send(uint32_t id, const char *path)
+{
+	static unsigned char b[AG_ENTRY];
+	size_t n = entry_pack(b, path);
+
+	if (n)
+		out_frame(id, AW_ENTRY, b, n);
+	return n != 0;
 }
 
 static void
@@ -259,12 +266,15 @@ remove_at(int dir, const char *name, int depth)
 void
 entry_remove(uint32_t id, struct aw_rd *r)
 {
-	char path[AG_PATH];
-	struct stat st;
+	char path[AG_PATH], keep[AG_PATH];
+	struct stat st, kept;
 
-	if (!path_resolve(id, r, path))
+	if (!path_resolve(id, r, path) || !path_resolve(id, r, keep))
 		return;
-	if (lstat(path, &st) < 0 ? errno != ENOENT : remove_at(AT_FDCWD, path, 0) < 0)
+	if (!lstat(path, &st) && S_ISREG(st.st_mode) && !stat(keep, &kept) &&
+	    st.st_dev == kept.st_dev && st.st_ino == kept.st_ino)
+		out_frame(id, AW_OK, NULL, 0);
+	else if (lstat(path, &st) < 0 ? errno != ENOENT : remove_at(AT_FDCWD, path, 0) < 0)
 		fail_errno(id, path);
 	else
 		out_frame(id, AW_OK, NULL, 0);

@@ -7,11 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LINKS_MAX 16
+
 struct file {
 	bool used, writing, failed;
 	uint32_t id, credit;
 	int fd, dir;
-	char path[AG_PATH], tmp[40];
+	char path[AG_PATH]; /* as named */
+	char real[AG_PATH]; /* of a write: no link itself */
+	char tmp[48];
 };
 static struct file files[AG_FILES];
 static unsigned serial;
@@ -58,8 +62,10 @@ drop(struct file *f)
 void
 file_read(uint32_t id, struct aw_rd *r)
 {
+	static unsigned char b[AG_ENTRY];
 	struct stat st;
 	struct file *f;
+	size_t n;
 
 	if (!(f = spare(id)))
 		return;
@@ -75,40 +81,76 @@ file_read(uint32_t id, struct aw_rd *r)
 		fail(id, AF_ISDIR, "path is a directory: %s", f->path);
 	else if (!S_ISREG(st.st_mode))
 		fail(id, AF_INVAL, "not a regular file: %s", f->path);
-	else if (!entry_send(id, f->path))
+	else if (!(n = entry_pack(b, f->path)))
 		fail_errno(id, f->path);
-	else
+	else {
+		/* of what was opened, not of a link to it */
+		aw_store(b + AG_ENTRY_SIZE, (uint64_t)st.st_size, 8);
+		out_frame(id, AW_ENTRY, b, n);
 		return;
+	}
 	drop(f);
+}
+
+/* Writing to a link writes to what it leads to, there or not: rename() would put the
+   file in the link's place. */
+static bool
+follow(struct file *f)
+{
+	char target[AG_PATH];
+	struct stat st;
+
+	memcpy(f->real, f->path, sizeof f->real);
+	for (int hops = 0; !lstat(f->real, &st) && S_ISLNK(st.st_mode); hops++) {
+		ssize_t n = readlink(f->real, target, sizeof target);
+		size_t at = target[0] == '/' ? 0 : (size_t)(strrchr(f->real, '/') + 1 - f->real);
+
+		if (n < 0)
+			return false;
+		if (hops == LINKS_MAX || at + (size_t)n >= sizeof f->real) {
+			errno = hops == LINKS_MAX ? ELOOP : ENAMETOOLONG;
+			return false;
+		}
+		memcpy(f->real + at, target, (size_t)n);
+		f->real[at + (size_t)n] = 0;
+	}
+	return true;
 }
 
 static bool
 open_temp(struct file *f)
 {
-	const char *slash = strrchr(f->path, '/');
+	const char *slash;
 	char parent[AG_PATH];
 	struct stat st;
-	size_t n = slash == f->path ? 1 : (size_t)(slash - f->path);
+	bool there;
+	size_t n;
 
-	if (!fstatat(AT_FDCWD, f->path, &st, 0) && S_ISDIR(st.st_mode)) {
+	if (!follow(f))
+		return false;
+	there = !lstat(f->real, &st);
+	slash = strrchr(f->real, '/');
+	if ((there && S_ISDIR(st.st_mode)) || !slash[1]) {
 		errno = EISDIR;
 		return false;
 	}
-	if (make_parents(f->path) < 0)
+	if (make_parents(f->real) < 0)
 		return false;
-	memcpy(parent, f->path, n);
+	n = slash == f->real ? 1 : (size_t)(slash - f->real);
+	memcpy(parent, f->real, n);
 	parent[n] = 0;
 	f->dir = open_safe(parent, O_PATH | O_DIRECTORY);
 	if (f->dir < 0)
 		return false;
-	snprintf(f->tmp, sizeof f->tmp, ".azlon-%x-%x.part", (unsigned)now_ms(), ++serial);
+	snprintf(f->tmp, sizeof f->tmp, "%s%x-%x%s", AG_TEMP, (unsigned)now_ms(), ++serial,
+	    there ? AG_TEMP_OLD : AG_TEMP_NEW);
 	f->fd = openat(f->dir, f->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (f->fd < 0) {
 		f->tmp[0] = 0;
 		return false;
 	}
 	/* what was executable stays so */
-	if (!fstatat(f->dir, slash + 1, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
+	if (there && S_ISREG(st.st_mode))
 		fchmod(f->fd, st.st_mode & 0777);
 	return true;
 }
@@ -126,8 +168,13 @@ file_write(uint32_t id, struct aw_rd *r)
 	} else if (!open_temp(f)) {
 		fail_errno(id, f->path);
 		drop(f);
+	} else if (!meta_write(id, f->fd, r)) {
+		drop(f);
 	} else {
-		out_frame(id, AW_OK, NULL, 0);
+		unsigned char len[4];
+
+		aw_store(len, strlen(f->path), 4);
+		out_frame2(id, AW_OK, len, sizeof len, f->path, strlen(f->path));
 	}
 }
 
@@ -163,7 +210,7 @@ file_commit(uint32_t id)
 
 	if (!f || !f->writing)
 		return;
-	base = strrchr(f->path, '/') + 1;
+	base = strrchr(f->real, '/') + 1;
 	if (renameat(f->dir, f->tmp, f->dir, base) < 0) {
 		fail_errno(id, f->path);
 	} else {
@@ -177,12 +224,25 @@ file_commit(uint32_t id)
 }
 
 void
+file_seek(uint32_t id, struct aw_rd *r)
+{
+	struct file *f = find(id);
+	uint64_t at = aw_u64(r);
+
+	if (!f || f->writing)
+		return;
+	if (at > INT64_MAX || lseek(f->fd, (off_t)at, SEEK_SET) < 0)
+		broken();
+}
+
+bool
 file_abort(uint32_t id)
 {
 	struct file *f = find(id);
 
 	if (f)
 		drop(f);
+	return f != NULL;
 }
 
 bool

@@ -26,7 +26,7 @@ static struct {
 } out;
 static unsigned char in[2 * (AW_MAX + AW_HEAD)];
 static size_t in_n;
-static struct pollfd set[4 + AG_PROCS * 3 + AG_CONNS + 1];
+static struct pollfd set[5 + AG_PROCS * 3 + AG_CONNS + 1];
 static int set_n;
 
 void
@@ -224,7 +224,7 @@ dispatch(struct aw_frame *f)
 		uint32_t n = aw_u32(r);
 
 		/* the exchange may have ended meanwhile: then nobody wants it */
-		if (!proc_grant(f->id, n) && !file_grant(f->id, n))
+		if (!proc_grant(f->id, n) && !file_grant(f->id, n) && !notify_grant(f->id, n))
 			proxy_grant(f->id, n);
 		break;
 	}
@@ -260,7 +260,21 @@ dispatch(struct aw_frame *f)
 		file_commit(f->id);
 		break;
 	case AW_ABORT:
-		file_abort(f->id);
+		if (!file_abort(f->id))
+			notify_close(f->id);
+		break;
+	case AW_SEEK:
+		file_seek(f->id, r);
+		break;
+	case AW_WATCH:
+		notify_open(f->id, r);
+		break;
+	case AW_USAGE:
+		usage_send(f->id);
+		break;
+	case AW_FREEZE:
+		tree_freeze(aw_u8(r));
+		out_frame(f->id, AW_OK, NULL, 0);
 		break;
 	case AW_PROXY:
 		proxy_listen(f->id, r);
@@ -281,6 +295,8 @@ dispatch(struct aw_frame *f)
 	case AW_ENTRY:
 	case AW_DATA:
 	case AW_NET_OPEN:
+	case AW_USED:
+	case AW_EVENT:
 	default:
 		broken();
 	}
@@ -356,6 +372,12 @@ main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "--canary"))
 		return canary(argc - 2, argv + 2);
+	if (argc > 1 && !strcmp(argv[1], "--pair")) {
+		/* bwrap leaves open by which it came into its user namespace */
+		close(6);
+		if (!user_pair())
+			return 73;
+	}
 	/* code of the same user must neither trace us nor open our descriptors */
 	prctl(PR_SET_DUMPABLE, 0);
 	umask(022);
@@ -387,6 +409,7 @@ main(int argc, char **argv)
 		ic = watch(sigfd, POLLIN);
 		proc_watch();
 		proxy_watch();
+		notify_watch();
 		if (poll(set, (nfds_t)set_n, file_pending() && out_room() ? 0 : proc_timeout_ms()) <
 			0 &&
 		    errno != EINTR)
@@ -402,5 +425,7 @@ main(int argc, char **argv)
 		proc_ready();
 		proxy_ready();
 		file_ready();
+		/* last: who hears that something was done finds its events sent */
+		notify_ready();
 	}
 }

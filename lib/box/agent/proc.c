@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -160,15 +161,12 @@ static void __attribute__((noreturn)) child(const struct start *s, const int fd[
 {
 	sigset_t none;
 	struct rlimit lim;
-	int adj = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-	/* when memory ends, the programs go first, not the agent or bwrap's monitor */
-	if (adj >= 0)
-		(void)!write(adj, "500", 3); /* without it all works, a little less well */
 	setsid();
 	for (int i = 0; i < 3; i++)
 		if (dup2(fd[i], i) < 0)
 			_exit(126);
+	syscall(SYS_close_range, 3u, ~0u, 0u);
 	if (s->flags & AW_FLAG_PTY)
 		ioctl(0, TIOCSCTTY, 0);
 	for (int i = 1; i < NSIG; i++)
@@ -177,6 +175,9 @@ static void __attribute__((noreturn)) child(const struct start *s, const int fd[
 		lim.rlim_cur = lim.rlim_max = s->nproc;
 		setrlimit(RLIMIT_NPROC, &lim);
 	}
+	user_goes_first();
+	if (!user_drop())
+		_exit(126);
 	if (chdir(s->cwd) < 0) {
 		dprintf(2, "%s: %s\n", s->cwd, strerror(errno));
 		_exit(126);
@@ -290,7 +291,7 @@ stdin_flush(struct proc *p)
 		p->qn -= (size_t)k;
 		out_u32(p->id, AW_CREDIT, (uint32_t)k);
 	}
-	if (!p->qn && p->q_end && !p->pty)
+	if (!p->qn && p->q_end)
 		shut(&p->in);
 }
 
@@ -324,8 +325,6 @@ proc_stdin_end(uint32_t id)
 	if (!p)
 		return;
 	p->q_end = true;
-	if (p->pty && p->in >= 0 && write(p->in, "\004", 1) < 0)
-		shut(&p->in);
 	stdin_flush(p);
 }
 

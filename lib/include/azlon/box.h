@@ -14,9 +14,12 @@ struct az_box_opts {
 	const char *key;   /* X-API-Key that callers must show */
 	int port;          /* AZLON_LOCAL_PORT, for the Host allow-list */
 	int64_t memory_bytes, disk_bytes;
-	int pids, cpu_pct;  /* 100 = one CPU */
-	int max;            /* sandboxes at once */
-	const char *cgroup; /* directory we may make cgroups in (v1: comma list), or NULL */
+	int pids, cpu_pct;     /* 100 = one CPU */
+	int max;               /* sandboxes at once */
+	const char *cgroup;    /* directory we may make cgroups in (v1: comma list), or NULL */
+	int spares;            /* kept ready, besides */
+	const char *templates; /* directory of root file systems, each a template, or NULL */
+	const char *wheels;    /* directory that every box may read, or NULL */
 };
 /* Runs the canaries; fails with AZ_EUNAVAIL and a sentence when this host cannot
    isolate: there is no unsandboxed fallback. */

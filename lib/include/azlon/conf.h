@@ -32,9 +32,11 @@ struct az_conf {
 	const char *llm_profile;
 	int64_t llm_idle_ms, llm_total_ms;
 	/* box */
-	int64_t box_memory_mb, box_pids, box_disk_mb, box_cpus_pct, box_max;
+	int64_t box_memory_mb, box_pids, box_disk_mb, box_cpus_pct, box_max, box_spares;
+	const char *templates_dir, *wheels; /* AZLON_TEMPLATES_DIR, AZLON_WHEELS, or NULL */
 	/* the outside services, as the original named them */
 	const char *e2b_api_key, *e2b_api_url, *e2b_sandbox_url, *e2b_domain, *e2b_template_id;
+	bool e2b_debug;
 	const char *openai_api_key, *openai_base_url, *anthropic_api_key;
 	const char *minio_endpoint, *minio_user, *minio_password, *minio_external;
 	bool minio_ssl, use_external_minio;
