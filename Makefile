@@ -97,7 +97,7 @@ lib/libazlon.so: $(SO)
 	@ln -sfn ../$(SO) $@
 
 # the client's own files, and what the servers share
-$(O)/bin/azlon: $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/client/*.c))
+$(O)/bin/azlon: $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/client/*.c)) $(O)/fcgi/common/ports.o
 $(filter-out $(O)/bin/azlon,$(PROCS)): $(patsubst %.c,$(O)/%.o,$(wildcard fcgi/common/*.c))
 
 $(O)/bin/%: $(O)/fcgi/%.o $(SO)
@@ -120,7 +120,7 @@ FUZZ_SRC := $(foreach s,$(wildcard tests/fuzz/*_fuzz.c),$(if $(T),$(if $(findstr
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
 TEST_LIB  := $(O)/tests/libtests.a
 # programs that the tests in Python run
-TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c) tests/contract/engine_contract.c tests/contract/store_s3_contract.c)
+TOOLS     := $(patsubst %.c,$(O)/%,$(wildcard tests/tools/*.c) tests/contract/engine_contract.c tests/contract/store_s3_contract.c tests/contract/sandbox_contract.c)
 # optimized tests take three times as long to compile and say the same
 TEST_FLAGS = $(filter-out -Wmissing-prototypes,$(BASEFLAGS)) $(if $(SANITIZE)$(COVERAGE),,-U_FORTIFY_SOURCE -O0) \
     $(CFLAGS) $(PKG_CFLAGS) -Ilib -I$(GEN) -Itests/lib -DAZ_SRC='"$(CURDIR)"'

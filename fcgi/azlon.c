@@ -20,6 +20,8 @@ static const char HELP[] =
     "  zip ID        all files as ID.zip or -o FILE\n"
     "  upload FILE...  a new input set; prints its id\n"
     "  cancel ID     stop a run; --now does not wait for the step in hand\n"
+    "  sandbox shell  a terminal in a fresh sandbox, which ends with it\n"
+    "      [--template T] [--timeout SECONDS] [--allow-internet]\n"
     "  check-config  is the environment right for the servers?\n"
     "  print-config  what the servers would use\n\n"
     "  --json        one JSON value on standard output, for scripts\n"
@@ -27,7 +29,8 @@ static const char HELP[] =
     "  --user NAME   who is calling, on a server with dev identity (AZLON_USER)\n"
     "  --cacert FILE a CA of one's own (AZLON_CA)\n"
     "AZLON_TOKEN is sent as a bearer token.\n\n"
-    "Exit status: 0 the run succeeded, 1 failed, 2 usage, 3 no server.\n";
+    "Exit status: 0 the run succeeded, 1 failed, 2 usage, 3 no server; of sandbox shell,\n"
+    "that of the shell.\n";
 
 static const struct command {
 	const char *name;
@@ -41,6 +44,7 @@ static const struct command {
     {"zip", cl_zip},
     {"upload", cl_upload},
     {"cancel", cl_cancel},
+    {"sandbox", cl_sandbox},
 };
 
 enum {
@@ -55,6 +59,9 @@ enum {
 	O_ASYNC,
 	O_WAIT,
 	O_NOW,
+	O_TEMPLATE,
+	O_TIMEOUT,
+	O_INTERNET,
 	O_JSON,
 	O_URL,
 	O_USER,
@@ -73,6 +80,9 @@ static const struct option options[] = {
     {"async", no_argument, NULL, O_ASYNC},
     {"wait", no_argument, NULL, O_WAIT},
     {"now", no_argument, NULL, O_NOW},
+    {"template", required_argument, NULL, O_TEMPLATE},
+    {"timeout", required_argument, NULL, O_TIMEOUT},
+    {"allow-internet", no_argument, NULL, O_INTERNET},
     {"json", no_argument, NULL, O_JSON},
     {"url", required_argument, NULL, O_URL},
     {"user", required_argument, NULL, O_USER},
@@ -114,6 +124,16 @@ parse(int argc, char **argv, struct cl *cl, struct cl_opt *o)
 			break;
 		case O_NOW:
 			o->now = true;
+			break;
+		case O_TEMPLATE:
+			o->template_id = optarg;
+			break;
+		case O_TIMEOUT:
+			if (!az_str_to_i64(az_str_c(optarg), 1, CL_SHELL_MAX_S, &o->timeout_s))
+				return cl_usage("--timeout takes 1 to %d seconds", CL_SHELL_MAX_S);
+			break;
+		case O_INTERNET:
+			o->internet = true;
 			break;
 		case O_JSON:
 			cl->json = true;

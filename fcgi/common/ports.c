@@ -71,7 +71,8 @@ ports_sandbox(const struct az_conf *c, struct az_http *http, const char *key,
 				       .sandbox_url = c->e2b_sandbox_url,
 				       .domain = c->e2b_domain,
 				       .key = key,
-				       .template_id = c->e2b_template_id},
+				       .template_id = c->e2b_template_id,
+				       .kills_trees = !strcmp(c->sandbox, "local")},
 	    out, err);
 }
 

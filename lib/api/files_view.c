@@ -4,6 +4,7 @@
  */
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
+#include <azlon/draw.h>
 #include <azlon/path.h>
 #include "files.h"
 
@@ -166,45 +167,26 @@ files_view_tree(const struct az_manifest *m, struct az_str prefix, struct az_buf
 	az_jw_end(&w, '}');
 }
 
-static void
-draw(struct az_buf *out, const struct az_manifest *m, size_t lo, size_t hi, size_t skip,
-    struct az_buf *indent)
+static struct az_draw_item
+drawn_item(const void *arg, size_t i)
 {
-	while (lo < hi) {
-		struct az_str name;
-		bool dir;
-		size_t end = child(m, lo, hi, skip, &name, &dir);
-		size_t was = indent->n;
+	const struct az_file *f = (const struct az_file *)arg + i;
 
-		az_buf_adds(out, az_buf_str(indent));
-		az_buf_addc(out, end < hi ? "├── " : "└── ");
-		az_buf_adds(out, name);
-		if (dir)
-			az_buf_addc(out, "/\n");
-		else
-			az_buf_addf(out, " (%lld bytes)\n", (long long)m->files[lo].size);
-		if (dir) {
-			az_buf_addc(indent, end < hi ? "│   " : "    ");
-			draw(out, m, lo, end, skip + name.n + 1, indent);
-			az_buf_cut(indent, was);
-		}
-		lo = end;
-	}
+	return (struct az_draw_item){.path = f->path, .size = f->size};
 }
 
 void
 files_view_drawn(
     const struct az_manifest *m, struct az_str prefix, struct az_str title, struct az_buf *out)
 {
-	struct az_buf indent;
 	size_t lo, hi;
 
 	range_of(m, prefix, &lo, &hi);
-	az_buf_init(&indent, 1024);
 	az_buf_adds(out, title);
 	az_buf_addch(out, '\n');
-	draw(out, m, lo, hi, 0, &indent);
-	az_buf_release(&indent);
+	if (lo < hi)
+		az_draw_tree(
+		    out, &(struct az_draw){.n = hi - lo, .item = drawn_item, .arg = &m->files[lo]});
 }
 
 void

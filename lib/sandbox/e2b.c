@@ -1,6 +1,7 @@
 /* The adapter: opening, the table of slots, and where a sandbox is reached. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <azlon/cond.h>
 #include <azlon/crypto.h>
 #include "e2b.h"
 
@@ -18,6 +19,11 @@ e2b_close(struct az_sandbox *s)
 	free(e->domain);
 	free(e->key);
 	free(e->template_id);
+	if (e->shared) {
+		pthread_cond_destroy(&e->shared->changed);
+		pthread_mutex_destroy(&e->shared->mu);
+		free(e->shared);
+	}
 	free(e);
 }
 
@@ -37,18 +43,9 @@ e2b_watched(struct az_sandbox *s, bool (*cancelled)(void *arg), void *arg, struc
 
 	if (!e)
 		return az_fail(err, AZ_ENOMEM, "sandbox.watched", "out of memory");
-	*e = (struct e2b){.base = of->base,
-	    .http = of->http,
-	    .api_url = of->api_url,
-	    .sandbox_url = of->sandbox_url,
-	    .domain = of->domain,
-	    .key = of->key,
-	    .template_id = of->template_id,
-	    .root = of,
-	    .cancelled = cancelled,
-	    .arg = arg,
-	    .idle_ms = of->idle_ms,
-	    .grace_ms = of->grace_ms};
+	*e = *of;
+	e->cancelled = cancelled;
+	e->arg = arg;
 	*out = &e->base;
 	return AZ_OK;
 }
@@ -64,6 +61,7 @@ static const struct az_sandbox_ops ops = {
     .run = e2b_run,
     .kill_all = e2b_kill_all,
     .upload = e2b_upload,
+    .upload_form = e2b_upload_form,
     .download = e2b_download,
     .list = e2b_list,
     .mkdir = e2b_mkdir,
@@ -123,7 +121,9 @@ az_sandbox_e2b_open(
 	e->base.ops = &ops;
 	e->root = e;
 	e->http = o->http;
-	atomic_init(&e->api, 0);
+	e->kills_trees = o->kills_trees;
+	e->wait_ms = E2B_WAIT_MS;
+	e->line_ms = E2B_LINE_MS;
 	e->idle_ms = 2 * E2B_KEEPALIVE_S * 1000;
 	e->grace_ms = E2B_GRACE_MS;
 	e->api_url = url_copy(o->api_url);
@@ -131,8 +131,12 @@ az_sandbox_e2b_open(
 	e->domain = az_str_dup(az_str_c(o->domain ? o->domain : "e2b.app"));
 	e->key = az_str_dup(az_str_c(o->key));
 	e->template_id = az_str_dup(az_str_c(o->template_id ? o->template_id : "base"));
+	if ((e->shared = calloc(1, sizeof *e->shared))) {
+		pthread_mutex_init(&e->shared->mu, NULL);
+		az_cond_init(&e->shared->changed);
+	}
 	if (!e->api_url || (o->sandbox_url && !e->sandbox_url) || !e->domain || !e->key ||
-	    !e->template_id) {
+	    !e->template_id || !e->shared) {
 		rc = az_fail(err, AZ_ENOMEM, "sandbox.open", "out of memory");
 		e2b_close((struct az_sandbox *)e);
 		return rc;

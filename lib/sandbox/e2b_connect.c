@@ -149,6 +149,8 @@ e2b_unary(struct e2b *e, const struct az_box_ref *ref, const struct e2b_call *c,
 		rc = az_fail(
 		    err, AZ_EUPSTREAM, "sandbox.rpc", "%s: the answer is not JSON", c->method);
 out:
+	if (rc == AZ_ENOTFOUND)
+		e2b_cause(e, ref->id, err);
 	az_http_resp_release(&r);
 	az_buf_release(&url);
 	return rc;

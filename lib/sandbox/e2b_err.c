@@ -73,6 +73,21 @@ has(const char *text, const char *part)
 	return strstr(text, part) != NULL;
 }
 
+void
+e2b_cause(struct e2b *e, struct az_str id, struct az_err *err)
+{
+	bool expired;
+
+	if (!err || !az_sandbox_is_gone(err))
+		return;
+	expired = e2b_lease_over(e, id) || has(err->text, "expired");
+	e2b_lease_drop(e, id);
+	if (expired)
+		az_err_reason(err, E2B_EXPIRED);
+	else if (has(err->text, "out of memory") || has(err->text, "OOM"))
+		az_err_reason(err, E2B_MEMORY);
+}
+
 enum az_code
 e2b_rest_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 {
@@ -152,8 +167,9 @@ e2b_envd_fail(const struct az_http_resp *r, const char *op, struct az_err *err)
 	read_error(r, msg, sizeof msg, code, sizeof code, &number);
 	/* 502 means "gone" only when it says so; nginx's own or a closed port is not */
 	if (r->status == 502)
-		return has(msg, "was not found") ? failed(r, AZ_ENOTFOUND, E2B_GONE, op, msg, err)
-						 : failed(r, AZ_EUNAVAIL, E2B_AWAY, op, msg, err);
+		return has(msg, "was not found")
+			   ? failed(r, AZ_ENOTFOUND, E2B_GONE, op, msg, err)
+			   : failed(r, AZ_EUNAVAIL, E2B_UNREACHABLE, op, msg, err);
 	if (*code && number == 0) { /* a Connect error names itself */
 		enum az_code rc = e2b_rpc_fail(az_str_c(code), az_str_c(msg), op, err);
 
@@ -227,13 +243,13 @@ e2b_probe(struct e2b *e, const struct az_box_ref *ref, struct az_err *err)
 		goto out;
 	if (rc != AZ_OK) {
 		rc = az_fail(err, AZ_EUNAVAIL, "sandbox.probe", "the sandbox does not answer");
-		az_err_reason(err, E2B_AWAY);
+		az_err_reason(err, E2B_UNREACHABLE);
 	} else if (r.status / 100 != 2) {
 		rc = e2b_envd_fail(&r, "sandbox.probe", err);
 		if (!(rc == AZ_ENOTFOUND && r.status == 502)) {
 			rc = az_fail(err, AZ_EUNAVAIL, "sandbox.probe",
 			    "the sandbox answers /health with %d", r.status);
-			az_err_reason(err, E2B_AWAY);
+			az_err_reason(err, E2B_UNREACHABLE);
 		}
 	}
 out:
@@ -257,13 +273,16 @@ e2b_explain(
 	if (rc == AZ_ECANCELLED)
 		return az_fail(err, rc, op, "%.120s", now.text);
 	if (rc == AZ_ENOTFOUND) {
-		az_fail(err, rc, op, "the sandbox is gone (%.100s)", was.text);
-		return az_err_reason(err, E2B_GONE), rc;
+		/* the probe's words may tell why */
+		az_fail(err, rc, op, "the sandbox is gone (%.100s; %.100s)", was.text, now.text);
+		az_err_reason(err, E2B_GONE);
+		e2b_cause(e, ref->id, err);
+		return rc;
 	}
 	/* it lives, or nobody knows: both are worth another try */
 	az_fail(err, AZ_EUNAVAIL, op, "%.120s; %.80s", was.text,
 	    rc == AZ_OK ? "the sandbox lives" : now.text);
-	az_err_reason(err, E2B_AWAY);
+	az_err_reason(err, rc == AZ_OK ? E2B_AWAY : E2B_UNREACHABLE);
 	if (err) {
 		err->sys = was.sys;
 		err->retry_after_ms = was.retry_after_ms;

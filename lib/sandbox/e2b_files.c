@@ -2,35 +2,60 @@
 #include <stdio.h>
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
+#include "e2b_files.h"
 #include "e2b_process.h"
 
 #define ENTRIES_MAX 20000
 
-/* /files?path=… of the sandbox; old daemons need the user said. */
-static enum az_code
-files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path, struct az_buf *url,
-    const char *op, struct az_err *err)
+enum az_code
+e2b_files_url(const struct e2b *e, const struct az_box_ref *ref, const char *path,
+    struct az_buf *url, const char *op, struct az_err *err)
 {
 	e2b_envd_url(e, ref, url);
-	az_buf_addc(url, "/files?path=");
-	az_pct_encode(url, az_str_c(path), "/");
+	az_buf_addc(url, "/files");
+	if (path) {
+		az_buf_addc(url, "?path=");
+		az_pct_encode(url, az_str_c(path), "/");
+	}
 	if (!e2b_default_user(ref))
-		az_buf_addc(url, "&username=user");
+		az_buf_addc(url, path ? "&username=user" : "?username=user");
 	return az_buf_check(url, op, err);
 }
 
+bool
+e2b_transfer_stopped(struct e2b_transfer *t)
+{
+	if (e2b_stopped(t->e))
+		return true;
+	e2b_lease_keep(t->e, t->ref, &t->look_ms);
+	return false;
+}
+
+enum az_code
+e2b_transfer_end(struct e2b_transfer *t, enum az_code rc, const struct az_http_resp *r,
+    const char *op, struct az_err *err)
+{
+	if (rc != AZ_OK && !t->ours && e2b_transport(rc))
+		return e2b_explain(t->e, t->ref, op, NULL, err);
+	if (rc != AZ_OK || r->status / 100 == 2)
+		return rc;
+	rc = e2b_envd_fail(r, op, err);
+	if (rc == AZ_ENOTFOUND)
+		e2b_cause(t->e, t->ref->id, err);
+	return rc;
+}
+
 struct upload {
-	struct e2b *e;
+	struct e2b_transfer t;
 	enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err);
 	void *arg;
 	int64_t sent;
-	enum az_code mine; /* the source failed, not the sandbox */
 };
 
 static bool
 upload_stopped(void *arg)
 {
-	return e2b_stopped(((struct upload *)arg)->e);
+	return e2b_transfer_stopped(&((struct upload *)arg)->t);
 }
 
 static enum az_code
@@ -42,7 +67,7 @@ pass_up(void *arg, char *p, size_t n, size_t *got, struct az_err *err)
 	if (rc == AZ_OK)
 		u->sent += (int64_t)*got;
 	else
-		u->mine = rc;
+		u->t.ours = true;
 	return rc;
 }
 
@@ -53,7 +78,7 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 {
 	static const struct az_json_limits limits = {AZ_MIB(1), 8, 1000};
 	struct e2b *e = e2b_of(s);
-	struct upload u = {.e = e, .read = read, .arg = arg};
+	struct upload u = {.t = {.e = e, .ref = ref}, .read = read, .arg = arg};
 	struct az_http_resp r = {0};
 	struct az_json *j = NULL;
 	struct e2b_head h;
@@ -61,7 +86,7 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 	enum az_code rc;
 
 	az_buf_init(&url, AZ_KIB(20));
-	if ((rc = files_url(e, ref, path, &url, "sandbox.upload", err)) != AZ_OK ||
+	if ((rc = e2b_files_url(e, ref, path, &url, "sandbox.upload", err)) != AZ_OK ||
 	    (rc = e2b_head_init(&h, ref, NULL, err)) != AZ_OK)
 		goto out;
 	e2b_head_add(&h, "Content-Type: application/octet-stream");
@@ -74,15 +99,8 @@ e2b_upload(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 		.cancelled = upload_stopped,
 		.arg = &u},
 	    &r, err);
-	if (rc != AZ_OK) {
-		if (u.mine == AZ_OK && e2b_transport(rc))
-			rc = e2b_explain(e, ref, "sandbox.upload", NULL, err);
+	if ((rc = e2b_transfer_end(&u.t, rc, &r, "sandbox.upload", err)) != AZ_OK)
 		goto out;
-	}
-	if (r.status / 100 != 2) {
-		rc = e2b_envd_fail(&r, "sandbox.upload", err);
-		goto out;
-	}
 	if (bytes >= 0 && u.sent != bytes) {
 		rc = az_fail(err, AZ_EIO, "sandbox.upload", "%lld bytes of %lld were there",
 		    (long long)u.sent, (long long)bytes);
@@ -102,25 +120,25 @@ out:
 }
 
 struct download {
-	struct e2b *e;
+	struct e2b_transfer t;
 	enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err);
 	void *arg;
-	enum az_code mine;
 };
 
 static bool
 download_stopped(void *arg)
 {
-	return e2b_stopped(((struct download *)arg)->e);
+	return e2b_transfer_stopped(&((struct download *)arg)->t);
 }
 
 static enum az_code
 pass_down(void *arg, struct az_str chunk, struct az_err *err)
 {
 	struct download *d = arg;
+	enum az_code rc = d->data(d->arg, chunk, err);
 
-	d->mine = d->data(d->arg, chunk, err);
-	return d->mine;
+	d->t.ours = rc != AZ_OK;
+	return rc;
 }
 
 enum az_code
@@ -129,14 +147,14 @@ e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *pat
     struct az_err *err)
 {
 	struct e2b *e = e2b_of(s);
-	struct download d = {.e = e, .data = data, .arg = arg};
+	struct download d = {.t = {.e = e, .ref = ref}, .data = data, .arg = arg};
 	struct az_http_resp r = {0};
 	struct e2b_head h;
 	struct az_buf url;
 	enum az_code rc;
 
 	az_buf_init(&url, AZ_KIB(20));
-	if ((rc = files_url(e, ref, path, &url, "sandbox.download", err)) != AZ_OK ||
+	if ((rc = e2b_files_url(e, ref, path, &url, "sandbox.download", err)) != AZ_OK ||
 	    (rc = e2b_head_init(&h, ref, NULL, err)) != AZ_OK)
 		goto out;
 	e2b_head_add(&h, "Accept-Encoding: identity");
@@ -148,12 +166,7 @@ e2b_download(struct az_sandbox *s, const struct az_box_ref *ref, const char *pat
 		.cancelled = download_stopped,
 		.arg = &d},
 	    &r, err);
-	if (rc != AZ_OK) {
-		if (d.mine == AZ_OK && e2b_transport(rc))
-			rc = e2b_explain(e, ref, "sandbox.download", NULL, err);
-	} else if (r.status / 100 != 2) {
-		rc = e2b_envd_fail(&r, "sandbox.download", err);
-	}
+	rc = e2b_transfer_end(&d.t, rc, &r, "sandbox.download", err);
 out:
 	az_http_resp_release(&r);
 	az_buf_release(&url);
@@ -274,7 +287,7 @@ e2b_remove(struct az_sandbox *s, const struct az_box_ref *ref, const char *path,
 	if (!err)
 		err = &own;
 	rc = path_call(s, ref, "filesystem.Filesystem/Remove", path, 0, NULL, err);
-	if (rc == AZ_ENOTFOUND && strcmp(err->reason, E2B_GONE) != 0)
+	if (rc == AZ_ENOTFOUND && !az_sandbox_is_gone(err))
 		return AZ_OK;
 	return rc;
 }

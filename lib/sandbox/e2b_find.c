@@ -88,7 +88,7 @@ e2b_find(struct az_sandbox *s, const char *key, const char *value, struct az_are
 
 	az_buf_init(&path, AZ_KIB(12));
 	az_buf_init(&cursor, AZ_KIB(2));
-	version = atomic_load(&e->root->api) == 1 ? 1 : 2;
+	version = atomic_load(&e->shared->api) == 1 ? 1 : 2;
 	for (page = 0;;) {
 		struct az_str next;
 

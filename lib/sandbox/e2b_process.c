@@ -5,6 +5,7 @@
  * watched by three timers: silence (the service pings twice as often), our own
  * deadline, and the service's, which it is sent. When the stream breaks while the
  * sandbox lives, the command is still running there: it is found again by its tag once.
+ * A tag has at most one command: what may have been started already is looked for first.
  */
 #include <stdio.h>
 #include <azlon/clock.h>
@@ -177,7 +178,10 @@ on_wait(void *arg)
 		run->cancelled = true;
 	if (az_boot_ms() >= run->deadline)
 		run->timed_out = true;
-	return run->cancelled || run->timed_out;
+	if (run->cancelled || run->timed_out)
+		return true;
+	e2b_lease_keep(run->e, run->ref, &run->look_ms);
+	return false;
 }
 
 /* Is the name of env[i] set again later? Then the later one wins. */
@@ -203,10 +207,12 @@ start_body(struct az_buf *b, const struct run *run)
 	az_jw_obj(&w);
 	az_jw_key(&w, "process");
 	az_jw_obj(&w);
-	az_jw_kc(&w, "cmd", c->argv[0]);
+	az_jw_kc(&w, "cmd", run->bare ? c->argv[0] : "/bin/sh");
 	az_jw_key(&w, "args");
 	az_jw_arr(&w);
-	for (i = 1; c->argv[i]; i++)
+	if (!run->bare)
+		e2b_session_args(&w, c->argv);
+	for (i = 1; run->bare && c->argv[i]; i++)
 		az_jw_cstr(&w, c->argv[i]);
 	az_jw_end(&w, ']');
 	az_jw_key(&w, "envs");
@@ -224,7 +230,12 @@ start_body(struct az_buf *b, const struct run *run)
 		az_jw_kc(&w, "cwd", c->cwd);
 	az_jw_end(&w, '}');
 	az_jw_kc(&w, "tag", run->tag);
-	az_jw_kb(&w, "stdin", c->stdin_bytes.p != NULL);
+	if (c->pty) { /* which is its standard input */
+		az_jw_key(&w, "pty");
+		e2b_pty_size(&w, c->pty);
+	} else {
+		az_jw_kb(&w, "stdin", c->stdin_bytes.p || c->input);
+	}
 	az_jw_end(&w, '}');
 }
 
@@ -257,7 +268,7 @@ stream(struct run *run, const char *method, struct az_err *err)
 	e2b_frames_release(&run->frames);
 	e2b_frames_init(&run->frames, E2B_FRAME_BYTES, on_frame, run);
 	az_buf_reset(&run->other);
-	run->typed = run->is_stream = run->started = false;
+	run->typed = run->is_stream = run->started = run->end_error = false;
 
 	e2b_envd_url(run->e, run->ref, &url);
 	az_buf_addf(&url, "/process.Process/%s", method);
@@ -351,7 +362,8 @@ judge(struct run *run, enum az_code rc, enum az_code *out, struct az_err *err)
 		}
 		*err = run->end_err;
 		*out = run->end_code;
-		return DONE;
+		/* its service lost it; with the sandbox, or without */
+		return run->end_code == AZ_EUNAVAIL ? CUT : DONE;
 	}
 	if (rc == AZ_OK && run->resp.status != 200) {
 		*out = e2b_envd_fail(&run->resp, "sandbox.run", err);
@@ -372,6 +384,13 @@ judge(struct run *run, enum az_code rc, enum az_code *out, struct az_err *err)
 	return e2b_transport(rc) ? CUT : DONE;
 }
 
+/* The command of this tag is not there. */
+static bool
+absent(enum az_code rc, const struct az_err *err)
+{
+	return rc == AZ_ENOTFOUND && !az_sandbox_is_gone(err);
+}
+
 /* The stream was cut. If the sandbox lives the command may still run: attach to it
    once more. What it printed meanwhile is lost, its end is kept for a while. */
 static enum az_code
@@ -386,7 +405,13 @@ resume(struct run *run, struct az_err *err)
 	rc = stream(run, "Connect", err);
 	if (judge(run, rc, &rc, err) == CUT)
 		return e2b_explain(run->e, run->ref, "sandbox.run", NULL, err);
-	if (rc == AZ_ENOTFOUND && strcmp(err->reason, E2B_GONE) != 0) {
+	if (absent(rc, err) && run->pid == 0) {
+		/* the request never came through: nothing was started */
+		run->again = run->earlier = false;
+		rc = stream(run, "Start", err);
+		if (judge(run, rc, &rc, err) == CUT)
+			return e2b_explain(run->e, run->ref, "sandbox.run", NULL, err);
+	} else if (absent(rc, err)) {
 		rc = az_fail(err, AZ_EUNAVAIL, "sandbox.run",
 		    "the connection was cut and the command's result is lost");
 		az_err_reason(err, E2B_AWAY);
@@ -394,11 +419,38 @@ resume(struct run *run, struct az_err *err)
 	return rc;
 }
 
+/* Start it, or take up what an earlier try started. */
+static enum az_code
+begin(struct run *run, struct az_err *err)
+{
+	enum az_code rc;
+
+	if (run->cmd->maybe_started) {
+		run->again = run->earlier = true;
+		rc = stream(run, "Connect", err);
+		if (judge(run, rc, &rc, err) == CUT)
+			return resume(run, err);
+		if (!absent(rc, err))
+			return rc;
+		run->again = run->earlier = false;
+	}
+	rc = stream(run, "Start", err);
+	return judge(run, rc, &rc, err) == CUT ? resume(run, err) : rc;
+}
+
 enum az_code
 e2b_run(struct az_sandbox *s, const struct az_box_ref *ref, const struct az_sb_cmd *c,
     struct az_sb_result *r, struct az_err *err)
 {
-	struct run run = {.e = e2b_of(s), .ref = ref, .cmd = c, .result = r};
+	return e2b_run_as(e2b_of(s), ref, c, e2b_of(s)->kills_trees, r, err);
+}
+
+enum az_code
+e2b_run_as(struct e2b *e, const struct az_box_ref *ref, const struct az_sb_cmd *c, bool bare,
+    struct az_sb_result *r, struct az_err *err)
+{
+	/* who has a terminal leads a session already */
+	struct run run = {.e = e, .ref = ref, .cmd = c, .result = r, .bare = bare || c->pty};
 	int64_t t0 = az_boot_ms();
 	struct az_err own = AZ_ERR_INIT;
 	struct az_buf tag;
@@ -425,10 +477,10 @@ e2b_run(struct az_sandbox *s, const struct az_box_ref *ref, const struct az_sb_c
 	az_buf_init(&run.raw, E2B_FRAME_BYTES);
 	az_buf_init(&run.other, AZ_KIB(64));
 
-	rc = stream(&run, "Start", err);
-	if (judge(&run, rc, &rc, err) == CUT)
-		rc = resume(&run, err);
+	rc = begin(&run, err);
 	e2b_stdin_stop(&run);
+	if (rc == AZ_ENOTFOUND)
+		e2b_cause(e, ref->id, err);
 	if (rc == AZ_OK && run.again && !*r->error)
 		snprintf(r->error, sizeof r->error,
 		    "the connection was cut for a moment; output may be missing");

@@ -13,9 +13,17 @@ struct e2b_rest {
 	const char *idempotency_key;
 	size_t max_bytes;
 	int patience_ms; /* it goes on so long when the caller is told to stop */
+	int total_ms;    /* 0 = E2B_CALL_MS; set: one try only */
 };
+/* A busy service is asked again, as it wishes (Retry-After, Should-Retry), while that takes
+   no longer than e->wait_ms. So repeating q must do no harm. */
 enum az_code e2b_rest(struct e2b *e, const struct e2b_rest *q, struct az_http_resp *r,
     const char *op, struct az_err *err);
+
+/* Make it live timeout_s from now at least; what it has is never cut. out may be NULL.
+   brief: something else waits for this. */
+enum az_code e2b_prolong(struct e2b *e, struct az_str id, int timeout_s, bool brief,
+    struct az_arena *a, struct az_box_ref *out, struct az_err *err);
 
 /* The sandbox an answer describes. */
 enum az_code e2b_read_ref(const struct az_http_resp *r, struct az_arena *a, struct az_box_ref *out,

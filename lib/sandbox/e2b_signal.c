@@ -1,4 +1,5 @@
 /* Ending processes: one command of ours, or all that the sandbox knows of. */
+#include <stdio.h>
 #include "e2b_process.h"
 
 #define KILL_MS 4000 /* a cancel must be through within 5 s */
@@ -41,12 +42,30 @@ sigkill(struct e2b *e, const struct az_box_ref *ref, const char *user, int64_t p
 	return rc;
 }
 
+/* The whole service's view: this goes on though the caller is told to stop. */
+static void
+end_session(const struct run *run)
+{
+	char pid[24];
+	const char *const argv[] = {"/bin/sh", "-c", e2b_session_end, "sh", pid, NULL};
+	const struct az_sb_cmd c = {
+	    .argv = argv, .user = run->cmd->user, .timeout_s = KILL_MS / 1000};
+	struct az_sb_result r = {0};
+	enum az_code rc;
+
+	snprintf(pid, sizeof pid, "%lld", (long long)run->pid);
+	rc = e2b_run_as(run->e->root, run->ref, &c, true, &r, NULL);
+	(void)rc; /* the sandbox may be gone */
+}
+
 void
 e2b_put_down(struct run *run)
 {
 	enum az_code rc = sigkill(run->e, run->ref, run->cmd->user, run->pid, run->tag, true, NULL);
 
 	(void)rc; /* it may have ended meanwhile */
+	if (!run->bare && run->pid > 0)
+		end_session(run);
 }
 
 static enum az_code
@@ -78,7 +97,7 @@ kill_listed(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *e
 				continue;
 			killed++;
 			rc = sigkill(e2b_of(s), ref, NULL, pid, NULL, false, err);
-			if (rc == AZ_ENOTFOUND && strcmp(err->reason, E2B_GONE) != 0)
+			if (rc == AZ_ENOTFOUND && !az_sandbox_is_gone(err))
 				rc = AZ_OK; /* it ended by itself */
 		}
 		az_json_free(j);
@@ -96,7 +115,7 @@ sweep(struct az_sandbox *s, const struct az_box_ref *ref, struct az_err *err)
 	const char *const argv[] = {"/bin/sh", "-c", "kill -9 -1", NULL};
 	const struct az_sb_cmd c = {.argv = argv, .timeout_s = 10};
 	struct az_sb_result r = {0};
-	enum az_code rc = e2b_run(s, ref, &c, &r, err);
+	enum az_code rc = e2b_run_as(e2b_of(s), ref, &c, true, &r, err);
 
 	if (rc == AZ_OK && r.end == AZ_END_CANCELLED)
 		rc = az_fail(err, AZ_ECANCELLED, "sandbox.kill_all", "cancelled");

@@ -1,6 +1,8 @@
 /* The port's dispatch: preconditions are checked once, here, then the slot is called. */
 #include <azlon/limits.h>
-#include <azlon/sandbox.h>
+#include "port.h"
+
+#define DAY_S 86400 /* a person at a terminal */
 
 /* Paths go into URLs and JSON: any absolute or home-relative name, but no NUL (they are
    C strings), no emptiness, nothing endless. */
@@ -32,8 +34,8 @@ id_ok(struct az_str id, const char *op, struct az_err *err)
 	return AZ_OK;
 }
 
-static enum az_code
-ref_ok(const struct az_box_ref *b, const char *op, struct az_err *err)
+enum az_code
+sandbox_ref_ok(const struct az_box_ref *b, const char *op, struct az_err *err)
 {
 	if (!b)
 		return az_fail(err, AZ_EINVAL, op, "no sandbox given");
@@ -103,7 +105,7 @@ enum az_code
 az_sandbox_network(struct az_sandbox *s, const struct az_box_ref *b, bool internet,
     const char *const *allow, struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.network", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.network", err);
 
 	return rc != AZ_OK ? rc : s->ops->network(s, b, internet, allow, err);
 }
@@ -113,7 +115,8 @@ az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az
     struct az_sb_result *r, struct az_err *err)
 {
 	struct az_sb_cmd cmd = *c;
-	enum az_code rc = ref_ok(b, "sandbox.run", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.run", err);
+	int most;
 
 	*r = (struct az_sb_result){.exit_code = -1};
 	if (rc != AZ_OK)
@@ -122,15 +125,16 @@ az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az
 		return az_fail(err, AZ_EINVAL, "sandbox.run", "no command");
 	if (cmd.timeout_s <= 0)
 		cmd.timeout_s = AZ_LIM_CMD_S;
-	if (cmd.timeout_s > AZ_LIM_CMD_MAX_S)
-		cmd.timeout_s = AZ_LIM_CMD_MAX_S;
+	most = cmd.input ? DAY_S : AZ_LIM_CMD_MAX_S;
+	if (cmd.timeout_s > most)
+		cmd.timeout_s = most;
 	return s->ops->run(s, b, &cmd, r, err);
 }
 
 enum az_code
 az_sandbox_kill_all(struct az_sandbox *s, const struct az_box_ref *b, struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.kill_all", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.kill_all", err);
 
 	return rc != AZ_OK ? rc : s->ops->kill_all(s, b, err);
 }
@@ -140,7 +144,7 @@ az_sandbox_upload(struct az_sandbox *s, const struct az_box_ref *b, const char *
     enum az_code (*read)(void *arg, char *p, size_t n, size_t *got, struct az_err *err), void *arg,
     struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.upload", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.upload", err);
 
 	if (rc == AZ_OK)
 		rc = path_ok(path, "sandbox.upload", err);
@@ -152,7 +156,7 @@ az_sandbox_download(struct az_sandbox *s, const struct az_box_ref *b, const char
     enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err), void *arg,
     struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.download", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.download", err);
 
 	if (rc == AZ_OK)
 		rc = path_ok(path, "sandbox.download", err);
@@ -163,7 +167,7 @@ enum az_code
 az_sandbox_list(struct az_sandbox *s, const struct az_box_ref *b, const char *path, int depth,
     struct az_arena *a, struct az_sb_entry **out, size_t *n, struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.list", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.list", err);
 
 	*out = NULL;
 	*n = 0;
@@ -176,7 +180,7 @@ enum az_code
 az_sandbox_mkdir(
     struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.mkdir", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.mkdir", err);
 
 	if (rc == AZ_OK)
 		rc = path_ok(path, "sandbox.mkdir", err);
@@ -187,7 +191,7 @@ enum az_code
 az_sandbox_remove(
     struct az_sandbox *s, const struct az_box_ref *b, const char *path, struct az_err *err)
 {
-	enum az_code rc = ref_ok(b, "sandbox.remove", err);
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.remove", err);
 
 	if (rc == AZ_OK)
 		rc = path_ok(path, "sandbox.remove", err);
@@ -198,6 +202,35 @@ enum az_code
 az_sandbox_ping(struct az_sandbox *s, struct az_err *err)
 {
 	return s->ops->ping(s, err);
+}
+
+enum az_sb_cause
+az_sandbox_cause(const struct az_err *err)
+{
+	static const struct {
+		const char *reason;
+		enum az_code code;
+		enum az_sb_cause cause;
+	} table[] = {
+	    {"sandbox_expired", AZ_ENOTFOUND, AZ_CAUSE_EXPIRED},
+	    {"sandbox_killed", AZ_ENOTFOUND, AZ_CAUSE_KILLED},
+	    {"sandbox_memory", AZ_ENOTFOUND, AZ_CAUSE_MEMORY},
+	    {"sandbox_unreachable", AZ_EUNAVAIL, AZ_CAUSE_UNREACHABLE},
+	};
+	size_t i;
+
+	for (i = 0; err && i < sizeof table / sizeof table[0]; i++)
+		if (err->code == table[i].code && strcmp(err->reason, table[i].reason) == 0)
+			return table[i].cause;
+	return AZ_CAUSE_NONE;
+}
+
+bool
+az_sandbox_is_gone(const struct az_err *err)
+{
+	enum az_sb_cause cause = az_sandbox_cause(err);
+
+	return cause != AZ_CAUSE_NONE && cause != AZ_CAUSE_UNREACHABLE;
 }
 
 void

@@ -7,7 +7,12 @@
 
 #define OP "work.box"
 
-enum { BOX_LIFE_S = 3600 };
+enum {
+	BOX_LIFE_S = 3600,
+	/* who waits here keeps a thread from runs whose sandbox others wait for: beyond this
+	   the engine's retry is the better place */
+	BOX_LINE_S = 5
+};
 
 #define META_RUN "azlon_run"
 
@@ -78,6 +83,7 @@ create(struct work_job *j, struct work_box *b, const char *wid, const char *nth,
 	const char *meta[] = {META_RUN, wid, NULL};
 	char key[65];
 	struct az_sb_create c = {.timeout_s = BOX_LIFE_S,
+	    .wait_s = BOX_LINE_S,
 	    .idempotency_key = key,
 	    .metadata = meta,
 	    .internet = running_net(b),
@@ -97,7 +103,6 @@ work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
 	size_t n = 0;
 
 	*b = (struct work_box){.made = false};
-	(void)work_box_time(j, 1); /* from here on it counts */
 	policy(j, b);
 	if (!wid)
 		return job_nomem(err);
@@ -107,11 +112,14 @@ work_box_open(struct work_job *j, struct work_box *b, struct az_err *err)
 	for (size_t i = 0; i < n; i++) {
 		rc = az_sandbox_connect(j->sandbox, ids[i], BOX_LIFE_S, j->a, &b->ref, err);
 		if (rc == AZ_OK)
-			return AZ_OK;
+			break;
 		if (rc != AZ_ENOTFOUND)
 			return job_sandbox_rc(rc, err);
 	}
-	return create(j, b, wid, "", err);
+	if (!b->ref.id.n)
+		rc = create(j, b, wid, "", err);
+	(void)work_box_time(j, 1); /* from here on it counts, standing in line does not */
+	return rc;
 }
 
 bool
@@ -237,8 +245,8 @@ work_box_read(struct work_job *j, const struct work_box *b, const char *path, si
 	rc = az_sandbox_download(j->sandbox, &b->ref, path, append, &text, &e);
 	if (rc == AZ_OK) {
 		rc = job_text(j, &text, out, err);
-	} else if ((rc == AZ_ENOTFOUND && strcmp(e.reason, "sandbox_gone") != 0) ||
-		   rc == AZ_ETOOBIG || rc == AZ_EINVAL || rc == AZ_EPERM) {
+	} else if ((rc == AZ_ENOTFOUND && !az_sandbox_is_gone(&e)) || rc == AZ_ETOOBIG ||
+		   rc == AZ_EINVAL || rc == AZ_EPERM) {
 		rc = AZ_OK;
 	} else {
 		rc = job_sandbox_rc(rc, &e);

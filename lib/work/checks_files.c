@@ -65,7 +65,7 @@ checks_file(struct work_job *j, const struct work_box *x, const struct az_json *
 	az_buf_release(&l->window);
 	l->f.there = rc == AZ_OK || rc == AZ_ETOOBIG;
 	if (rc != AZ_OK && rc != AZ_ETOOBIG && rc != AZ_EINVAL && rc != AZ_EPERM &&
-	    (rc != AZ_ENOTFOUND || strcmp(e.reason, "sandbox_gone") == 0)) {
+	    (rc != AZ_ENOTFOUND || az_sandbox_is_gone(&e))) {
 		rc = job_sandbox_rc(rc, &e);
 		if (err)
 			*err = e;

@@ -29,7 +29,7 @@ job_sandbox_rc(enum az_code rc, struct az_err *err)
 	if (rc == AZ_OK || rc == AZ_ECANCELLED || !err)
 		return rc;
 	was = *err;
-	if (rc == AZ_ENOTFOUND && strcmp(was.reason, "sandbox_gone") == 0)
+	if (rc == AZ_ENOTFOUND && az_sandbox_is_gone(&was))
 		az_fail(err, AZ_EUNAVAIL, was.op, "%s", was.text);
 	if (!was.reason[0] || err->code != was.code)
 		az_err_reason(err, "sandbox_unavailable");

@@ -166,7 +166,7 @@ bool
 plan_exec_refused(struct plan_exec *e, enum az_code rc)
 {
 	return rc == AZ_EINVAL || rc == AZ_EPERM ||
-	       (rc == AZ_ENOTFOUND && e->err && strcmp(e->err->reason, "sandbox_gone") != 0);
+	       (rc == AZ_ENOTFOUND && e->err && !az_sandbox_is_gone(e->err));
 }
 
 enum az_code

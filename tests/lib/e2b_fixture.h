@@ -33,6 +33,7 @@ struct fix {
 	struct az_buf bytes[64]; /* answers, kept until the end */
 	size_t n_bytes;
 	struct az_err err;
+	bool cloud; /* set before fix_start(): a service that ends one process only */
 };
 
 static inline const struct http_peer_step *
@@ -68,11 +69,12 @@ fix_start(struct fix *f, struct route *routes, size_t n)
 	assert_non_null(f->peer);
 	http_peer_url(f->peer, "", url, sizeof url);
 	assert_int_equal(az_http_new(&f->http, &f->err), AZ_OK);
-	assert_int_equal(
-	    az_sandbox_e2b_open(
-		&(struct az_sandbox_e2b_opts){
-		    .http = f->http, .api_url = url, .sandbox_url = url, .key = "e2b_00ff"},
-		&f->sb, &f->err),
+	assert_int_equal(az_sandbox_e2b_open(&(struct az_sandbox_e2b_opts){.http = f->http,
+						 .api_url = url,
+						 .sandbox_url = url,
+						 .key = "e2b_00ff",
+						 .kills_trees = !f->cloud},
+			     &f->sb, &f->err),
 	    AZ_OK);
 	f->a = az_arena_new(AZ_MIB(8));
 	f->ref = (struct az_box_ref){AZ_S("iabc"), AZ_S("ea_token"), {"", 0}, AZ_S("0.6.13")};

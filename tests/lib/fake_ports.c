@@ -138,6 +138,7 @@ usable(struct fake_sandbox *s, const struct az_box_ref *b, struct az_err *err)
 {
 	char id[32];
 
+	s->requests++;
 	if (s->down != AZ_OK) {
 		az_fail(err, s->down, "fake", "the sandbox service is away");
 		return az_err_reason(err, "sandbox_unavailable");
@@ -148,7 +149,7 @@ usable(struct fake_sandbox *s, const struct az_box_ref *b, struct az_err *err)
 	if (s->alive && az_str_eqc(b->id, id))
 		return AZ_OK;
 	az_fail(err, AZ_ENOTFOUND, "fake", "no such sandbox");
-	return az_err_reason(err, "sandbox_gone");
+	return az_err_reason(err, "sandbox_killed");
 }
 
 static enum az_code
@@ -248,6 +249,45 @@ sb_network(struct az_sandbox *p, const struct az_box_ref *b, bool internet,
 	return rc;
 }
 
+/* What tar writes for these names below dir: plain files only. */
+static int
+pack(struct fake_sandbox *s, const struct az_sb_cmd *c, const char *dir, const char *const *names)
+{
+	static const char zeros[1024];
+	char path[600], head[513];
+	int bad = 0;
+
+	for (; *names; names++) {
+		struct fake_file *f;
+		struct az_str body;
+		unsigned sum = 0;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, *names);
+		if (!(f = find(s, path)) || strlen(*names) > 99) {
+			bad = 2;
+			continue;
+		}
+		body = az_buf_str(&f->data);
+		memset(head, 0, sizeof(head));
+		snprintf(head, 100, "%s", *names);
+		snprintf(head + 100, 8, "%07o", f->mode & 0777);
+		snprintf(head + 124, 12, "%011zo", body.n);
+		snprintf(head + 136, 12, "%011o", 0);
+		memset(head + 148, ' ', 8);
+		head[156] = '0';
+		memcpy(head + 257, "ustar\00000", 8);
+		for (int i = 0; i < 512; i++)
+			sum += (unsigned char)head[i];
+		snprintf(head + 148, 8, "%06o", sum);
+		if (c->output(c->arg, 1, az_str_n(head, 512), NULL) != AZ_OK ||
+		    c->output(c->arg, 1, body, NULL) != AZ_OK ||
+		    c->output(c->arg, 1, az_str_n(zeros, (512 - body.n % 512) % 512), NULL) !=
+			AZ_OK)
+			return 2;
+	}
+	return c->output(c->arg, 1, az_str_n(zeros, sizeof(zeros)), NULL) == AZ_OK ? bad : 2;
+}
+
 static enum az_code
 sb_run(struct az_sandbox *p, const struct az_box_ref *b, const struct az_sb_cmd *c,
     struct az_sb_result *r, struct az_err *err)
@@ -287,6 +327,10 @@ sb_run(struct az_sandbox *p, const struct az_box_ref *b, const struct az_sb_cmd 
 			fake_print(c, 1, argv[i]);
 			fake_print(c, 1, "\n");
 		}
+		return AZ_OK;
+	}
+	if (strcmp(argv[0], "tar") == 0) {
+		r->exit_code = s->no_tar ? 127 : pack(s, c, argv[5], argv + 7);
 		return AZ_OK;
 	}
 	/* the build's probe of languages */
@@ -336,6 +380,23 @@ sb_upload(struct az_sandbox *p, const struct az_box_ref *b, const char *path, in
 }
 
 static enum az_code
+sb_upload_form(struct az_sandbox *p, const struct az_box_ref *b, const struct az_sb_puts *q,
+    size_t first, size_t n, struct az_err *err)
+{
+	int was = self(p)->uploads, requests = self(p)->requests;
+	enum az_code rc = AZ_OK;
+
+	for (size_t i = first; i < first + n && rc == AZ_OK; i++) {
+		rc = q->open(q->arg, i, err);
+		if (rc == AZ_OK)
+			rc = sb_upload(p, b, q->v[i].path, q->v[i].bytes, q->read, q->arg, err);
+	}
+	self(p)->uploads = was + 1;
+	self(p)->requests = requests + 1;
+	return rc;
+}
+
+static enum az_code
 sb_download(struct az_sandbox *p, const struct az_box_ref *b, const char *path,
     enum az_code (*data)(void *arg, struct az_str chunk, struct az_err *err), void *arg,
     struct az_err *err)
@@ -347,6 +408,7 @@ sb_download(struct az_sandbox *p, const struct az_box_ref *b, const char *path,
 
 	if (rc != AZ_OK)
 		return rc;
+	s->downloads++;
 	if (!f)
 		return az_fail(err, AZ_ENOTFOUND, "fake", "no such file");
 	for (left = az_buf_str(&f->data); left.n && rc == AZ_OK;) {
@@ -358,6 +420,16 @@ sb_download(struct az_sandbox *p, const struct az_box_ref *b, const char *path,
 	return rc;
 }
 
+/* Is there an entry of that path among v already? */
+static bool
+listed(const struct az_sb_entry *v, size_t n, struct az_str path)
+{
+	for (size_t k = 0; k < n; k++)
+		if (az_str_eq(v[k].path, path))
+			return true;
+	return false;
+}
+
 static enum az_code
 sb_list(struct az_sandbox *p, const struct az_box_ref *b, const char *path, int depth,
     struct az_arena *a, struct az_sb_entry **out, size_t *n, struct az_err *err)
@@ -366,31 +438,38 @@ sb_list(struct az_sandbox *p, const struct az_box_ref *b, const char *path, int 
 	enum az_code rc = usable(s, b, err);
 	size_t dir_n = strlen(path);
 
-	(void)depth;
 	*n = 0;
 	if (rc != AZ_OK)
 		return rc;
-	*out = az_arena_alloc(a, (s->n_files + 1) * sizeof(**out));
+	*out = az_arena_alloc(a, (s->n_files * 4 + 1) * sizeof(**out));
 	for (size_t i = 0; i < s->n_files; i++) {
 		struct fake_file *f = &s->files[i];
-		const char *slash;
-		struct az_str name;
-		bool known = false;
+		const char *at = f->path + dir_n, *slash = at;
 
-		if (!f->used || !below(f->path, path) || f->path[dir_n] == '\0')
+		if (!f->used || !below(f->path, path) || *at == '\0')
 			continue;
-		slash = strchr(f->path + dir_n + 1, '/');
-		name = slash ? az_str_n(f->path, (size_t)(slash - f->path)) : az_str_c(f->path);
-		for (size_t k = 0; k < *n; k++)
-			known = known || az_str_eq((*out)[k].path, name);
-		if (known)
-			continue;
-		(*out)[(*n)++] = (struct az_sb_entry){.path = az_arena_str(a, name),
-		    .dir = slash != NULL,
-		    .file = slash == NULL,
-		    .size = slash ? 0 : (int64_t)f->data.n,
-		    .mode = f->mode,
-		    .modified_ms = f->modified_ms};
+		for (int level = 0; slash && level < depth; level++) {
+			struct az_str name;
+
+			slash = strchr(slash + 1, '/');
+			name = slash ? az_str_n(f->path, (size_t)(slash - f->path))
+				     : az_str_c(f->path);
+			if (listed(*out, *n, name))
+				continue;
+			if (*n == s->n_files * 4)
+				abort();
+			if (depth > 1 && s->list_max && *n == s->list_max) {
+				*n = 0;
+				az_fail(err, AZ_EUNAVAIL, "fake", "more than it lists");
+				return az_err_reason(err, "sandbox_unavailable");
+			}
+			(*out)[(*n)++] = (struct az_sb_entry){.path = az_arena_str(a, name),
+			    .dir = slash != NULL,
+			    .file = slash == NULL,
+			    .size = slash ? 0 : (int64_t)f->data.n,
+			    .mode = f->mode,
+			    .modified_ms = f->modified_ms};
+		}
 	}
 	return AZ_OK;
 }
@@ -425,8 +504,8 @@ sb_close(struct az_sandbox *p)
 }
 
 static const struct az_sandbox_ops sandbox_ops = {"fake", sb_watched, sb_create, sb_connect,
-    sb_find, sb_kill, sb_network, sb_run, sb_kill_all, sb_upload, sb_download, sb_list, sb_mkdir,
-    sb_remove, sb_ping, sb_close};
+    sb_find, sb_kill, sb_network, sb_run, sb_kill_all, sb_upload, sb_upload_form, sb_download,
+    sb_list, sb_mkdir, sb_remove, sb_ping, sb_close};
 
 void
 fake_sandbox_init(struct fake_sandbox *s)

@@ -27,8 +27,11 @@ struct fake_sandbox {
 	int serial;      /* sandboxes made so far */
 	bool internet;
 	int64_t clock_ms; /* modification times */
-	int kills, kill_alls, runs, uploads;
-	enum az_code down;                       /* not AZ_OK: every call fails like this */
+	int kills, kill_alls, runs, uploads, downloads;
+	int requests;      /* all calls */
+	bool no_tar;       /* its template has none */
+	size_t list_max;   /* entries in one listing of several levels; 0 = any number */
+	enum az_code down; /* not AZ_OK: every call fails like this */
 	void (*on_kill)(struct fake_sandbox *s); /* it is about to be killed; or NULL */
 	/*
 	 * A command that is not the build's own. argv is without the shell wrapper of a

@@ -88,7 +88,7 @@ upload_failures(void **state)
 	    {401, "{\"code\":401,\"message\":\"m\"}", AZ_EAUTH, ""},
 	    {507, "{\"code\":507,\"message\":\"not enough disk space\"}", AZ_EINVAL, "disk_full"},
 	    {502, gone, AZ_ENOTFOUND, E2B_GONE},
-	    {502, "<html>", AZ_EUNAVAIL, E2B_AWAY},
+	    {502, "<html>", AZ_EUNAVAIL, E2B_UNREACHABLE},
 	    {503, "", AZ_EUNAVAIL, E2B_AWAY},
 	};
 	size_t i;

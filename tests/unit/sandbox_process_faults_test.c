@@ -109,7 +109,7 @@ plain_answers_to_a_stream(void **state)
 		const char *reason;
 	} t[] = {
 	    {"502 Bad Gateway\r\nContent-Type: text/html", "<html>502</html>", AZ_EUNAVAIL,
-		E2B_AWAY},
+		E2B_UNREACHABLE},
 	    {"502 Bad Gateway\r\nContent-Type: application/json", gone, AZ_ENOTFOUND, E2B_GONE},
 	    {"401 Unauthorized\r\nContent-Type: application/json",
 		"{\"code\":401,\"message\":\"unauthorized access\"}", AZ_EAUTH, ""},
@@ -230,7 +230,7 @@ cut_twice_or_lost_or_gone(void **state)
 		const char *reason;
 	} t[] = {
 	    {502, gone, NULL, AZ_ENOTFOUND, E2B_GONE},
-	    {502, "<html></html>", NULL, AZ_EUNAVAIL, E2B_AWAY},
+	    {502, "<html></html>", NULL, AZ_EUNAVAIL, E2B_UNREACHABLE},
 	    {204, "", NULL, AZ_EUNAVAIL, E2B_AWAY}, /* cut again */
 	    {204, "", "!{\"error\":{\"code\":\"not_found\",\"message\":\"x\"}}", AZ_EUNAVAIL,
 		E2B_AWAY}, /* ended, result lost */

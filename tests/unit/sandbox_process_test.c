@@ -1,4 +1,5 @@
 /* Commands: what goes in and comes out, and how they end. */
+#include <malloc.h>
 #include "sandbox_process_fixture.h"
 
 static void
@@ -210,8 +211,16 @@ input_is_sent_once_and_closed(void **state)
 struct count {
 	int64_t bytes;
 	uint32_t sum;
-	size_t largest;
+	size_t largest, held; /* held: on the heap, at most */
 };
+
+static size_t
+heap(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
 
 static enum az_code
 add_up(void *arg, int stream, struct az_str bytes, struct az_err *err)
@@ -224,6 +233,8 @@ add_up(void *arg, int stream, struct az_str bytes, struct az_err *err)
 	c->bytes += (int64_t)bytes.n;
 	if (bytes.n > c->largest)
 		c->largest = bytes.n;
+	if (heap() > c->held)
+		c->held = heap();
 	for (i = 0; i < bytes.n; i += 1021)
 		c->sum = c->sum * 31 + (unsigned char)bytes.p[i];
 	return AZ_OK;
@@ -240,7 +251,7 @@ much_output_streams(void **state)
 	struct az_buf b, b64, all;
 	static char chunk[32768];
 	int64_t t0;
-	size_t i;
+	size_t i, before;
 
 	(void)state;
 	for (i = 0; i < sizeof chunk; i++)
@@ -264,6 +275,7 @@ much_output_streams(void **state)
 	    (struct http_peer_step){.bytes = all.p, .n = all.n, .then = HTTP_THEN_CLOSE};
 	fix_start(&f, routes, 1);
 	t0 = az_boot_ms();
+	before = heap();
 	assert_int_equal(
 	    az_sandbox_run(f.sb, &f.ref,
 		&(struct az_sb_cmd){.argv = argv, .output = add_up, .arg = &c}, &r, &f.err),
@@ -272,6 +284,7 @@ much_output_streams(void **state)
 	assert_int_equal(c.bytes, (int64_t)AZ_MIB(64));
 	assert_int_equal(c.sum, want.sum);
 	assert_true(c.largest <= E2B_FRAME_BYTES);
+	assert_true(c.held <= before + AZ_MIB(8)); /* a frame, not what was printed */
 	fix_stop(&f);
 	az_buf_release(&b);
 	az_buf_release(&b64);

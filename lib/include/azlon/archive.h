@@ -55,4 +55,22 @@ struct az_archive_in {
 AZ_API AZ_MUST_CHECK enum az_code az_archive_read(int fd, const struct az_archive_limits *lim,
     const struct az_archive_in *in, struct az_err *err);
 
+enum az_tar_kind { AZ_TAR_FILE = 1, AZ_TAR_HARDLINK, AZ_TAR_OTHER };
+struct az_tar_in {
+	/* path passed az_path_ok(); a plain file is handed over when *take is set. */
+	enum az_code (*entry)(
+	    void *arg, struct az_str path, enum az_tar_kind kind, bool *take, struct az_err *err);
+	enum az_code (*data)(void *arg, struct az_str bytes, struct az_err *err);
+	enum az_code (*entry_end)(void *arg, struct az_err *err);
+	void *arg;
+};
+/*
+ * Read an unpacked tar in memory whose maker is not trusted. Other than az_archive_read() it
+ * passes over what it does not take: links, special files, directories, names that are no
+ * paths of ours; the same path may come twice. AZ_EINVAL when it is damaged, AZ_ETOOBIG past
+ * a limit (lim->ratio is not used), or what a callback returned.
+ */
+AZ_API AZ_MUST_CHECK enum az_code az_archive_tar(struct az_str bytes,
+    const struct az_archive_limits *lim, const struct az_tar_in *in, struct az_err *err);
+
 #endif
