@@ -8,16 +8,9 @@
 #include <unistd.h>
 #include <azlon/archive.h>
 #include <azlon/path.h>
+#include "fuzz_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-#define CHECK(x)                                                                                   \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct seen {
 	struct az_buf names; /* "\n" + path + "\n" each */
