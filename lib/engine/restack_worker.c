@@ -17,7 +17,8 @@ enum {
 	TASKS = 4,
 	DRAIN_MS = 10000,
 	GRACE_MS = 5000,      /* a function told to stop has so long */
-	SHUTDOWN_MS = 2000,   /* a server that ends our polls itself has so long */
+	QUIET_MS = 500,       /* after that without an answer, polls are cut off */
+	POLLS_MS = 6000,      /* or after that in any case */
 	BACK_MS = 1000,       /* how often an engine that is away is asked */
 	UNREADABLE_MS = 1000, /* after an answer that nobody can read */
 	ENDPOINTS = 16,
@@ -37,12 +38,14 @@ bool
 worker_poll_over(void *arg)
 {
 	struct rworker *w = arg;
-	int64_t at = atomic_load(&w->stop_ms);
+	int64_t stop = atomic_load(&w->stop_ms), last = atomic_load(&w->polled_ms);
+	int64_t now = az_boot_ms();
 
-	if (!stopping(w))
+	if (!stopping(w) || !stop)
 		return false;
-	/* a task that was matched to a poll we cut off would be lost for a while */
-	return !atomic_load(&w->completes) || (at && az_boot_ms() >= at);
+	/* a task that crosses with the cut is lost for a while: not while they come in */
+	return atomic_load(&w->away) || now - stop >= POLLS_MS ||
+	       now - (last > stop ? last : stop) >= QUIET_MS;
 }
 
 void
@@ -74,8 +77,10 @@ pause_ms(const struct restack *r, int ms)
 bool
 worker_polled(struct rworker *w, enum az_code rc, const struct az_err *err)
 {
-	if (rc == AZ_OK)
+	if (rc == AZ_OK) {
+		atomic_store(&w->polled_ms, az_boot_ms());
 		back(w);
+	}
 	if (rc == AZ_ECANCELLED || atomic_load(&w->r->stopping))
 		return false;
 	if (rc == AZ_OK)
@@ -136,7 +141,6 @@ task_thread(void *arg)
 	while (on && !stopping(w)) {
 		struct az_err err = AZ_ERR_INIT;
 		enum az_code rc = rpc_call(w->r, &c, a, &task, NULL, &err);
-
 		on = worker_polled(w, rc, &err);
 		if (rc == AZ_OK && task->task_token.len)
 			task_run(w, a, task);
@@ -193,7 +197,6 @@ slot_thread(void *arg)
 	while (on && permit(w)) {
 		struct az_err err = AZ_ERR_INIT;
 		enum az_code rc = rpc_call(w->r, &c, a, &task, NULL, &err);
-
 		give_back(w);
 		on = worker_polled(w, rc, &err);
 		if (rc == AZ_OK && task->task_token.len)
@@ -206,7 +209,7 @@ slot_thread(void *arg)
 
 /* ---- life ---- */
 
-/* What the server can; a server that does not answer now is asked again. */
+/* Whether the server answers. */
 static void
 greet(struct rworker *w)
 {
@@ -220,17 +223,15 @@ greet(struct rworker *w)
 	req.namespace_ = w->r->addr.ns;
 	if (a)
 		rc = rpc_call(w->r, &c, a, &resp, NULL, &err);
-	if (rc == AZ_OK) {
-		atomic_store(&w->completes,
-		    resp->namespace_info && resp->namespace_info->capabilities &&
-			resp->namespace_info->capabilities->worker_poll_complete_on_shutdown);
+	if (rc == AZ_OK)
 		back(w);
-	} else if (rc != AZ_ENOMEM && rc != AZ_ECANCELLED) {
+	else if (rc != AZ_ENOMEM && rc != AZ_ECANCELLED)
 		worker_failing(w, &err, 0);
-	}
 	az_arena_free(a);
 }
 
+/* When no poll is left: some servers end them at this, and lose a task that they were
+   handing out. Older ones do not know it. */
 static void
 say_goodbye(struct rworker *w)
 {
@@ -247,13 +248,10 @@ say_goodbye(struct rworker *w)
 	req.task_queue = w->r->addr.queue;
 	req.task_queue_types = types;
 	req.n_task_queue_types = 2;
-	/* older servers do not know it: then the polls are cut off */
-	if (!a || atomic_load(&w->away) ||
-	    rpc_call(w->r, &(struct rpc_call){.method = RPC_SHUTDOWN, .req = &req}, a, NULL, NULL,
-		&err) != AZ_OK)
-		atomic_store(&w->completes, false);
+	if (a && rpc_call(w->r, &(struct rpc_call){.method = RPC_SHUTDOWN, .req = &req}, a, NULL,
+		     NULL, &err) != AZ_OK)
+		az_log(AZ_DEBUG, "engine.goodbye", AZ_KE(&err));
 	az_arena_free(a);
-	atomic_store(&w->stop_ms, az_boot_ms() + SHUTDOWN_MS);
 }
 
 static enum az_code
@@ -310,20 +308,24 @@ spawn(struct rworker *w, pthread_t *t, void *(*run)(void *))
 	return false;
 }
 
+/* Nothing new is taken; what a poll that is under way brings is done. */
 static void
 drain(struct rworker *w)
 {
 	int ms = w->opt->drain_ms ? w->opt->drain_ms : DRAIN_MS;
 
-	say_goodbye(w);
-	if (wait_ended(w, ms))
-		return;
-	az_log(AZ_INFO, "engine.drain", AZ_KC("why", "time is up: functions are told to stop"));
-	atomic_store(&w->cut, true);
-	if (!wait_ended(w, GRACE_MS)) {
-		az_log(AZ_ERROR, "engine.drain", AZ_KC("why", "a function did not stop"));
-		w->r->leaked = true;
+	atomic_store(&w->stop_ms, az_boot_ms());
+	if (!wait_ended(w, ms)) {
+		az_log(AZ_INFO, "engine.drain",
+		    AZ_KC("why", "time is up: functions are told to stop"));
+		atomic_store(&w->cut, true);
+		if (!wait_ended(w, GRACE_MS)) {
+			az_log(AZ_ERROR, "engine.drain", AZ_KC("why", "a function did not stop"));
+			w->r->leaked = true;
+		}
 	}
+	if (!atomic_load(&w->away))
+		say_goodbye(w);
 }
 
 /* Polls are long: that the engine is back would be known after a minute. */

@@ -57,7 +57,7 @@ def stack_on(address, **extra):
 @pytest.fixture(scope="module")
 def server():
     """A server that may be shot: its runs are on a file. It ends the polls of a worker that stops."""
-    t = Temporal(persistent=True, dynamic={"frontend.enableCancelWorkerPollsOnShutdown": "true"})
+    t = Temporal(persistent=True)
     try:
         yield t.start()
     finally:
