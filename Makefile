@@ -199,7 +199,9 @@ $(VENV)/.stamp: tests/requirements.txt
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini
+# files of tests side by side: for the most part they wait
+E2E_JOBS ?= 3
+E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini -n $(E2E_JOBS) --dist loadfile
 
 # a real MinIO is built once, which takes some minutes: begun while other things go on, and
 # waited for by the tests that need it
@@ -229,7 +231,7 @@ test-full: ## everything, with sanitizers, long fault loops and a second S3 serv
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory -s build SANITIZE=address,undefined
 	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
-	@AZLON_TEST_FULL=1 $(MAKE) --no-print-directory -s e2e SANITIZE=address,undefined
+	@AZLON_TEST_FULL=1 $(MAKE) --no-print-directory -s e2e SANITIZE=address,undefined E2E_JOBS=2
 test-live: build ## the example on real accounts (E2B_API_KEY, OPENAI_API_KEY …), only when asked
 	@[ -n "$$OPENAI_API_KEY$$OPENAI_BASE_URL" ] || { echo "test-live: set OPENAI_API_KEY or OPENAI_BASE_URL (and E2B_API_KEY for E2B's cloud)"; exit 2; }
 	@$(STACK) start

@@ -23,9 +23,11 @@ FULL = os.environ.get("AZLON_TEST_FULL") == "1"
 
 
 def free_ports(n):
-    """Below those that the kernel gives to connections: a stack that was stopped finds its own free again."""
+    """Below those that the kernel gives to connections: a stack that was stopped finds its own free
+    again. Of those that run beside each other (pytest-xdist) each has its own."""
+    mine, of = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     ports = []
-    for port in random.sample(range(10000, 32000), 2000):
+    for port in random.sample(range(10000 + mine, 32000, of), 2000):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
@@ -205,6 +207,14 @@ def e2b(stack):
     yield module
     for k, v in old.items():
         os.environ.pop(k, None) if v is None else os.environ.update({k: v})
+
+
+@pytest.fixture(scope="module")
+def open_dir():
+    """A directory that other users may look into: pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="azlon-e2e-") as d:
+        os.chmod(d, 0o755)
+        yield pathlib.Path(d)
 
 
 @pytest.fixture

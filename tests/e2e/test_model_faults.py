@@ -2,9 +2,6 @@
 import datetime
 import json
 import os
-import pathlib
-import shutil
-import tempfile
 
 import pytest
 
@@ -14,8 +11,8 @@ NAME = "human-eval-065"
 
 
 @pytest.fixture(scope="module")
-def faulty():
-    d = pathlib.Path(tempfile.mkdtemp(prefix="azlon-faults-"))
+def faulty(open_dir):
+    d = open_dir
     good = (RECORDINGS / f"{NAME}.jsonl").read_text()
     for fault in ("429", "500", "stall", "cut", "split", "error200"):
         line = {"v": 1, "fault": fault, "times": 2}
@@ -25,14 +22,12 @@ def faulty():
     (d / "fault-long.jsonl").write_text(json.dumps({"v": 1, "fault": "long", "times": 50}) + "\n" + good)
     hours = {"v": 1, "fault": "429", "times": 50, "retry_after_s": 7200}
     (d / "fault-hours.jsonl").write_text(json.dumps(hours) + "\n" + good)
-    d.chmod(0o755)
     for f in d.iterdir():
         f.chmod(0o644)
     s = Stack(AZLON_RECORDINGS=str(d), AZLON_LLM_IDLE_MS="1500")
     s.start()
     yield s
     s.close()
-    shutil.rmtree(d, ignore_errors=True)
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "stall", "cut", "split", "error200"])

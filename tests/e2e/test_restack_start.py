@@ -50,7 +50,7 @@ def test_a_run_stands_on_that_server_and_outlives_stop_and_start(own):
     assert own.get(f"/run_workflow/{run}").json()["status"] == "succeeded"
     assert own.events(run) == events
     assert own.get(f"/files/{run}").json()["files"]
-    assert f"local-{run}" in known(own)
+    until(lambda: f"local-{run}" in known(own))
     assert own.finish(own.start_run(example("human-eval-010")))["status"] == "succeeded"
 
 

@@ -264,11 +264,9 @@ def test_a_cut_answer_is_cut_for_the_caller_too(bad):
 # ---- TLS ----
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory):
+def secure(open_dir):
     """A store with a certificate for localhost: (port, its CA)."""
-    d = tmp_path_factory.mktemp("tls")
-    for p in (d, d.parent, d.parent.parent):
-        p.chmod(0o755)
+    d = open_dir
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=t",
                     "-addext", "subjectAltName=DNS:localhost", "-keyout", d / "key", "-out", d / "ca.pem"], check=True, capture_output=True)
     (d / "ca.pem").chmod(0o644)

@@ -153,10 +153,8 @@ def test_a_model_that_is_down_does_not_stop_the_start(place):
 # ---- installed ----
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    dest = tmp_path_factory.mktemp("dest")
-    for d in (dest, *list(dest.parents)[:2]):
-        d.chmod(0o755)
+def installed(open_dir):
+    dest = open_dir
     variant = BIN.parent.name
     subprocess.run(["make", "-s", "install-files", f"DESTDIR={dest}", "PREFIX=/usr", f"BUILD={BIN.parents[1]}",
                     *([f"SANITIZE={variant.replace('-', ',')}"] if variant not in ("release", "coverage") else [])],
