@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import restack as beside  # noqa: E402
 import s3 as in_s3  # noqa: E402
+import sandbox as boxes  # noqa: E402
 from conftest import BIN, Stack, example, free_ports, until  # noqa: E402
 
 TOOLS = BIN.parent / "tests" / "bench"
@@ -159,19 +160,7 @@ def idle(s, tmp):
 
 
 def sandbox(s, tmp):
-    from e2b import Sandbox
-    os.environ.update(E2B_API_KEY=(s.var / "secret" / "e2b.key").read_text(),
-                      E2B_API_URL=f"http://127.0.0.1:{s.local_port}", E2B_SANDBOX_URL=f"http://127.0.0.1:{s.local_port}")
-    times = []
-    for _ in range(40):
-        t = time.monotonic()
-        box = Sandbox.create(timeout=60)
-        box.commands.run("true")
-        times.append((time.monotonic() - t) * 1000)
-        box.kill()
-    m = statistics.median(times)
-    row("sandbox, from create to end of first command", "median <= 60 ms", m <= 60, f"median {m:.1f} ms, max {max(times):.1f} ms",
-        "Python e2b: Sandbox.create(); commands.run('true'); 40 times")
+    boxes.measure(s, tmp, row, sys.modules[__name__])
 
 
 def status(s, tmp):

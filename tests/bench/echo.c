@@ -1,12 +1,12 @@
-/* A bare libfcgi process on fd 0, the yardstick of our own: threads in accept, a fixed
-   answer. echo THREADS BYTES */
+/* A bare libfcgi process on fd 0, the yardstick of our own: threads in accept, the body read
+   and dropped, an answer of a fixed length. echo THREADS BYTES */
 #include <fcgiapp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int bytes = 600;
+static long bytes = 600;
 static char body[65536];
 static pthread_mutex_t accept_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -14,6 +14,8 @@ static void *
 serve(void *arg)
 {
 	FCGX_Request rq;
+
+	char in[65536];
 
 	(void)arg;
 	FCGX_InitRequest(&rq, 0, 0);
@@ -25,11 +27,17 @@ serve(void *arg)
 		pthread_mutex_unlock(&accept_lock);
 		if (rc < 0)
 			return NULL;
+		while (FCGX_GetStr(in, sizeof in, rq.in) > 0)
+			;
 		FCGX_FPrintF(rq.out,
 		    "Content-Type: application/json\r\n"
-		    "Content-Length: %d\r\n\r\n",
+		    "Content-Length: %ld\r\n\r\n",
 		    bytes);
-		FCGX_PutStr(body, bytes, rq.out);
+		for (long left = bytes; left > 0; left -= (long)sizeof body)
+			if (FCGX_PutStr(body,
+				left < (long)sizeof body ? (int)left : (int)sizeof body,
+				rq.out) < 0)
+				break;
 		FCGX_Finish_r(&rq);
 	}
 }
@@ -41,8 +49,8 @@ main(int argc, char **argv)
 	pthread_t t;
 
 	if (argc > 2)
-		bytes = atoi(argv[2]);
-	if (bytes < 0 || bytes > (int)sizeof body)
+		bytes = atol(argv[2]);
+	if (bytes < 0)
 		return 2;
 	memset(body, 'x', sizeof body);
 	FCGX_Init();
