@@ -48,6 +48,8 @@ open_all(const struct az_conf *c, struct az_box_server **out, struct az_err *err
 			       .bwrap = c->bwrap,
 			       .key = c->e2b_api_key,
 			       .port = (int)c->local_port,
+			       .domain = c->sandbox_domain,
+			       .ports = c->ports_socket,
 			       .memory_bytes = c->box_memory_mb << 20,
 			       .disk_bytes = c->box_disk_mb << 20,
 			       .pids = (int)c->box_pids,

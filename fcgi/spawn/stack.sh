@@ -145,6 +145,8 @@ state() {
 	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
 	dir 0700 "$u_box" "$(id -gn $u_box)" "$AZLON_VAR/box"
+	# the group is what makes the socket in it nginx's too
+	dir 2750 "$u_box" "$g_web" "$AZLON_VAR/run/ports"
 	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/nginx"
 	dir 0700 "$u_web" "$g_web" "$AZLON_VAR/nginx/tmp"
 	dir 0755 "$(id -un)" "$g_me" "$AZLON_VAR/tls"
@@ -499,6 +501,7 @@ status() {
 	say
 	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
 	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(as $u_app cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
+	say "its ports      http://<port>-<sandbox id>.${AZLON_SANDBOX_DOMAIN:-localhost:$AZLON_LOCAL_PORT}/ of what a program there serves"
 	for n in $ours; do "${n}_says"; done
 	say "state, logs    $AZLON_VAR"
 	return $all

@@ -5,7 +5,8 @@
  *   u32 payload length (<= AW_MAX) | u32 id | u8 type | payload
  *
  * Ids name an exchange. The server picks ids below AW_NET; the agent picks ids from
- * AW_NET up, for connections that programs in the box ask for. Text is u32 length and
+ * AW_NET up, for connections that programs in the box ask for (NET_OPEN). Those that the
+ * server dials to a port of a program go by its own ids. Text is u32 length and
  * bytes. Nothing here may be trusted by the server: the agent's neighbours are hostile.
  *
  * Flow control: whoever receives bulk bytes grants credit in bytes first (process
@@ -55,7 +56,7 @@ enum aw_type {
 	AW_COMMIT,
 	AW_ABORT,      /* give up a read, a write or a watch; no answer */
 	AW_PROXY,      /* u8 on: listen on AW_PROXY_PORT -> OK */
-	AW_NET_OPENED, /* u8 ok, str why */
+	AW_NET_OPENED, /* u8 ok, str why; from the agent in answer to a DIAL */
 	AW_NET_BYTES,  /* to the program */
 	AW_NET_END,    /* no more bytes that way */
 	AW_NET_CLOSE,
@@ -64,6 +65,7 @@ enum aw_type {
 	AW_SEEK,   /* u64 offset: where a read begins; before its first GRANT */
 	AW_WATCH,  /* u8 flags, str path -> OK; then EVENT… as far as GRANTed, until
 		      FAIL (events were lost) or ABORT */
+	AW_DIAL,   /* u16 port that a program listens on -> NET_OPENED, then as below */
 	/* agent -> server */
 	AW_HELLO = 64, /* u32 version, u32 environment entries, u32 stray fds */
 	AW_STARTED,    /* u32 pid */

@@ -189,6 +189,12 @@ struct az_box_server {
 	bool stopping;
 	pthread_t reaper;
 	bool reaper_on;
+	/* ports of programs */
+	char *domain;
+	int ports_fd;
+	pthread_t ports;
+	bool ports_on;
+	unsigned heads; /* threads that read one */
 };
 
 /* ---- one box ---- */
@@ -285,10 +291,12 @@ struct box {
 	char *allow[ALLOW_MAX];
 	size_t allows;
 	struct conn *conns;
-	unsigned nconns, connectors;
+	unsigned nconns, connectors, ndials;
 	struct blocked blocked[BLOCKED_MAX];
 	size_t nblocked;
 	uint64_t net_up, net_down, net_opened;
+	char traffic[BOX_TOKEN + 1]; /* who asks for a port shows it; "": anybody may */
+	struct az_str mask;          /* Host for its programs, a view into req; "": as it came */
 };
 
 /* ---- table.c: the boxes of a server ---- */
@@ -322,6 +330,7 @@ bool box_ready(struct box *b, bool wake);
 bool box_rest(struct box *b, int64_t now);
 
 /* ---- life.c ---- */
+void token_make(char out[BOX_TOKEN + 1]);
 /* A new one that runs and is on no list; its only reference is the caller's. */
 enum az_code box_prepare(struct az_box_server *s, struct az_str template, int64_t memory,
     struct box **out, struct az_err *err);
@@ -420,7 +429,7 @@ enum az_code proc_wait(struct box *b, struct proc *p, struct sub *sub, int64_t d
     struct az_buf *got, bool *ended, struct az_err *err);
 bool record_next(struct az_str *rest, int *stream, struct az_str *bytes);
 
-/* ---- net.c ---- */
+/* ---- net.c, net_open.c; see net.h ---- */
 bool net_frame(struct box *b, struct aw_frame *f);
 /* Poll set of the connections: at most room entries are added. */
 size_t net_watch(struct box *b, struct pollfd *v, size_t room);
@@ -430,7 +439,15 @@ void net_close_all(struct box *b);
 enum az_code net_policy(
     struct box *b, bool internet, const struct az_json *allow, struct az_err *err);
 bool net_on(const struct box *b);
-/* vet.c */
+
+/* ---- ports.c: a socket at path ("" or NULL: none), where nginx asks for ports of programs ---- */
+enum az_code ports_open(struct az_box_server *s, const char *path, struct az_err *err);
+void ports_close(struct az_box_server *s); /* s->stopping is set */
+/* What a create says of them: open to everybody, and what Host programs hear. */
+enum az_code ports_wish(
+    const struct az_json *net, bool *open, struct az_str *mask, struct az_err *err);
+
+/* ---- vet.c ---- */
 bool vet_public(const struct sockaddr *sa, int port);
 bool vet_domain(struct az_str host, char *const *allow, size_t n);
 bool vet_domain_ok(struct az_str pattern);

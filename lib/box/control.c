@@ -33,8 +33,11 @@ rs_sandbox(struct az_rq *rq, int status, const struct box *b, struct az_err *err
 	az_jw_obj(&w);
 	sandbox_members(&w, b);
 	az_jw_kc(&w, "envdAccessToken", b->token);
-	az_jw_kn(&w, "trafficAccessToken");
-	az_jw_kn(&w, "domain");
+	if (b->traffic[0])
+		az_jw_kc(&w, "trafficAccessToken", b->traffic);
+	else
+		az_jw_kn(&w, "trafficAccessToken");
+	az_jw_kc(&w, "domain", b->srv->domain);
 	az_jw_end(&w, '}');
 	if (!(rc = az_buf_check(&out, "box.create", err)))
 		rc = az_rs_json(rq, status, az_buf_str(&out), err);
@@ -72,6 +75,9 @@ network_members(struct az_jw *w, struct box *b)
 	if (!b->internet)
 		az_jw_cstr(w, "0.0.0.0/0");
 	az_jw_end(w, ']');
+	az_jw_kb(w, "allowPublicTraffic", !b->traffic[0]);
+	if (b->mask.n)
+		az_jw_ks(w, "maskRequestHost", b->mask);
 	az_jw_end(w, '}');
 	pthread_mutex_unlock(&b->mu);
 }
@@ -131,7 +137,7 @@ sandbox_detail(struct az_jw *w, struct box *b, bool one)
 	if (one) {
 		az_jw_kc(w, "envdAccessToken", b->token);
 		network_members(w, b);
-		az_jw_kn(w, "domain");
+		az_jw_kc(w, "domain", s->domain);
 		az_jw_key(w, "lifecycle");
 		az_jw_obj(w);
 		az_jw_kc(w, "onTimeout", rests ? "pause" : "kill");
@@ -298,6 +304,19 @@ control_refresh(struct az_rq *rq, void *app, struct az_err *err)
 	return keep(rq, app, "duration", &w, true, err);
 }
 
+/* What is said of ports at birth stays. */
+static enum az_code
+egress_only(const struct az_json *body, struct az_err *err)
+{
+	static const char *const no[] = {"allowPublicTraffic", "maskRequestHost", NULL};
+
+	for (size_t i = 0; no[i]; i++)
+		if (az_json_type(az_json_get(body, no[i])) != AZ_JNULL)
+			return az_fail(err, AZ_EINVAL, "box.network",
+			    "%s is said when a sandbox is created", no[i]);
+	return AZ_OK;
+}
+
 enum az_code
 control_network(struct az_rq *rq, void *app, struct az_err *err)
 {
@@ -308,7 +327,7 @@ control_network(struct az_rq *rq, void *app, struct az_err *err)
 
 	if (rc)
 		return rc;
-	if (!(rc = control_body(rq, &body, err)) &&
+	if (!(rc = control_body(rq, &body, err)) && !(rc = egress_only(body, err)) &&
 	    !(rc = network_wish(body, body, &internet, &allow, err))) {
 		pthread_mutex_lock(&b->mu);
 		if (b->state == BOX_PAUSED)

@@ -50,8 +50,7 @@ enum az_code
 network_wish(const struct az_json *outer, const struct az_json *net, bool *internet,
     const struct az_json **allow, struct az_err *err)
 {
-	static const char *const no[] = {
-	    "dnsServers", "rules", "egressProxy", "maskRequestHost", "httpsPorts", NULL};
+	static const char *const no[] = {"dnsServers", "rules", "egressProxy", "httpsPorts", NULL};
 	const struct az_json *deny = az_json_get(net, "denyOut");
 	enum az_code rc;
 
@@ -279,22 +278,27 @@ create(struct az_box_server *s, struct az_str text, int64_t dflt_s, struct box *
 	const struct az_json *allow = NULL, *net;
 	struct box *b = NULL;
 	int64_t timeout_s = dflt_s;
-	bool internet = true;
+	struct az_str mask = AZ_S("");
+	bool internet = true, open = true;
 	enum az_code rc = az_json_parse(text, &az_json_request_limits, &req, err);
 
 	if (rc)
 		return rc;
 	net = az_json_get(req, "network");
 	if ((rc = check_create(s, req, dflt_s, &timeout_s, err)) ||
-	    (rc = network_wish(req, net, &internet, &allow, err))) {
+	    (rc = network_wish(req, net, &internet, &allow, err)) ||
+	    (rc = ports_wish(net, &open, &mask, err))) {
 		az_json_free(req);
 		return rc;
 	}
-	/* consumed, but alive as long as the box: allow stays readable */
+	/* consumed, but alive as long as the box: allow and mask stay readable */
 	rc = box_create_own(s, req, timeout_s, s->memory, &b, err);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&b->mu);
+	b->mask = mask;
+	if (!open)
+		token_make(b->traffic);
 	rc = net_policy(b, internet, allow, err);
 	pthread_mutex_unlock(&b->mu);
 	if (rc) {

@@ -12,21 +12,28 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <azlon/crypto.h>
 
 #define BIRTH_MS 15000
+
+void
+token_make(char out[BOX_TOKEN + 1])
+{
+	unsigned char raw[BOX_TOKEN / 2];
+
+	az_random(raw, sizeof raw);
+	az_hex(raw, sizeof raw, out);
+}
 
 static void
 new_names(struct box *b)
 {
 	static const char abc[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-	unsigned char raw[BOX_TOKEN / 2];
 
 	b->id[0] = 'i';
 	for (int i = 1; i < BOX_ID; i++)
 		b->id[i] = abc[az_random_below(36)];
-	az_random(raw, sizeof raw);
-	for (size_t i = 0; i < sizeof raw; i++)
-		snprintf(b->token + 2 * i, 3, "%02x", raw[i]);
+	token_make(b->token);
 }
 
 static struct box *

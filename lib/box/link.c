@@ -157,10 +157,10 @@ link_frame(struct box *b, struct aw_frame *f)
 			proc_frame(b, p, f, &ok);
 		return ok;
 	case AW_CREDIT:
-		if (f->id >= AW_NET)
-			return net_frame(b, f);
 		if (p)
 			proc_frame(b, p, f, &ok);
+		else
+			ok = net_frame(b, f);
 		return ok;
 	case AW_FAIL:
 		if (p)
@@ -176,10 +176,11 @@ link_frame(struct box *b, struct aw_frame *f)
 	case AW_EVENT:
 		return call_frame(b, f);
 	case AW_NET_OPEN:
+	case AW_NET_OPENED:
 	case AW_NET_BYTES:
 	case AW_NET_END:
 	case AW_NET_CLOSE:
-		return f->id >= AW_NET && net_frame(b, f);
+		return net_frame(b, f);
 	case AW_START:
 	case AW_STDIN:
 	case AW_STDIN_END:
@@ -198,7 +199,7 @@ link_frame(struct box *b, struct aw_frame *f)
 	case AW_COMMIT:
 	case AW_ABORT:
 	case AW_PROXY:
-	case AW_NET_OPENED:
+	case AW_DIAL:
 	case AW_USAGE:
 	case AW_FREEZE:
 	case AW_SEEK:

@@ -169,6 +169,7 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 	s->bwrap = az_str_dup(az_str_c(o->bwrap && *o->bwrap ? o->bwrap : "/usr/bin/bwrap"));
 	s->key = az_str_dup(az_str_c(o->key));
 	s->port = o->port;
+	s->domain = az_str_dup(az_str_c(o->domain && *o->domain ? o->domain : "localhost"));
 	s->memory = o->memory_bytes > 0 ? o->memory_bytes : (int64_t)AZ_LIM_BOX_MEMORY_BYTES;
 	s->disk = o->disk_bytes > 0 ? o->disk_bytes : (int64_t)AZ_LIM_BOX_DISK_BYTES;
 	s->pids = o->pids > 0 ? o->pids : AZ_LIM_BOX_PIDS;
@@ -182,7 +183,7 @@ options(struct az_box_server *s, const struct az_box_opts *o, struct az_err *err
 	s->vet = vet_public;
 	s->started_ms = az_wall_ms();
 	s->look = calloc(LOOK_MAX(s), sizeof(struct box *));
-	if (!s->dir || !s->agent || !s->bwrap || !s->key || !s->look)
+	if (!s->dir || !s->agent || !s->bwrap || !s->key || !s->domain || !s->look)
 		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
 	if (!*s->key)
 		return az_fail(err, AZ_EINVAL, "box.open", "no key given");
@@ -224,6 +225,7 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_e
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return az_fail(err, AZ_ENOMEM, "box.open", "out of memory");
+	s->ports_fd = -1;
 	pthread_mutex_init(&s->mu, NULL);
 	az_cond_init(&s->changed);
 	az_buf_init(&s->bpf, AZ_KIB(64));
@@ -259,6 +261,8 @@ az_box_open(const struct az_box_opts *o, struct az_box_server **out, struct az_e
 	s->reaper_on = true;
 	if (!(rc = try_walls(s, err)) && !spares_start(s))
 		rc = az_fail(err, AZ_EUNAVAIL, "box.open", "cannot start a thread");
+	if (!rc)
+		rc = ports_open(s, o->ports, err);
 out:
 	if (rc)
 		az_box_close(s);
@@ -277,6 +281,9 @@ az_box_close(struct az_box_server *s)
 	pthread_mutex_lock(&s->mu);
 	s->stopping = true;
 	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+	ports_close(s);
+	pthread_mutex_lock(&s->mu);
 	while (s->boxes) {
 		struct box *b = s->boxes;
 
@@ -310,6 +317,7 @@ az_box_close(struct az_box_server *s)
 	free(s->agent);
 	free(s->bwrap);
 	free(s->key);
+	free(s->domain);
 	free(s->templates);
 	free(s->wheels);
 	pthread_cond_destroy(&s->changed);

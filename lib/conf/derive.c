@@ -213,6 +213,12 @@ derive_paths(struct az_conf *c, struct az_arena *a, struct az_err *err)
 
 	if (!c->url && !(c->url = az_arena_printf(a, "http://localhost:%lld", (long long)c->port)))
 		return no_memory(err);
+	if (!c->sandbox_domain &&
+	    !(c->sandbox_domain = az_arena_printf(a, "localhost:%d", (int)c->local_port)))
+		return no_memory(err);
+	if (!c->ports_socket &&
+	    !(c->ports_socket = az_arena_printf(a, "%s/run/ports/http.sock", c->var)))
+		return no_memory(err);
 	if (!c->secret_file &&
 	    !(c->secret_file = az_arena_printf(a, "%s/secret/azlon.secret", c->var)))
 		return no_memory(err);

@@ -115,6 +115,14 @@ const struct conf_row conf_table[] = {
 	"directory of root file systems, each a template of local sandboxes", NULL},
     {"AZLON_WHEELS", STRING, AT(wheels), NULL, 0, 0,
 	"directory of Python wheels that local sandboxes may install from", NULL},
+    {"AZLON_SANDBOX_DOMAIN", STRING, AT(sandbox_domain), NULL, 0, 0,
+	"ports of programs in local sandboxes are <port>-<id>.$AZLON_SANDBOX_DOMAIN; "
+	"derived: localhost:$AZLON_LOCAL_PORT",
+	NULL},
+    {"AZLON_PORTS_SOCKET", STRING, AT(ports_socket), NULL, 0, 0,
+	"unix socket where nginx asks for these ports; derived: "
+	"$AZLON_VAR/run/ports/http.sock",
+	NULL},
     {"E2B_API_KEY", SECRET, AT(e2b_api_key), NULL, 0, 0, "key of E2B", NULL},
     {"E2B_API_URL", URL, AT(e2b_api_url), NULL, 0, 0,
 	"E2B's control plane; derived: https://api.$E2B_DOMAIN, or the local stand-in", NULL},

@@ -199,13 +199,13 @@ def test_sandbox_list_pages_and_filters(e2b):
 def test_sandbox_info_network_and_refusals(e2b, box):
     box.update_network({"allow_out": ["pkgs.example"], "deny_out": ["0.0.0.0/0"]})
     info = box.get_info()
-    assert info.network == {"allow_out": ["pkgs.example"], "deny_out": ["0.0.0.0/0"]}
+    assert info.network == {"allow_out": ["pkgs.example"], "deny_out": ["0.0.0.0/0"], "allow_public_traffic": True}
     box.update_network({})
     info = box.get_info()
-    assert info.allow_internet_access is True and info.network == {"allow_out": [], "deny_out": []}
+    assert info.allow_internet_access is True and info.network == {"allow_out": [], "deny_out": [], "allow_public_traffic": True}
     assert info.memory_mb > 0 and info.cpu_count >= 1 and info.template_id == "base"
     for wish, field in [({"network": {"dns_servers": ["1.1.1.1"]}}, "dnsServers"),
-                        ({"network": {"mask_request_host": "a.example"}}, "maskRequestHost"),
+                        ({"network": {"mask_request_host": "a b"}}, "maskRequestHost"),
                         ({"mcp": {"x": {}}}, "mcp")]:
         with pytest.raises(e2b.SandboxException, match=field):
             e2b.Sandbox.create(timeout=60, **wish)

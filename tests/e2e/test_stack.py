@@ -192,8 +192,10 @@ def test_units_and_nginx_agree_on_places(installed, tmp_path):
     assert not re.search(r"^[^#\n]*@[A-Z_]+@", text, re.M)
     units = installed / "lib/systemd/system"
     listens = [line.split("=", 1)[1] for f in units.glob("*.socket") for line in f.read_text().splitlines() if line.startswith("ListenStream=")]
-    assert sorted(listens) == sorted(re.findall(r'server "unix:([^"]+)"', text))
-    assert len(listens) == 6
+    # and one that the process makes itself
+    ports = re.findall(r"AZLON_PORTS_SOCKET=(\S+)", (units / "azlon-sandbox.service").read_text())
+    assert sorted(listens + ports) == sorted(re.findall(r'server "unix:([^"]+)"', text))
+    assert len(listens) == 6 and len(ports) == 1
     var = {m for f in units.glob("*.service") for m in re.findall(r"AZLON_VAR=(\S+)", f.read_text())}
     assert len(var) == 1 and f'alias "{var.pop()}/store/";' in text
     for f in units.glob("*.socket"):

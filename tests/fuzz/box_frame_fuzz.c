@@ -1,15 +1,19 @@
 /*
  * What an agent sends is hostile: any bytes, fed as frames to a box that has a process,
- * a request under way and a follower. Whatever comes, queues stay within their windows
- * and credit never exceeds what was lent.
+ * a request under way, a port being dialled and a follower. Whatever comes, queues stay within
+ * their windows and credit never exceeds what was lent.
  */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "box/fs.h"
+#include "box/net.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+enum { DIALLED = 3 };
 
 static void
 add_proc(struct box *b, struct proc *p, struct sub *s)
@@ -60,6 +64,7 @@ one(const uint8_t *data, size_t n, bool followed)
 	struct proc p;
 	struct sub sub = {0};
 	struct call c = {.id = 2};
+	struct conn *dialled;
 	struct aw_frame f;
 	size_t at = 0, used;
 	bool ok = true;
@@ -72,6 +77,10 @@ one(const uint8_t *data, size_t n, bool followed)
 	az_buf_init(&c.in, AZ_MIB(1));
 	b.calls = &c;
 	add_proc(&b, &p, followed ? &sub : NULL);
+	assert((dialled = net_conn_add(&b, DIALLED, open("/dev/null", O_RDWR))));
+	dialled->dialled = true;
+	b.nconns--;
+	b.ndials++;
 	while (ok && aw_next(data + at, n - at, &f, &used) == 1) {
 		assert(used >= AW_HEAD && used <= n - at);
 		assert(f.body.n == used - AW_HEAD);
@@ -82,9 +91,13 @@ one(const uint8_t *data, size_t n, bool followed)
 		assert(p.ring.n <= PROC_RING + AW_CHUNK + 5);
 		assert(sub.q.fail == AZ_OK);
 		assert(p.stdin_room <= AW_STDIN_WINDOW);
-		assert(b.nblocked <= BLOCKED_MAX && !b.conns);
+		assert(b.nblocked <= BLOCKED_MAX && !b.nconns && b.ndials <= 1);
+		if (b.ndials)
+			assert(dialled->up.n <= AW_NET_WINDOW && dialled->credit <= AW_NET_WINDOW);
 		assert(b.journal.bytes <= JOURNAL_MAX);
 	}
+	net_close_all(&b);
+	assert(!b.ndials && !b.conns);
 	proc_leave(&b, &p, &sub);
 	az_buf_release(&p.ring);
 	az_buf_release(&c.in);

@@ -19,6 +19,11 @@ wishes_are_checked(void **state)
 		"allow_internet_access"},
 	    {"{\"templateID\":\"base\",\"network\":[1]}", "network"},
 	    {"{\"templateID\":\"base\",\"network\":{\"denyOut\":\"0.0.0.0/0\"}}", "denyOut"},
+	    {"{\"templateID\":\"base\",\"network\":{\"allowPublicTraffic\":0}}",
+		"allowPublicTraffic"},
+	    {"{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":\"a b\"}}",
+		"maskRequestHost"},
+	    {"{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":1}}", "maskRequestHost"},
 	    {"{\"templateID\":\"base\",\"iam\":{\"tokens\":{}}}", "iam"},
 	    {"{\"templateID\":\"base\",\"mcp\":{\"a\":1}}", "mcp"},
 	};
@@ -49,16 +54,20 @@ wishes_are_checked(void **state)
 	says(400, "timeout");
 	control("PUT", of("/network"), NULL, "{\"rules\":{\"a.example\":[]}}");
 	says(400, "rules");
+	control("PUT", of("/network"), NULL, "{\"allowPublicTraffic\":false}");
+	says(400, "allowPublicTraffic");
 	/* all of it is replaced: what is not said is cleared */
 	control("PUT", of("/network"), NULL,
 	    "{\"allowOut\":[\"pkgs.example\"],\"denyOut\":[\"0.0.0.0/0\"]}");
 	says(204, "");
 	control("GET", of(""), NULL, NULL);
-	says(200, "\"network\":{\"allowOut\":[\"pkgs.example\"],\"denyOut\":[\"0.0.0.0/0\"]}");
+	says(200, "\"network\":{\"allowOut\":[\"pkgs.example\"],\"denyOut\":[\"0.0.0.0/0\"],"
+		  "\"allowPublicTraffic\":true}");
 	control("PUT", of("/network"), NULL, "{}");
 	says(204, "");
 	control("GET", of(""), NULL, NULL);
-	says(200, "\"allowInternetAccess\":true,\"network\":{\"allowOut\":[],\"denyOut\":[]}");
+	says(200, "\"allowInternetAccess\":true,\"network\":{\"allowOut\":[],\"denyOut\":[],"
+		  "\"allowPublicTraffic\":true}");
 	control("GET", "/v2/sandboxes", "template=base", NULL);
 	says(200, id);
 	control("GET", "/v2/sandboxes", "template=other", NULL);

@@ -16,7 +16,7 @@
 #define AG_PATH 4096
 #define AG_PROCS 128
 #define AG_FILES 64
-#define AG_CONNS 64
+#define AG_CONNS 64                /* of each kind */
 #define AG_OUT_SOFT (512u * 1024u) /* above it nobody produces more */
 #define AG_OUT_HARD (24u * 1024u * 1024u)
 #define AG_LIST_MAX 20000
@@ -112,12 +112,14 @@ bool notify_grant(uint32_t id, uint32_t n);
 void notify_watch(void);
 void notify_ready(void);
 
-/* ---- proxy.c ---- */
+/* ---- conn.c, proxy.c ---- */
 void proxy_listen(uint32_t id, struct aw_rd *r);
-void proxy_frame(const struct aw_frame *f);
-bool proxy_grant(uint32_t id, uint32_t n);
-void proxy_watch(void);
-void proxy_ready(void);
+/* To a port that a program of the box listens on -> NET_OPENED */
+void conn_dial(uint32_t id, struct aw_rd *r);
+void conn_frame(const struct aw_frame *f);
+bool conn_grant(uint32_t id, uint32_t n);
+void conn_watch(void);
+void conn_ready(void);
 
 /* ---- canary.c ---- */
 int canary(int argc, char **argv);

@@ -26,7 +26,7 @@ static struct {
 } out;
 static unsigned char in[2 * (AW_MAX + AW_HEAD)];
 static size_t in_n;
-static struct pollfd set[5 + AG_PROCS * 3 + AG_CONNS + 1];
+static struct pollfd set[5 + AG_PROCS * 3 + 2 * AG_CONNS + 1];
 static int set_n;
 
 void
@@ -225,7 +225,7 @@ dispatch(struct aw_frame *f)
 
 		/* the exchange may have ended meanwhile: then nobody wants it */
 		if (!proc_grant(f->id, n) && !file_grant(f->id, n) && !notify_grant(f->id, n))
-			proxy_grant(f->id, n);
+			conn_grant(f->id, n);
 		break;
 	}
 	case AW_KILL_ALL:
@@ -279,11 +279,14 @@ dispatch(struct aw_frame *f)
 	case AW_PROXY:
 		proxy_listen(f->id, r);
 		break;
+	case AW_DIAL:
+		conn_dial(f->id, r);
+		break;
 	case AW_NET_OPENED:
 	case AW_NET_BYTES:
 	case AW_NET_END:
 	case AW_NET_CLOSE:
-		proxy_frame(f);
+		conn_frame(f);
 		break;
 	case AW_HELLO:
 	case AW_STARTED:
@@ -408,7 +411,7 @@ main(int argc, char **argv)
 		    sock, (short)((out.n < AG_OUT_HARD / 4 ? POLLIN : 0) | (out.n ? POLLOUT : 0)));
 		ic = watch(sigfd, POLLIN);
 		proc_watch();
-		proxy_watch();
+		conn_watch();
 		notify_watch();
 		if (poll(set, (nfds_t)set_n, file_pending() && out_room() ? 0 : proc_timeout_ms()) <
 			0 &&
@@ -423,7 +426,7 @@ main(int argc, char **argv)
 		if (fired(is) & (POLLIN | POLLHUP | POLLERR))
 			in_ready();
 		proc_ready();
-		proxy_ready();
+		conn_ready();
 		file_ready();
 		/* last: who hears that something was done finds its events sent */
 		notify_ready();

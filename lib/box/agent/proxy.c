@@ -1,13 +1,12 @@
 /*
  * The HTTP proxy on the box's own loopback: CONNECT host:port and absolute-form
  * requests. It decides nothing: each wish goes to the server as a frame, which resolves
- * the name, vets the address and connects; here bytes only change hands.
+ * the name, vets the address and connects; here bytes only change hands (conn.c).
  */
-#include "agent.h"
+#include "conn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,34 +15,9 @@
 #include <unistd.h>
 
 #define HEAD_MAX (8u * 1024u)
-#define IN_MAX (64u * 1024u)
 
-enum stage { FREE, HEAD, ASKED, OPEN };
-struct conn {
-	enum stage stage;
-	uint32_t id, credit; /* what we may still send to the server */
-	int fd, at;
-	bool tunnel;          /* CONNECT: answer 200 ourselves */
-	bool in_end, out_end; /* program -> server ended; server -> program ended */
-	unsigned char *in;    /* from the program, IN_MAX */
-	size_t in_n;
-	unsigned char *out; /* to the program, AW_NET_WINDOW + 512 */
-	size_t out_n, out_at;
-};
-static struct conn conns[AG_CONNS];
 static int lfd = -1, lat = -1;
 static uint32_t next_id = AW_NET;
-
-static void
-drop(struct conn *c, bool tell)
-{
-	if (tell && c->stage >= ASKED)
-		out_frame(c->id, AW_NET_CLOSE, NULL, 0);
-	close(c->fd);
-	free(c->in);
-	free(c->out);
-	*c = (struct conn){.fd = -1, .at = -1};
-}
 
 void
 proxy_listen(uint32_t id, struct aw_rd *r)
@@ -56,9 +30,7 @@ proxy_listen(uint32_t id, struct aw_rd *r)
 		if (lfd >= 0)
 			close(lfd);
 		lfd = -1;
-		for (size_t i = 0; i < AG_CONNS; i++)
-			if (conns[i].stage)
-				drop(&conns[i], true);
+		conn_drop_asked();
 	} else if (lfd < 0) {
 		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -77,13 +49,13 @@ proxy_listen(uint32_t id, struct aw_rd *r)
 static void
 say(struct conn *c, const char *status, const char *why)
 {
-	int n = snprintf((char *)c->out + c->out_n, 512,
+	int n = snprintf((char *)c->out + c->out_n, CONN_SPARE,
 	    "HTTP/1.1 %s\r\n"
 	    "Content-Type: text/plain\r\nContent-Length: %zu\r\n"
 	    "Connection: close\r\n\r\n%s\n",
 	    status, strlen(why) + 1, why);
 
-	c->out_n += n > 0 && n < 512 ? (size_t)n : 0;
+	c->out_n += n > 0 && n < (int)CONN_SPARE ? (size_t)n : 0;
 	c->out_end = c->in_end = true;
 	c->in_n = 0;
 }
@@ -140,7 +112,7 @@ absolute(struct conn *c, size_t head, const char *method_end, const char *url, c
 	url += 7;
 	for (path = url; path < url_end && *path != '/' && *path != '?'; path++)
 		;
-	if (!authority(url, (size_t)(path - url), 80, host, port) || !(b = malloc(IN_MAX)))
+	if (!authority(url, (size_t)(path - url), 80, host, port) || !(b = malloc(CONN_IN)))
 		return false;
 	memcpy(b, src, (size_t)(method_end - src) + 1);
 	n = (size_t)(method_end - src) + 1;
@@ -164,7 +136,7 @@ absolute(struct conn *c, size_t head, const char *method_end, const char *url, c
 	}
 	memcpy(b + n, "\r\nConnection: close\r\n\r\n", 23);
 	n += 23;
-	if (n + rest > IN_MAX) {
+	if (n + rest > CONN_IN) {
 		free(b);
 		return false;
 	}
@@ -175,8 +147,8 @@ absolute(struct conn *c, size_t head, const char *method_end, const char *url, c
 	return true;
 }
 
-static void
-head_ready(struct conn *c)
+void
+proxy_head(struct conn *c)
 {
 	char host[256], *s = (char *)c->in;
 	unsigned char b[6 + 256];
@@ -217,189 +189,37 @@ bad:
 	say(c, "400 Bad Request", "the sandbox proxy takes CONNECT and http:// only");
 }
 
-static void
-send_up(struct conn *c)
+void
+proxy_opened(struct conn *c, bool ok, const char *why)
 {
-	while (c->stage == OPEN && c->in_n && c->credit && out_room()) {
-		size_t n = c->in_n < AW_CHUNK ? c->in_n : AW_CHUNK;
+	static const char yes[] = "HTTP/1.1 200 Connection established\r\n\r\n";
 
-		if (n > c->credit)
-			n = c->credit;
-		out_frame(c->id, AW_NET_BYTES, c->in, n);
-		c->credit -= (uint32_t)n;
-		c->in_n -= n;
-		memmove(c->in, c->in + n, c->in_n);
+	if (!ok) {
+		c->stage = HEAD; /* the server forgot it already */
+		say(c, "403 Forbidden", why);
+		return;
 	}
-	if (c->stage == OPEN && c->in_end && !c->in_n && c->at != -2) {
-		out_frame(c->id, AW_NET_END, NULL, 0);
-		c->at = -2; /* told once */
+	c->stage = OPEN;
+	if (c->tunnel) {
+		memcpy(c->out, yes, sizeof yes - 1);
+		c->out_n = sizeof yes - 1;
 	}
 }
 
 void
-proxy_frame(const struct aw_frame *f)
+proxy_watch(bool room)
 {
-	struct conn *c = NULL;
-	struct aw_rd r = f->body;
-	size_t n = r.n;
-
-	for (size_t i = 0; i < AG_CONNS; i++)
-		if (conns[i].stage >= ASKED && conns[i].id == f->id)
-			c = &conns[i];
-	if (!c)
-		return;
-	if (f->type == AW_NET_OPENED) {
-		bool ok = aw_u8(&r);
-		const char *why = aw_text(&r, &n);
-		char text[256];
-
-		if (r.bad || c->stage != ASKED)
-			broken();
-		snprintf(text, sizeof text, "%.*s", (int)(n < 250 ? n : 250), why);
-		if (ok) {
-			c->stage = OPEN;
-			if (c->tunnel) {
-				static const char yes[] =
-				    "HTTP/1.1 200 Connection established\r\n\r\n";
-
-				memcpy(c->out, yes, sizeof yes - 1);
-				c->out_n = sizeof yes - 1;
-			}
-			send_up(c);
-		} else {
-			c->stage = HEAD; /* the server forgot it already */
-			say(c, "403 Forbidden", text);
-		}
-	} else if (f->type == AW_NET_BYTES) {
-		if (c->out_n + n > AW_NET_WINDOW + 512)
-			broken();
-		memmove(c->out, c->out + c->out_at, c->out_n);
-		c->out_at = 0;
-		memcpy(c->out + c->out_n, r.p, n);
-		c->out_n += n;
-	} else if (f->type == AW_NET_END) {
-		c->out_end = true;
-	} else {
-		c->stage = HEAD;
-		c->out_end = c->in_end = true;
-		c->in_n = 0;
-	}
-}
-
-bool
-proxy_grant(uint32_t id, uint32_t n)
-{
-	for (size_t i = 0; i < AG_CONNS; i++)
-		if (conns[i].stage >= ASKED && conns[i].id == id) {
-			if (n > UINT32_MAX - conns[i].credit)
-				broken();
-			conns[i].credit += n;
-			send_up(&conns[i]);
-			return true;
-		}
-	return false;
-}
-
-static void
-accept_one(void)
-{
-	int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd < 0)
-		return;
-	for (size_t i = 0; i < AG_CONNS; i++) {
-		struct conn *c = &conns[i];
-
-		if (c->stage)
-			continue;
-		*c = (struct conn){.stage = HEAD,
-		    .fd = fd,
-		    .at = -1,
-		    .in = malloc(IN_MAX),
-		    .out = malloc(AW_NET_WINDOW + 512)};
-		if (!c->in || !c->out)
-			drop(c, false);
-		return;
-	}
-	close(fd);
-}
-
-static int places[AG_CONNS];
-
-void
-proxy_watch(void)
-{
-	bool room = false;
-
-	for (size_t i = 0; i < AG_CONNS; i++) {
-		struct conn *c = &conns[i];
-		short ev = 0;
-
-		places[i] = -1;
-		if (!c->stage) {
-			room = true;
-			continue;
-		}
-		if (!c->in_end && c->in_n < IN_MAX - 1024 && out_room())
-			ev |= POLLIN;
-		if (c->out_n)
-			ev |= POLLOUT;
-		/* without POLLIN a hang-up still wakes us: a dead peer is dropped */
-		places[i] = watch(c->fd, ev);
-	}
 	lat = lfd >= 0 && room ? watch(lfd, POLLIN) : -1;
-}
-
-static void
-conn_ready(struct conn *c, short ev)
-{
-	ssize_t k;
-
-	if (ev & POLLIN && c->in_n < IN_MAX) {
-		k = recv(c->fd, c->in + c->in_n, IN_MAX - c->in_n, 0);
-		if (k > 0)
-			c->in_n += (size_t)k;
-		else if (k == 0 || (errno != EAGAIN && errno != EINTR))
-			c->in_end = true;
-		if (c->stage == HEAD && !c->out_end)
-			head_ready(c);
-		if (c->stage == HEAD && c->in_end && !c->out_n)
-			c->out_end = true;
-	}
-	if (c->out_n) {
-		k = send(c->fd, c->out + c->out_at, c->out_n, MSG_NOSIGNAL);
-		if (k > 0) {
-			c->out_at += (size_t)k;
-			c->out_n -= (size_t)k;
-			if (!c->out_n)
-				c->out_at = 0;
-			if (c->stage == OPEN)
-				out_u32(c->id, AW_CREDIT, (uint32_t)k);
-		} else if (k < 0 && errno != EAGAIN && errno != EINTR) {
-			drop(c, true);
-			return;
-		}
-	}
-	send_up(c);
-	if (ev & (POLLERR | POLLHUP) && !(ev & POLLIN)) {
-		drop(c, true);
-		return;
-	}
-	if (c->out_end && !c->out_n) {
-		if (c->in_end && !c->in_n)
-			drop(c, true);
-		else
-			shutdown(c->fd, SHUT_WR);
-	}
 }
 
 void
 proxy_ready(void)
 {
-	for (size_t i = 0; i < AG_CONNS; i++)
-		if (conns[i].stage &&
-		    (fired(places[i]) || conns[i].out_n || conns[i].out_end || conns[i].in_n))
-			conn_ready(&conns[i], fired(places[i]));
-	if (fired(lat))
-		accept_one();
+	int fd;
+
+	if (!fired(lat))
+		return;
+	fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		(void)conn_new(fd, HEAD, 0, AG_CONNS);
 }

@@ -8,11 +8,13 @@
 
 struct az_box_server;
 struct az_box_opts {
-	const char *dir;   /* scratch, made; work trees live below it */
-	const char *agent; /* path of the static sandbox-agent */
-	const char *bwrap; /* path of bubblewrap */
-	const char *key;   /* X-API-Key that callers must show */
-	int port;          /* AZLON_LOCAL_PORT, for the Host allow-list */
+	const char *dir;    /* scratch, made; work trees live below it */
+	const char *agent;  /* path of the static sandbox-agent */
+	const char *bwrap;  /* path of bubblewrap */
+	const char *key;    /* X-API-Key that callers must show */
+	int port;           /* AZLON_LOCAL_PORT, for the Host allow-list */
+	const char *domain; /* ports of programs are <port>-<id>.<domain>; NULL: localhost */
+	const char *ports;  /* unix socket to make, for nginx to ask for these, or NULL */
 	int64_t memory_bytes, disk_bytes;
 	int pids, cpu_pct;     /* 100 = one CPU */
 	int max;               /* sandboxes at once */

@@ -33,7 +33,8 @@ struct az_conf {
 	int64_t llm_idle_ms, llm_total_ms;
 	/* box */
 	int64_t box_memory_mb, box_pids, box_disk_mb, box_cpus_pct, box_max, box_spares;
-	const char *templates_dir, *wheels; /* AZLON_TEMPLATES_DIR, AZLON_WHEELS, or NULL */
+	const char *templates_dir, *wheels;        /* AZLON_TEMPLATES_DIR, AZLON_WHEELS, or NULL */
+	const char *sandbox_domain, *ports_socket; /* AZLON_SANDBOX_DOMAIN, AZLON_PORTS_SOCKET */
 	/* the outside services, as the original named them */
 	const char *e2b_api_key, *e2b_api_url, *e2b_sandbox_url, *e2b_domain, *e2b_template_id;
 	bool e2b_debug;
