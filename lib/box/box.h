@@ -152,8 +152,12 @@ struct idem {
 	int64_t until_ms;
 };
 
+/* SDKs look for these very words to tell "gone" from "unreachable". */
+#define BOX_NOT_FOUND "The sandbox was not found"
+
 struct past {
 	char id[BOX_ID + 1];
+	char why[128]; /* it ended */
 	struct journal journal;
 };
 

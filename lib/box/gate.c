@@ -122,18 +122,21 @@ unref(void *box)
 }
 
 static enum az_code
-not_found(struct az_rq *rq, struct az_str id, struct az_err *err)
+not_found(struct az_rq *rq, struct az_box_server *s, struct az_str id, struct az_err *err)
 {
+	char text[192] = BOX_NOT_FOUND, why[128];
 	struct az_buf b;
 	struct az_jw w;
 	enum az_code rc;
 
-	/* SDKs look for these very words to tell "gone" from "unreachable" */
+	/* our client looks for why */
+	if (past_why(s, id, why))
+		snprintf(text, sizeof text, BOX_NOT_FOUND ": %s", why);
 	az_buf_init(&b, AZ_KIB(4));
 	az_jw_init(&w, &b);
 	az_jw_obj(&w);
 	az_jw_ks(&w, "sandboxId", az_str_sub(id, 0, 64));
-	az_jw_kc(&w, "message", "The sandbox was not found");
+	az_jw_kc(&w, "message", text);
 	az_jw_ki(&w, "code", 502);
 	az_jw_end(&w, '}');
 	if (!(rc = az_buf_check(&b, "box.error", err)))
@@ -157,7 +160,7 @@ envd_find(
 		return rs_error(rq, 400, "missing header: E2b-Sandbox-Id", err);
 	b = box_find(s, id);
 	if (!b)
-		return not_found(rq, id, err);
+		return not_found(rq, s, id, err);
 	if (!az_arena_defer(az_rq_arena(rq), unref, b))
 		return az_fail(err, AZ_ENOMEM, "box.envd", "out of memory");
 	*out = b;
@@ -170,7 +173,7 @@ envd_awake(struct az_rq *rq, struct box *b, bool *stop, struct az_err *err)
 {
 	/* one that is paused is not there, as in E2B, or is woken; looking does not wake it */
 	*stop = !box_ready(b, !az_str_eqc(az_rq_path(rq), "/health"));
-	return *stop ? not_found(rq, az_str_c(b->id), err) : AZ_OK;
+	return *stop ? not_found(rq, b->srv, az_str_c(b->id), err) : AZ_OK;
 }
 
 enum az_code

@@ -98,11 +98,25 @@ journal_keep(struct box *b)
 		note(b, AZ_INFO, "sandbox ended", AZ_KC("reason", b->why));
 		journal_free(&p->journal);
 		memcpy(p->id, b->id, sizeof p->id);
+		memcpy(p->why, b->why, sizeof p->why);
 		p->journal = b->journal;
 		b->journal = (struct journal){0};
 	}
 	pthread_mutex_unlock(&b->mu);
 	pthread_mutex_unlock(&s->mu);
+}
+
+bool
+past_why(struct az_box_server *s, struct az_str id, char out[128])
+{
+	bool known = false;
+
+	pthread_mutex_lock(&s->mu);
+	for (size_t i = 0; i < PAST_MAX && !known; i++)
+		if ((known = s->past[i].id[0] && az_str_eqc(id, s->past[i].id)))
+			memcpy(out, s->past[i].why, sizeof s->past[i].why);
+	pthread_mutex_unlock(&s->mu);
+	return known;
 }
 
 /* ---- reading ---- */

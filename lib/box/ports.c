@@ -150,7 +150,7 @@ dial(struct asked *a, struct box *b, int port, struct az_str head, struct az_str
 		refuse(a->fd, 429, "Too Many Requests", az_str_c(b->id),
 		    "The sandbox has too many open connections", port);
 	else if (rc)
-		refuse(a->fd, 502, "Bad Gateway", az_str_c(b->id), "The sandbox was not found", 0);
+		refuse(a->fd, 502, "Bad Gateway", az_str_c(b->id), BOX_NOT_FOUND, 0);
 	return !rc;
 }
 
@@ -169,7 +169,7 @@ serve(struct asked *a, struct az_str head, struct az_str rest)
 		return false;
 	}
 	if (!(b = box_find(a->s, id))) {
-		refuse(a->fd, 502, "Bad Gateway", id, "The sandbox was not found", 0);
+		refuse(a->fd, 502, "Bad Gateway", id, BOX_NOT_FOUND, 0);
 		return false;
 	}
 	if (b->traffic[0] && !az_ct_eq(h.token, az_str_c(b->traffic)))
@@ -179,7 +179,7 @@ serve(struct asked *a, struct az_str head, struct az_str rest)
 		/* envd is served with its checks elsewhere; the proxy is the box's alone */
 		refuse(a->fd, 403, "Forbidden", id, "this port is not for programs", port);
 	else if (!box_ready(b, true))
-		refuse(a->fd, 502, "Bad Gateway", id, "The sandbox was not found", 0);
+		refuse(a->fd, 502, "Bad Gateway", id, BOX_NOT_FOUND, 0);
 	else
 		taken = dial(a, b, port, head, rest);
 	box_unref(b);

@@ -52,5 +52,7 @@ void note_kv(struct box *b, enum az_level level, const char *message, const stru
 void journal_free(struct journal *j);
 /* Keep it for a while after the box: without locks. */
 void journal_keep(struct box *b);
+/* Why one of the last that ended did; false when it is not among them. */
+bool past_why(struct az_box_server *s, struct az_str id, char out[128]);
 
 #endif

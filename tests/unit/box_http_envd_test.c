@@ -247,7 +247,7 @@ files_go_up_and_down_and_stay_inside(void **state)
 	kill_it();
 	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 502);
-	assert_non_null(strstr(a.body, "\"message\":\"The sandbox was not found\""));
+	assert_non_null(strstr(a.body, "\"message\":\"The sandbox was not found: killed\""));
 	envd("GET", "/health", NULL, "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 502);
 }
