@@ -1,7 +1,7 @@
 /* E2B's control plane for one sandbox: look, keep alive, change the network, kill. */
-#include "box.h"
-
 #include "control.h"
+
+#include "net.h"
 
 /* ---- shapes ---- */
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <azlon/crypto.h>
+#include "net.h"
 
 #define IDEM_MS 3600000
 #define IDEM_MAX 4096

@@ -1,5 +1,5 @@
 /* The socket to an agent: one thread a box parses what comes and flushes what goes. */
-#include "box.h"
+#include "net.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,13 +1,15 @@
 /*
  * Connections of a box with the outside: those that its programs ask for through the
  * agent's proxy (net_open.c), and those from outside to a port that a program listens
- * on (ports.c). net.c carries the bytes, on the box's thread. All with b->mu held.
+ * on (ports.c). net.c carries the bytes, on the box's thread. net_…() and conns: with
+ * b->mu held.
  */
 #ifndef BOX_NET_H
 #define BOX_NET_H
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include "box.h"
 
 #define CONNS_MAX 32 /* that a program asked for, at once */
@@ -28,6 +30,29 @@ struct conn {
 	uint32_t credit;    /* what the agent still takes */
 };
 
+bool net_frame(struct box *b, struct aw_frame *f);
+/* Poll set of the connections: at most room entries are added. */
+size_t net_watch(struct box *b, struct pollfd *v, size_t room);
+void net_ready(struct box *b, const struct pollfd *v, size_t n);
+void net_close_all(struct box *b);
+/* Change the policy; allow is a JSON array of domains or NULL. With b->mu held. */
+enum az_code net_policy(
+    struct box *b, bool internet, const struct az_json *allow, struct az_err *err);
+bool net_on(const struct box *b);
+
+/* ---- ports.c: a socket at path ("" or NULL: none), where nginx asks for ports of programs ---- */
+enum az_code ports_open(struct az_box_server *s, const char *path, struct az_err *err);
+void ports_close(struct az_box_server *s); /* s->stopping is set */
+/* What a create says of them: open to everybody, and what Host programs hear. */
+enum az_code ports_wish(
+    const struct az_json *net, bool *open, struct az_str *mask, struct az_err *err);
+
+/* ---- vet.c ---- */
+bool vet_public(const struct sockaddr *sa, int port);
+bool vet_domain(struct az_str host, char *const *allow, size_t n);
+bool vet_domain_ok(struct az_str pattern);
+
+/* ---- among these files ---- */
 struct conn *net_conn_add(struct box *b, uint32_t id, int fd);
 struct conn *net_conn_by_id(struct box *b, uint32_t id);
 void net_conn_free(struct box *b, struct conn *c);

@@ -1,5 +1,5 @@
 /* A command on its way into the box: environment, arguments, and the wait until it runs. */
-#include "box.h"
+#include "net.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The server object: start-up checks, the reaper, shutdown. */
-#include "box.h"
+#include "net.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Which addresses and names a box may reach through the proxy. */
-#include "box.h"
+#include "net.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,6 +1,7 @@
 /* Hostile programs in a box: each is stopped, is told why, and harms nobody else. */
 #include "box_fixture.h"
 
+#include <poll.h>
 #include <signal.h>
 
 static struct box_fixture fix;

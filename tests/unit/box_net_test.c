@@ -1,5 +1,6 @@
 /* The way out of a box: the agent's proxy, the server's rules, bytes kept whole. */
 #include "box_fixture.h"
+#include "box/net.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "box/box.h"
+#include "box/net.h"
 
 static bool
 vet(const char *ip, int port)

@@ -1,6 +1,7 @@
 /* The box itself: who runs as whom, what is left of it, spares, templates, wheels. */
 #include "box_fixture.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
