@@ -21,6 +21,7 @@ struct request {
 struct http_peer {
 	const struct http_peer_step *steps;
 	size_t n_steps;
+	bool unread; /* a body is left where it is; the steps may be gone when it is asked */
 	const struct http_peer_step *(*pick)(void *, const char *, int);
 	void *arg;
 	struct listener *listener;
@@ -176,8 +177,7 @@ serve(void *arg, int fd, int stop_fd)
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	for (;;) {
-		bool unread = p->steps && p->steps[0].unread;
-		if (!read_request(&in, &r, unread)) {
+		if (!read_request(&in, &r, p->unread)) {
 			free(r.text);
 			break;
 		}
@@ -206,6 +206,7 @@ http_peer_start(const struct http_peer_step *steps, size_t n,
 		abort();
 	p->steps = steps;
 	p->n_steps = n;
+	p->unread = n && steps[0].unread;
 	p->pick = pick;
 	p->arg = arg;
 	pthread_mutex_init(&p->mu, NULL);

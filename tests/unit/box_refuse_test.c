@@ -61,6 +61,7 @@ frames_that_no_honest_agent_sends_end_the_box(void **state)
 		pthread_mutex_unlock(&b.mu);
 		az_buf_release(&b.out);
 		az_buf_release(&p.ring);
+		journal_free(&b.journal);
 		pthread_cond_destroy(&p.cond);
 		pthread_cond_destroy(&b.cond);
 		pthread_mutex_destroy(&b.mu);
