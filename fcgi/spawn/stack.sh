@@ -362,7 +362,8 @@ start() {
 	minio_start "$new"
 	local run=$AZLON_VAR/run
 	conf_nginx "$AZLON_VAR/nginx" "$share"/nginx/*.conf
-	local cg; cg=$(cgroups)
+	# an empty one says that there are to be none
+	local cg; cg=${AZLON_CGROUP-$(cgroups)}
 	[ -z "$cg" ] || export AZLON_CGROUP=$cg
 
 	# the sandbox process gets its own key and nobody else's
