@@ -57,20 +57,22 @@ out:
 
 /* ---- making a namespace ---- */
 
-/* In a forked child: stand in a new namespace until told to go. */
-static void __attribute__((noreturn)) stand(int ready, int go)
+/* In a forked child: stand in a new namespace until killed. */
+static void __attribute__((noreturn)) stand(int ready)
 {
 	char c = 'y';
 
-	if (unshare(CLONE_NEWUSER) < 0)
+	/* not the pipe of another that is being made at this moment */
+	if (dup2(ready, 0) < 0 || syscall(SYS_close_range, 1u, ~0u, 0u) < 0 ||
+	    unshare(CLONE_NEWUSER) < 0)
 		_exit(1);
 	/* newuidmap serves the owner of /proc/PID, and that is root's of what cannot be dumped */
 	prctl(PR_SET_DUMPABLE, 1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (write(ready, &c, 1) != 1)
+	if (write(0, &c, 1) != 1)
 		_exit(1);
-	(void)!read(go, &c, 1); /* its end is the word */
-	_exit(0);
+	for (;;)
+		pause();
 }
 
 static bool
@@ -114,35 +116,26 @@ map(const char *tool, pid_t pid, uint32_t first, uint32_t at, uint32_t own)
 static int
 make(const struct slots *t, uint32_t k)
 {
-	int ready[2] = {-1, -1}, go[2] = {-1, -1}, fd = -1, st;
+	int ready[2], fd = -1, st;
 	uint32_t at = 1 + 2 * k;
 	char path[64], c;
-	pid_t pid = -1;
+	pid_t pid;
 
-	if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
-		goto out;
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return -1;
 	pid = fork();
-	if (!pid) {
-		close(ready[0]);
-		close(go[1]);
-		stand(ready[1], go[0]);
-	}
+	if (!pid)
+		stand(ready[1]);
 	close(ready[1]);
-	close(go[0]);
-	ready[1] = go[0] = -1;
-	if (pid < 0 || read(ready[0], &c, 1) != 1 ||
-	    !map("newuidmap", pid, t->uid, t->uid + at, (uint32_t)geteuid()) ||
-	    !map("newgidmap", pid, t->gid, t->gid + at, (uint32_t)getegid()))
-		goto out;
-	snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-out:
-	for (int i = 0; i < 2; i++) {
-		if (ready[i] >= 0)
-			close(ready[i]);
-		if (go[i] >= 0)
-			close(go[i]);
+	if (pid > 0 && read(ready[0], &c, 1) == 1 &&
+	    map("newuidmap", pid, t->uid, t->uid + at, (uint32_t)geteuid()) &&
+	    map("newgidmap", pid, t->gid, t->gid + at, (uint32_t)getegid())) {
+		snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
+	close(ready[0]);
+	if (pid > 0)
+		kill(pid, SIGKILL);
 	while (pid > 0 && waitpid(pid, &st, 0) < 0 && errno == EINTR)
 		;
 	return fd;

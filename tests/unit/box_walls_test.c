@@ -203,6 +203,41 @@ no_two_boxes_share_an_id(void **state)
 	done(c);
 }
 
+static void *
+take_a_slot(void *slot)
+{
+	struct az_err e = AZ_ERR_INIT;
+
+	if (slot_alloc(fix.s, slot, &e))
+		*(int *)slot = -2;
+	return NULL;
+}
+
+/* Each is made by a child of the moment, which must not wait for another's. */
+static void
+slots_are_made_side_by_side(void **state)
+{
+	enum { N = 12 };
+	pthread_t t[N];
+	int slot[N];
+
+	(void)state;
+	NEEDS_BOX(&fix);
+	if (!fix.s->slots.n)
+		return; /* one id for all */
+	for (int i = 0; i < N; i++)
+		assert_true(thread_start(&t[i], take_a_slot, &slot[i], false));
+	for (int i = 0; i < N; i++)
+		pthread_join(t[i], NULL);
+	for (int i = 0; i < N; i++) {
+		assert_true(slot[i] >= 0 && slot_ns(fix.s, slot[i]) >= 0);
+		for (int j = 0; j < i; j++)
+			assert_int_not_equal(slot[i], slot[j]);
+	}
+	for (int i = 0; i < N; i++)
+		slot_free(fix.s, slot[i]);
+}
+
 static void
 locked_directories_are_counted_and_removed(void **state)
 {
@@ -439,6 +474,7 @@ main(void)
 	    cmocka_unit_test(programs_have_no_privilege_and_the_agent_another_id),
 	    cmocka_unit_test(the_agent_keeps_still_whatever_is_sent_to_it),
 	    cmocka_unit_test(no_two_boxes_share_an_id),
+	    cmocka_unit_test(slots_are_made_side_by_side),
 	    cmocka_unit_test(locked_directories_are_counted_and_removed),
 	    cmocka_unit_test(programs_die_before_the_agent_when_memory_ends),
 	    cmocka_unit_test(a_spare_is_taken_once_and_replaced),
