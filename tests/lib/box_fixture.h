@@ -170,6 +170,15 @@ fix_close(struct box_fixture *f)
 		disk_remove(f->dir);
 }
 
+/* It is gone when this returns. */
+static __attribute__((unused)) void
+fix_done(struct box *b)
+{
+	box_destroy(b, "test done", true);
+	assert_true(b->gone);
+	box_unref(b);
+}
+
 /* At the top of each test that needs a box. */
 #define NEEDS_BOX(f)                                                                               \
 	do {                                                                                       \

@@ -23,14 +23,6 @@ group_teardown(void **state)
 }
 
 static void
-done(struct box *b)
-{
-	box_destroy(b, "test done", true);
-	assert_true(b->gone);
-	box_unref(b);
-}
-
-static void
 says(const char *what)
 {
 	if (!strstr(r.error, what))
@@ -48,7 +40,7 @@ neighbour_lives(void)
 	fix_run(b, "echo well", 10000, &r);
 	assert_string_equal(r.out, "well\n");
 	assert_true(az_boot_ms() - t < 5000);
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -70,7 +62,7 @@ a_fork_bomb_meets_the_limit(void **state)
 	fix_run(b, "i=0; while [ $i -lt 200 ]; do sleep 20 & i=$((i+1)); done", 8000, &r);
 	says("process limit");
 	assert_true(r.signalled || r.code != 0);
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -98,7 +90,7 @@ a_memory_bomb_is_killed_and_told(void **state)
 	    "> /tmp/x; stat -c %s /dev/shm/x /tmp/x",
 	    20000, &r);
 	assert_true(strtoll(r.out, NULL, 10) <= (16 << 20));
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -112,7 +104,7 @@ a_flood_is_cut_at_the_limit(void **state)
 	fix_run(b, "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 60000, &r);
 	says("stopped: output limit (64 MiB)");
 	assert_int_equal(r.bytes, AZ_LIM_LOG_BYTES);
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -142,7 +134,7 @@ a_full_disk_stops_the_writer(void **state)
 		says("stopped: disk limit (96 MiB)");
 	}
 	neighbour_lives();
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -162,7 +154,7 @@ a_timeout_takes_the_whole_tree(void **state)
 	/* PID 1, this shell and its two helpers: nobody else, daemons by kill_all */
 	fix_run(b, "ls /proc | grep -c '^[0-9]'", 5000, &r);
 	assert_in_range(strtol(r.out, NULL, 10), 1, 5);
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -204,7 +196,7 @@ there_is_no_network(void **state)
 	/* no proxy unless allowed, none in the environment either */
 	fix_run(b, "env | grep -ci proxy; cat /proc/net/tcp | wc -l", 5000, &r);
 	assert_string_equal(r.out, "0\n1\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -226,7 +218,7 @@ the_server_cannot_be_read(void **state)
 	fix_run(b, "kill -9 1; kill -9 -1 2>/dev/null; echo gone", 5000, &r);
 	fix_run(b, "echo still", 5000, &r);
 	assert_string_equal(r.out, "still\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -266,7 +258,7 @@ the_kernel_says_no(void **state)
 		if (r.ended && !r.signalled && r.code == 0)
 			fail_msg("'%s' worked: %.200s", tries[i], r.out);
 	}
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -290,7 +282,7 @@ ordinary_programs_still_work(void **state)
 	    "subprocess.run([\"true\"], check=True); print(sum(range(10)))'",
 	    20000, &r);
 	assert_string_equal(r.out, "45\n");
-	done(b);
+	fix_done(b);
 }
 
 static void

@@ -78,14 +78,6 @@ group_teardown(void **state)
 }
 
 static void
-done(struct box *b)
-{
-	box_destroy(b, "test done", true);
-	assert_true(b->gone);
-	box_unref(b);
-}
-
-static void
 out_is(struct box *b, const char *script, const char *want)
 {
 	fix_run(b, script, 10000, &r);
@@ -152,7 +144,7 @@ programs_have_no_privilege_and_the_agent_another_id(void **state)
 	    "1000:1000 755\n1000:1000 644\nuser\n");
 	/* pipes and the terminal are the program's own */
 	out_is(b, "echo again >/dev/stdout", "again\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -173,7 +165,7 @@ the_agent_keeps_still_whatever_is_sent_to_it(void **state)
 	    "echo $f/; done; echo 0 2>/dev/null >/proc/1/oom_score_adj; echo end",
 	    "end\n");
 	out_is(b, "echo still", "still\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -198,9 +190,9 @@ no_two_boxes_share_an_id(void **state)
 	/* while one is there nobody gets its ids */
 	c = fix_box(&fix, NULL, 60);
 	assert_int_not_equal(host_uid(c), first);
-	done(a);
-	done(b);
-	done(c);
+	fix_done(a);
+	fix_done(b);
+	fix_done(c);
 }
 
 static void *
@@ -256,7 +248,7 @@ locked_directories_are_counted_and_removed(void **state)
 	assert_in_range(home_used(b, INT64_MAX - 1), 3000000, 3300000);
 	/* looking changed nothing */
 	out_is(b, "stat -c %a a; chmod 700 a; stat -c %a a/b; chmod 0 a", "0\n0\n");
-	done(b);
+	fix_done(b);
 	assert_true(comes(home_gone, home));
 }
 
@@ -269,7 +261,7 @@ programs_die_before_the_agent_when_memory_ends(void **state)
 	NEEDS_BOX(&fix);
 	b = fix_box(&fix, NULL, 60);
 	out_is(b, "cat /proc/self/oom_score_adj", "500\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -291,7 +283,7 @@ a_spare_is_taken_once_and_replaced(void **state)
 	assert_in_range(b->deadline_ms, az_boot_ms() + 50000, az_boot_ms() + 61000);
 	out_is(b, "echo $WHO $E2B_SANDBOX_ID | cut -c1-4; ls -A", "me i\n");
 	assert_true(comes(spare_there, NULL));
-	done(b);
+	fix_done(b);
 	/* one that died is replaced, too */
 	pthread_mutex_lock(&fix.s->mu);
 	spare = fix.s->spares;
@@ -312,7 +304,7 @@ a_spare_is_taken_once_and_replaced(void **state)
 	b = fix_box(&fix, NULL, 60);
 	assert_string_not_equal(b->id, id);
 	out_is(b, "echo ok", "ok\n");
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -360,7 +352,7 @@ a_template_has_its_own_system(void **state)
 	assert_int_equal(r.code, 127); /* the host's shell is not in it */
 	az_json_free(args);
 	az_buf_release(&got);
-	done(b);
+	fix_done(b);
 }
 
 static void
@@ -375,7 +367,7 @@ wheels_are_there_to_read_only(void **state)
 	    "echo $PIP_FIND_LINKS; cat $PIP_FIND_LINKS/a.whl; touch $PIP_FIND_LINKS/b 2>&1 | "
 	    "grep -c Read-only",
 	    BOX_WHEELS "\nwheel\n1\n");
-	done(b);
+	fix_done(b);
 }
 
 /* The host's number of the box's PID 1. */
