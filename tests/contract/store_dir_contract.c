@@ -11,6 +11,7 @@
 #include <azlon/limits.h>
 #include <azlon/path.h>
 #include "store_suite.h"
+#include "skip.h"
 
 static char root[64];
 
@@ -242,7 +243,7 @@ test_dir_full_disk(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
-		skip(); /* no namespaces on this host */
+		SKIP("no namespaces on this host");
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 #include <azlon/path.h>
 #include "box/box.h"
+#include "skip.h"
 
 #define FIX_NOBODY 65534
 
@@ -182,10 +183,8 @@ fix_done(struct box *b)
 /* At the top of each test that needs a box. */
 #define NEEDS_BOX(f)                                                                               \
 	do {                                                                                       \
-		if ((f)->refused) {                                                                \
-			print_message("# SKIP this host refuses namespaces\n");                    \
-			skip();                                                                    \
-		}                                                                                  \
+		if ((f)->refused)                                                                  \
+			SKIP("this host refuses namespaces");                                      \
 	} while (0)
 
 static __attribute__((unused)) struct box *

@@ -97,7 +97,7 @@ pip_installs(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	if (!has("pip"))
-		skip();
+		SKIP("pip is not installed");
 	installs("pip install -q --user --index-url $INDEX/simple azpip >&2 && "
 		 "python3 -c 'import azpip'");
 }
@@ -108,7 +108,7 @@ npm_installs(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	if (!has("npm"))
-		skip();
+		SKIP("npm is not installed");
 	installs("npm install --no-audit --no-fund --registry $INDEX aznpm >&2 && "
 		 "node -e 'require(\"aznpm\")'");
 }

@@ -230,10 +230,8 @@ a_group_freezes_it(void **state)
 {
 	(void)state;
 	NEEDS_BOX(&fix);
-	if (cg_freezer(&fix.s->cg) == CG_FREEZE_NONE) {
-		print_message("# SKIP no freezer here\n");
-		skip();
-	}
+	if (cg_freezer(&fix.s->cg) == CG_FREEZE_NONE)
+		SKIP("no freezer here");
 	paused_and_back();
 }
 
@@ -243,7 +241,7 @@ signals_stop_it_where_no_group_can(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	if (cg_freezer(&fix.s->cg) != CG_FREEZE_NONE)
-		skip();
+		SKIP("there is a freezer");
 	paused_and_back();
 }
 
@@ -432,7 +430,7 @@ what_a_dead_server_left_frozen_is_removed(void **state)
 	(void)state;
 	NEEDS_BOX(&fix);
 	if (cg_freezer(&fix.s->cg) == CG_FREEZE_NONE)
-		skip();
+		SKIP("no freezer here");
 	assert_int_equal(cg_make(&fix.s->cg, name, &lim, procs, &err), AZ_OK);
 	pid = fork();
 	if (!pid)
