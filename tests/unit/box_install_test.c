@@ -20,8 +20,7 @@ static int
 group_setup(void **state)
 {
 	int in[2], out[2];
-	char text[16];
-	ssize_t n;
+	FILE *port;
 
 	(void)state;
 	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
@@ -36,12 +35,10 @@ group_setup(void **state)
 	close(in[0]);
 	close(out[1]);
 	index_in = in[1];
-	n = read(out[0], text, sizeof text - 1);
-	close(out[0]);
-	if (n <= 0)
+	port = fdopen(out[0], "r");
+	if (!port || fscanf(port, "%d%*1[\n]", &index_port) != 1)
 		return -1;
-	text[n] = 0;
-	index_port = atoi(text);
+	fclose(port);
 	return fix_open(&fix);
 }
 
