@@ -55,7 +55,7 @@ enum aw_type {
 	AW_BYTES,    /* bytes of a write */
 	AW_COMMIT,
 	AW_ABORT,      /* give up a read, a write or a watch; no answer */
-	AW_PROXY,      /* u8 on: listen on AW_PROXY_PORT -> OK */
+	AW_PROXY,      /* listen on AW_PROXY_PORT -> OK */
 	AW_NET_OPENED, /* u8 ok, str why; from the agent in answer to a DIAL */
 	AW_NET_BYTES,  /* to the program */
 	AW_NET_END,    /* no more bytes that way */

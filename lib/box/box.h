@@ -196,7 +196,7 @@ struct box {
 	unsigned nprocs;
 	struct watcher *watchers;
 	/* network */
-	bool internet, proxy_on;
+	bool internet, proxy_on; /* proxy_on: the agent listens, whatever may be reached */
 	char *allow[ALLOW_MAX];
 	size_t allows;
 	struct conn *conns;

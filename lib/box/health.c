@@ -27,7 +27,7 @@ health_azlon(struct az_rq *rq, void *app, struct az_err *err)
 	az_jw_kc(&w, "uid_mode", s->slots.n ? "pair" : "shared");
 	if (!s->slots.n)
 		az_jw_kc(&w, "uid_mode_why", s->slots.why);
-	az_jw_kc(&w, "network", "none, CONNECT proxy where allowed");
+	az_jw_kc(&w, "network", "none, CONNECT proxy to what is allowed");
 	az_jw_kc(&w, "home", s->tmpfs_home ? "tmpfs" : "directory");
 	az_jw_key(&w, "canaries");
 	az_jw_obj(&w);

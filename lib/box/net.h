@@ -38,7 +38,6 @@ void net_close_all(struct box *b);
 /* Change the policy; allow is a JSON array of domains or NULL. With b->mu held. */
 enum az_code net_policy(
     struct box *b, bool internet, const struct az_json *allow, struct az_err *err);
-bool net_on(const struct box *b);
 
 /* ---- ports.c: a socket at path ("" or NULL: none), where nginx asks for ports of programs ---- */
 enum az_code ports_open(struct az_box_server *s, const char *path, struct az_err *err);

@@ -1,6 +1,7 @@
 /*
  * The outer half of the boxes' proxy: names are resolved, addresses vetted, connections
- * made and counted here; the agent only carries bytes. The box itself has no route.
+ * made and counted here; the agent only carries bytes. The box itself has no route. The
+ * proxy is there without a network too: what is asked for then is refused by name, and told.
  */
 #include "net.h"
 
@@ -19,19 +20,18 @@ struct errand { /* for the connecting thread */
 	char host[256];
 };
 
-bool
+static bool
 net_on(const struct box *b)
 {
 	return b->internet || b->allows;
 }
 
+/* Only the first one of each is logged: a program may ask a million times. */
 static void
 note_blocked(struct box *b, const char *host, int port, const char *why)
 {
 	struct blocked *k;
 
-	az_log(AZ_INFO, "box.blocked", AZ_KC("box", b->id), AZ_KC("host", host),
-	    AZ_KN("port", port), AZ_KC("why", why));
 	for (size_t i = 0; i < b->nblocked; i++)
 		if (b->blocked[i].port == port && !strcmp(b->blocked[i].host, host)) {
 			b->blocked[i].count++;
@@ -39,6 +39,8 @@ note_blocked(struct box *b, const char *host, int port, const char *why)
 		}
 	if (b->nblocked == BLOCKED_MAX)
 		return;
+	az_log(AZ_INFO, "box.blocked", AZ_KC("box", b->id), AZ_KC("host", host),
+	    AZ_KN("port", port), AZ_KC("why", why));
 	note(b, AZ_WARN, "connection refused", AZ_KC("host", host), AZ_KN("port", port),
 	    AZ_KC("why", why));
 	k = &b->blocked[b->nblocked++];
@@ -160,7 +162,6 @@ net_policy(struct box *b, bool internet, const struct az_json *allow, struct az_
 {
 	char *list[ALLOW_MAX];
 	size_t n = az_json_len(allow);
-	unsigned char on;
 
 	if (n > ALLOW_MAX)
 		return az_fail(
@@ -187,11 +188,9 @@ net_policy(struct box *b, bool internet, const struct az_json *allow, struct az_
 		if (!c->dialled)
 			net_conn_close(b, c);
 	}
-	on = net_on(b);
-	if (on != b->proxy_on && b->hello) {
-		b->proxy_on = on;
-		return link_send(
-		    b, b->next_id++, AW_PROXY, az_str_n(&on, 1), (struct az_str){0}, false, err);
-	}
-	return AZ_OK;
+	if (b->proxy_on || !b->hello)
+		return AZ_OK;
+	b->proxy_on = true;
+	return link_send(
+	    b, b->next_id++, AW_PROXY, (struct az_str){0}, (struct az_str){0}, false, err);
 }

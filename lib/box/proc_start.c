@@ -1,5 +1,5 @@
 /* A command on its way into the box: environment, arguments, and the wait until it runs. */
-#include "net.h"
+#include "box.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +60,9 @@ add_object(struct az_buf *out, uint32_t *n, const struct az_json *o, const struc
 	return AZ_OK;
 }
 
+/* What a program calls the box it is in: its own servers are not behind the proxy. */
+#define OWN_NAMES "localhost,127.0.0.1,::1,0.0.0.0,e2b.local"
+
 /* Ours first, then the sandbox's, then the request's; each name once. */
 static enum az_code
 add_environment(
@@ -98,15 +101,15 @@ add_environment(
 		add_env(&v, &n, "TERM", AZ_S("xterm-256color"));
 	if (b->srv->wheels && !given(b->envs, envs, AZ_S("PIP_FIND_LINKS")))
 		add_env(&v, &n, "PIP_FIND_LINKS", AZ_S(BOX_WHEELS));
-	if (net_on(b)) {
+	if (b->proxy_on) {
 		snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", AW_PROXY_PORT);
 		for (size_t i = 0; i < sizeof proxied / sizeof *proxied; i++)
 			if (!given(b->envs, envs, az_str_c(proxied[i])))
 				add_env(&v, &n, proxied[i], az_str_c(proxy));
 		if (!given(b->envs, envs, AZ_S("NO_PROXY")))
-			add_env(&v, &n, "NO_PROXY", AZ_S("localhost,127.0.0.1,::1"));
+			add_env(&v, &n, "NO_PROXY", AZ_S(OWN_NAMES));
 		if (!given(b->envs, envs, AZ_S("no_proxy")))
-			add_env(&v, &n, "no_proxy", AZ_S("localhost,127.0.0.1,::1"));
+			add_env(&v, &n, "no_proxy", AZ_S(OWN_NAMES));
 	}
 	rc = add_object(&v, &n, b->envs, envs, err);
 	if (!rc)

@@ -197,9 +197,9 @@ def test_sandbox_shell_ends_when_nobody_reads(env):
 
 
 def test_sandbox_shell_has_a_network_only_when_asked(env):
-    ask = "env | grep -ci proxy || true\n"
-    assert piped(env, stdin=ask).stdout.strip() == "0"
-    assert piped(env, "--allow-internet", stdin=ask).stdout.strip() != "0"
+    ask = "curl -s http://127.0.0.2/\n"
+    assert piped(env, stdin=ask).stdout.strip() == "blocked by the sandbox: no network"
+    assert piped(env, "--allow-internet", stdin=ask).stdout.strip() == "blocked by the sandbox: address or port not allowed"
 
 
 # ---- what goes wrong ----

@@ -205,12 +205,41 @@ what_is_refused_is_counted(void **state)
 	assert_string_equal(b->blocked[5].why, "domain");
 	assert_int_equal(b->nconns, 0);
 	pthread_mutex_unlock(&b->mu);
-	/* and off means off */
+	box_destroy(b, "done", true);
+	box_unref(b);
+}
+
+/* Off means off, and who asks all the same is told so. */
+static void
+without_a_network_wishes_are_refused_and_counted(void **state)
+{
+	struct box *b;
+
+	(void)state;
+	NEEDS_BOX(&fix);
+	fix.s->vet = vet_origin;
+	b = fix_box(&fix, NULL, 60);
+	policy(b, true, "[]");
 	policy(b, false, "[]");
-	ask(b, "CONNECT pkgs.example:443 HTTP/1.1\\r\\n\\r\\n");
-	assert_int_equal(r.code, 7);
-	fix_run(b, "env | grep -ci proxy", 5000, &r);
-	assert_string_equal(r.out, "0\n");
+	for (int i = 0; i < 3; i++) {
+		ask(b, "CONNECT pkgs.example:443 HTTP/1.1\\r\\n\\r\\n");
+		assert_true(
+		    !strncmp(r.out, "HTTP/1.1 403 blocked by the sandbox: no network\n", 48));
+	}
+	ask(b, "GET http://localhost/ HTTP/1.1\\r\\n\\r\\n");
+	assert_non_null(strstr(r.out, "blocked by the sandbox: no network"));
+	fix_run(b, "env | grep -c -i '_proxy=http://127.0.0.1:3128'; echo $no_proxy", 5000, &r);
+	assert_string_equal(r.out, "8\nlocalhost,127.0.0.1,::1,0.0.0.0,e2b.local\n");
+	pthread_mutex_lock(&b->mu);
+	assert_int_equal(b->net_opened, 0);
+	assert_int_equal(b->nconns, 0);
+	assert_int_equal(b->connectors, 0); /* nobody looked a name up */
+	assert_int_equal(b->nblocked, 2);
+	assert_string_equal(b->blocked[0].host, "pkgs.example");
+	assert_int_equal(b->blocked[0].port, 443);
+	assert_int_equal(b->blocked[0].count, 3);
+	assert_string_equal(b->blocked[0].why, "network");
+	pthread_mutex_unlock(&b->mu);
 	box_destroy(b, "done", true);
 	box_unref(b);
 }
@@ -246,6 +275,7 @@ main(void)
 	    cmocka_unit_test(plain_requests_are_rewritten_and_whole),
 	    cmocka_unit_test(tunnels_carry_bytes_both_ways),
 	    cmocka_unit_test(what_is_refused_is_counted),
+	    cmocka_unit_test(without_a_network_wishes_are_refused_and_counted),
 	    cmocka_unit_test(bad_policies_change_nothing),
 	};
 

@@ -113,7 +113,7 @@ void notify_watch(void);
 void notify_ready(void);
 
 /* ---- conn.c, proxy.c ---- */
-void proxy_listen(uint32_t id, struct aw_rd *r);
+void proxy_listen(uint32_t id);
 /* To a port that a program of the box listens on -> NET_OPENED */
 void conn_dial(uint32_t id, struct aw_rd *r);
 void conn_frame(const struct aw_frame *f);

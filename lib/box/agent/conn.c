@@ -45,14 +45,6 @@ conn_drop(struct conn *c, bool tell)
 	*c = (struct conn){.fd = -1, .at = -1};
 }
 
-void
-conn_drop_asked(void)
-{
-	for (size_t i = 0; i < AG_CONNS; i++)
-		if (conns[i].stage)
-			conn_drop(&conns[i], true);
-}
-
 static struct conn *
 by_id(uint32_t id)
 {

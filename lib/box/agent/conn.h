@@ -27,7 +27,6 @@ struct conn {
 /* Takes fd, closes it without room: NULL. Of n places, from the first on. */
 struct conn *conn_new(int fd, enum stage stage, size_t first, size_t n);
 void conn_drop(struct conn *c, bool tell);
-void conn_drop_asked(void);
 
 /* ---- proxy.c: connections that programs ask for ---- */
 /* Once more of the head is there. */

@@ -277,7 +277,7 @@ dispatch(struct aw_frame *f)
 		out_frame(f->id, AW_OK, NULL, 0);
 		break;
 	case AW_PROXY:
-		proxy_listen(f->id, r);
+		proxy_listen(f->id);
 		break;
 	case AW_DIAL:
 		conn_dial(f->id, r);

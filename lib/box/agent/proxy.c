@@ -20,18 +20,12 @@ static int lfd = -1, lat = -1;
 static uint32_t next_id = AW_NET;
 
 void
-proxy_listen(uint32_t id, struct aw_rd *r)
+proxy_listen(uint32_t id)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(AW_PROXY_PORT)};
-	bool on = aw_u8(r);
 	int one = 1;
 
-	if (!on) {
-		if (lfd >= 0)
-			close(lfd);
-		lfd = -1;
-		conn_drop_asked();
-	} else if (lfd < 0) {
+	if (lfd < 0) {
 		a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (lfd < 0 || setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
@@ -195,8 +189,12 @@ proxy_opened(struct conn *c, bool ok, const char *why)
 	static const char yes[] = "HTTP/1.1 200 Connection established\r\n\r\n";
 
 	if (!ok) {
+		char status[100];
+
+		/* many programs show the status line only: so it says why as well */
+		snprintf(status, sizeof status, "403 %s", why);
 		c->stage = HEAD; /* the server forgot it already */
-		say(c, "403 Forbidden", why);
+		say(c, status, why);
 		return;
 	}
 	c->stage = OPEN;
