@@ -58,6 +58,7 @@ static const struct az_sandbox_ops ops = {
     .find = e2b_find,
     .kill = e2b_kill,
     .network = e2b_network,
+    .blocked = e2b_blocked,
     .run = e2b_run,
     .kill_all = e2b_kill_all,
     .upload = e2b_upload,

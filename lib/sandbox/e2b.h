@@ -1,7 +1,7 @@
 /*
  * The E2B client, private to this room: control plane in e2b_rest.c, e2b_create.c, e2b_line.c,
- * e2b_lease.c and e2b_find.c, Connect RPC framing and unary calls in e2b_connect.c, commands in
- * e2b_process.c, files in e2b_files.c and e2b_form.c.
+ * e2b_lease.c, e2b_find.c and e2b_blocked.c, Connect RPC framing and unary calls in e2b_connect.c,
+ * commands in e2b_process.c, files in e2b_files.c and e2b_form.c.
  */
 #ifndef AZ_SANDBOX_E2B_H
 #define AZ_SANDBOX_E2B_H
@@ -46,8 +46,9 @@ struct e2b_shared {
 	pthread_cond_t changed; /* the line moved, or a sandbox ended */
 	struct e2b_lease lease[E2B_LEASES];
 	struct e2b_place *first;
-	uint64_t ended; /* sandboxes that we killed */
-	atomic_int api; /* control plane version: 0 not known yet, 1, 2 */
+	uint64_t ended;          /* sandboxes that we killed */
+	atomic_int api;          /* control plane version: 0 not known yet, 1, 2 */
+	atomic_bool counts_none; /* it says nothing of refused connections */
 };
 
 struct e2b {
@@ -183,6 +184,8 @@ enum az_code e2b_find(struct az_sandbox *s, const char *key, const char *value, 
 enum az_code e2b_kill(struct az_sandbox *s, struct az_str id, struct az_err *err);
 enum az_code e2b_network(struct az_sandbox *s, const struct az_box_ref *b, bool internet,
     const char *const *allow, struct az_err *err);
+enum az_code e2b_blocked(struct az_sandbox *s, const struct az_box_ref *b, struct az_arena *a,
+    struct az_sb_blocked **out, size_t *n, struct az_err *err);
 enum az_code e2b_ping(struct az_sandbox *s, struct az_err *err);
 enum az_code e2b_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cmd *c,
     struct az_sb_result *r, struct az_err *err);

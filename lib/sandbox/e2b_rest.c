@@ -220,9 +220,8 @@ e2b_no_route(const struct az_http_resp *r)
 	       !e2b_mentions(r, AZ_S("dempotency"));
 }
 
-/* POST or GET on one sandbox; r is emptied first. */
-static enum az_code
-on_sandbox(struct e2b *e, const struct e2b_rest *as, struct az_str id, const char *verb,
+enum az_code
+e2b_on_sandbox(struct e2b *e, const struct e2b_rest *as, struct az_str id, const char *verb,
     struct az_http_resp *r, const char *op, struct az_err *err)
 {
 	struct e2b_rest q = *as;
@@ -259,7 +258,7 @@ prolong_old(struct e2b *e, struct az_str id, int timeout_s, const struct e2b_res
 	static const char op[] = "sandbox.connect";
 	enum az_code rc;
 
-	rc = on_sandbox(
+	rc = e2b_on_sandbox(
 	    e, &(struct e2b_rest){.method = "GET", .total_ms = post->total_ms}, id, "", r, op, err);
 	if (rc == AZ_OK && r->status != 200)
 		rc = e2b_rest_fail(r, op, err);
@@ -267,7 +266,7 @@ prolong_old(struct e2b *e, struct az_str id, int timeout_s, const struct e2b_res
 		rc = e2b_read_ref(r, a, out, op, err);
 	if (rc != AZ_OK || !ends_sooner(r, timeout_s))
 		return rc;
-	rc = on_sandbox(e, post, id, "/timeout", r, op, err);
+	rc = e2b_on_sandbox(e, post, id, "/timeout", r, op, err);
 	if (rc == AZ_OK && r->status / 100 != 2)
 		rc = e2b_rest_fail(r, op, err);
 	return rc;
@@ -286,7 +285,7 @@ e2b_prolong(struct e2b *e, struct az_str id, int timeout_s, bool brief, struct a
 	enum az_code rc;
 
 	post.body.n = (size_t)snprintf(body, sizeof body, "{\"timeout\":%d}", timeout_s);
-	rc = on_sandbox(e, &post, id, "/connect", &r, op, err);
+	rc = e2b_on_sandbox(e, &post, id, "/connect", &r, op, err);
 	if (rc == AZ_OK && (r.status == 200 || r.status == 201))
 		rc = out ? e2b_read_ref(&r, a, out, op, err) : AZ_OK;
 	else if (rc == AZ_OK && (r.status == 404 || r.status == 405 || r.status == 501))
@@ -317,7 +316,7 @@ e2b_kill(struct az_sandbox *s, struct az_str id, struct az_err *err)
 	struct az_http_resp r = {0};
 	enum az_code rc;
 
-	rc = on_sandbox(
+	rc = e2b_on_sandbox(
 	    e2b_of(s), &(struct e2b_rest){.method = "DELETE"}, id, "", &r, "sandbox.kill", err);
 	if (rc == AZ_OK && r.status / 100 != 2 && r.status != 404)
 		rc = e2b_rest_fail(&r, "sandbox.kill", err);
@@ -348,7 +347,7 @@ e2b_network(struct az_sandbox *s, const struct az_box_ref *ref, bool internet,
 		az_jw_kb(&w, "allow_internet_access", internet);
 	az_jw_end(&w, '}');
 	if ((rc = az_buf_check(&body, "sandbox.network", err)) == AZ_OK)
-		rc = on_sandbox(e2b_of(s),
+		rc = e2b_on_sandbox(e2b_of(s),
 		    &(struct e2b_rest){.method = "PUT", .body = az_buf_str(&body)}, ref->id,
 		    "/network", &r, "sandbox.network", err);
 	if (rc == AZ_OK && r.status / 100 != 2)

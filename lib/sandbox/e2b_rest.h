@@ -1,4 +1,5 @@
-/* What the files of the control plane share: e2b_rest.c, e2b_create.c, e2b_find.c. */
+/* What the files of the control plane share: e2b_rest.c, e2b_create.c, e2b_find.c, e2b_blocked.c.
+ */
 #ifndef AZ_SANDBOX_E2B_REST_H
 #define AZ_SANDBOX_E2B_REST_H
 
@@ -19,6 +20,10 @@ struct e2b_rest {
    no longer than e->wait_ms. So repeating q must do no harm. */
 enum az_code e2b_rest(struct e2b *e, const struct e2b_rest *q, struct az_http_resp *r,
     const char *op, struct az_err *err);
+
+/* POST or GET on one sandbox, verb "" or "/…"; as->path is not used, r is emptied first. */
+enum az_code e2b_on_sandbox(struct e2b *e, const struct e2b_rest *as, struct az_str id,
+    const char *verb, struct az_http_resp *r, const char *op, struct az_err *err);
 
 /* Make it live timeout_s from now at least; what it has is never cut. out may be NULL.
    brief: something else waits for this. */

@@ -111,6 +111,17 @@ az_sandbox_network(struct az_sandbox *s, const struct az_box_ref *b, bool intern
 }
 
 enum az_code
+az_sandbox_blocked(struct az_sandbox *s, const struct az_box_ref *b, struct az_arena *a,
+    struct az_sb_blocked **out, size_t *n, struct az_err *err)
+{
+	enum az_code rc = sandbox_ref_ok(b, "sandbox.blocked", err);
+
+	*out = NULL;
+	*n = 0;
+	return rc != AZ_OK ? rc : s->ops->blocked(s, b, a, out, n, err);
+}
+
+enum az_code
 az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b, const struct az_sb_cmd *c,
     struct az_sb_result *r, struct az_err *err)
 {

@@ -141,6 +141,30 @@ test_commands(void **state)
 	out_release(&o);
 }
 
+/* There is no network: our server counts what was asked for, E2B's cloud does not. */
+static void
+test_refused_connections(void **state)
+{
+	struct az_sb_blocked *v;
+	size_t n;
+	struct out o;
+
+	(void)state;
+	OK(az_sandbox_blocked(sb, &box, arena, &v, &n, &err));
+	assert_int_equal(n, 0);
+	shell(
+	    "curl -s -m 20 http://pkgs.example/ || true", &(struct az_sb_cmd){.timeout_s = 30}, &o);
+	out_release(&o);
+	OK(az_sandbox_blocked(sb, &box, arena, &v, &n, &err));
+	if (!n && !getenv("AZ_E2B_OURS"))
+		return;
+	assert_int_equal(n, 1);
+	assert_true(az_str_eqc(v->host, "pkgs.example"));
+	assert_int_equal(v->port, 80);
+	assert_int_equal(v->count, 1);
+	assert_true(az_str_eqc(v->why, "network"));
+}
+
 static void
 test_much_output(void **state)
 {
@@ -430,6 +454,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_commands),
+	    cmocka_unit_test(test_refused_connections),
 	    cmocka_unit_test(test_much_output),
 	    cmocka_unit_test(test_a_limit_ends_all_that_was_started),
 	    cmocka_unit_test(test_a_command_is_started_once),

@@ -112,7 +112,27 @@ fake_die(struct fake_sandbox *s)
 		if (s->files[i].used)
 			az_buf_release(&s->files[i].data);
 	s->n_files = 0;
+	s->n_blocked = 0;
 	s->alive = false;
+}
+
+void
+fake_refuse(struct fake_sandbox *s, const char *host, int port, const char *why)
+{
+	char(*text)[256];
+
+	for (size_t i = 0; i < s->n_blocked; i++)
+		if (s->blocked[i].port == port && az_str_eqc(s->blocked[i].host, host)) {
+			s->blocked[i].count++;
+			return;
+		}
+	if (s->n_blocked == AZ_SB_BLOCKED_MAX)
+		return;
+	text = s->blocked_text[s->n_blocked];
+	snprintf(text[0], sizeof(text[0]), "%s", host);
+	snprintf(text[1], sizeof(text[1]), "%s", why);
+	s->blocked[s->n_blocked++] =
+	    (struct az_sb_blocked){az_str_c(text[0]), port, 1, az_str_c(text[1])};
 }
 
 void
@@ -247,6 +267,28 @@ sb_network(struct az_sandbox *p, const struct az_box_ref *b, bool internet,
 	if (rc == AZ_OK)
 		self(p)->internet = internet;
 	return rc;
+}
+
+static enum az_code
+sb_blocked(struct az_sandbox *p, const struct az_box_ref *b, struct az_arena *a,
+    struct az_sb_blocked **out, size_t *n, struct az_err *err)
+{
+	struct fake_sandbox *s = self(p);
+	enum az_code rc = usable(s, b, err);
+
+	s->blocked_asked++;
+	if (rc == AZ_OK && s->blocked_fails != AZ_OK)
+		rc = az_fail(err, s->blocked_fails, "fake", "they cannot be had");
+	if (rc != AZ_OK || !s->n_blocked)
+		return rc;
+	*out = az_arena_alloc(a, s->n_blocked * sizeof(**out));
+	*n = s->n_blocked;
+	for (size_t i = 0; i < *n; i++) {
+		(*out)[i] = s->blocked[i];
+		(*out)[i].host = az_arena_str(a, s->blocked[i].host);
+		(*out)[i].why = az_arena_str(a, s->blocked[i].why);
+	}
+	return AZ_OK;
 }
 
 /* What tar writes for these names below dir: plain files only. */
@@ -504,8 +546,8 @@ sb_close(struct az_sandbox *p)
 }
 
 static const struct az_sandbox_ops sandbox_ops = {"fake", sb_watched, sb_create, sb_connect,
-    sb_find, sb_kill, sb_network, sb_run, sb_kill_all, sb_upload, sb_upload_form, sb_download,
-    sb_list, sb_mkdir, sb_remove, sb_ping, sb_close};
+    sb_find, sb_kill, sb_network, sb_blocked, sb_run, sb_kill_all, sb_upload, sb_upload_form,
+    sb_download, sb_list, sb_mkdir, sb_remove, sb_ping, sb_close};
 
 void
 fake_sandbox_init(struct fake_sandbox *s)

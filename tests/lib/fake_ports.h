@@ -28,10 +28,15 @@ struct fake_sandbox {
 	bool internet;
 	int64_t clock_ms; /* modification times */
 	int kills, kill_alls, runs, uploads, downloads;
-	int requests;      /* all calls */
-	bool no_tar;       /* its template has none */
-	size_t list_max;   /* entries in one listing of several levels; 0 = any number */
-	enum az_code down; /* not AZ_OK: every call fails like this */
+	int requests;    /* all calls */
+	bool no_tar;     /* its template has none */
+	size_t list_max; /* entries in one listing of several levels; 0 = any number */
+	struct az_sb_blocked blocked[AZ_SB_BLOCKED_MAX]; /* of the living one */
+	char blocked_text[AZ_SB_BLOCKED_MAX][2][256];    /* its host and why */
+	size_t n_blocked;
+	int blocked_asked;
+	enum az_code blocked_fails;              /* not AZ_OK: only they cannot be had */
+	enum az_code down;                       /* not AZ_OK: every call fails like this */
 	void (*on_kill)(struct fake_sandbox *s); /* it is about to be killed; or NULL */
 	/*
 	 * A command that is not the build's own. argv is without the shell wrapper of a
@@ -52,6 +57,8 @@ void fake_rewrite(struct fake_sandbox *s, const char *path, struct az_str body);
 bool fake_exists(struct fake_sandbox *s, const char *path);
 void fake_unlink(struct fake_sandbox *s, const char *path);
 void fake_print(const struct az_sb_cmd *c, int stream, const char *text);
+/* A program asks for a connection and is refused. */
+void fake_refuse(struct fake_sandbox *s, const char *host, int port, const char *why);
 /* The sandbox dies, as one does. */
 void fake_die(struct fake_sandbox *s);
 /* Does some word of argv contain text? */

@@ -67,6 +67,15 @@ network(void)
 }
 
 static enum az_code
+blocked(void)
+{
+	struct az_sb_blocked *v;
+	size_t n;
+
+	return az_sandbox_blocked(view, &F.ref, F.a, &v, &n, &F.err);
+}
+
+static enum az_code
 kill_all(void)
 {
 	return az_sandbox_kill_all(view, &F.ref, &F.err);
@@ -135,7 +144,7 @@ static void
 every_call_can_be_left(void **state)
 {
 	static enum az_code (*const calls[])(void) = {create, attach, find, kill_it, network,
-	    kill_all, upload, download, list, mkdir_it, remove_it, ping};
+	    blocked, kill_all, upload, download, list, mkdir_it, remove_it, ping};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {

@@ -113,6 +113,15 @@ struct az_sb_entry {
 	unsigned mode;
 };
 
+/* A connection that a program asked for and was refused. */
+struct az_sb_blocked {
+	struct az_str host; /* 1..255 bytes of UTF-8 without blanks and control characters */
+	int port;           /* 1..65535 */
+	int64_t count;      /* >= 1: so many times */
+	struct az_str why;  /* "network" (there is none), "domain", "address" …: [a-z_], 1..32 */
+};
+#define AZ_SB_BLOCKED_MAX 64
+
 struct az_sandbox_ops {
 	const char *name; /* value of AZLON_SANDBOX */
 	/*
@@ -148,6 +157,12 @@ struct az_sandbox_ops {
 	/* As in az_sb_create; replaces what was in force. */
 	enum az_code (*network)(struct az_sandbox *s, const struct az_box_ref *b, bool internet,
 	    const char *const *allow, struct az_err *err);
+	/* Connections that were refused in this sandbox so far, each host and port once,
+	   AZ_SB_BLOCKED_MAX at most: an extra, for which a service is asked briefly and only
+	   once. One that does not count them (E2B's cloud) has none. What is malformed in
+	   the answer is left out. */
+	enum az_code (*blocked)(struct az_sandbox *s, const struct az_box_ref *b,
+	    struct az_arena *a, struct az_sb_blocked **out, size_t *n, struct az_err *err);
 	/* AZ_OK however the command ended, also when killed by its limit or by cancelled. */
 	enum az_code (*run)(struct az_sandbox *s, const struct az_box_ref *b,
 	    const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err);
@@ -205,6 +220,9 @@ AZ_API AZ_MUST_CHECK enum az_code az_sandbox_kill(
     struct az_sandbox *s, struct az_str id, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_network(struct az_sandbox *s,
     const struct az_box_ref *b, bool internet, const char *const *allow, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_sandbox_blocked(struct az_sandbox *s,
+    const struct az_box_ref *b, struct az_arena *a, struct az_sb_blocked **out, size_t *n,
+    struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_run(struct az_sandbox *s, const struct az_box_ref *b,
     const struct az_sb_cmd *c, struct az_sb_result *r, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_sandbox_kill_all(
