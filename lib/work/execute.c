@@ -200,6 +200,7 @@ write_record(struct work_job *j, int n, const struct work_run *run, const struct
 	az_jw_end(w, ']');
 	az_jw_ki(w, "collected", (int64_t)st->collected);
 	az_jw_kb(w, "collect_cut", st->cut);
+	blocked_json(&run->blocked, w);
 	az_jw_end(w, '}');
 }
 
@@ -238,14 +239,18 @@ in_sandbox(struct work_job *j, int n, struct az_manifest *m, struct work_build *
 	struct work_box x;
 	enum az_code rc = work_box_open(j, &x, err);
 
-	if (rc == AZ_OK)
+	if (rc == AZ_OK) {
+		blocked_begin(j, &x, &out->blocked);
 		rc = build_exec(j, &x, n, m, b, &s->build, err);
+	}
 	/* earlier programs may have left what is in the way of this one */
 	if (work_box_spoiled(&x, rc)) {
 		rc = work_box_renew(j, &x, err);
 		if (rc == AZ_OK)
 			rc = build_exec(j, &x, n, m, b, &s->build, err);
 	}
+	if (rc == AZ_OK && !b->ok)
+		blocked_end(j, &x, &out->blocked);
 	if (rc != AZ_OK || !b->ok)
 		return rc;
 	out->has_program = b->r.argv != NULL;
@@ -257,6 +262,8 @@ in_sandbox(struct work_job *j, int n, struct az_manifest *m, struct work_build *
 		rc = job_sandbox_rc(az_sandbox_kill_all(j->sandbox, &x.ref, err), err);
 	if (rc == AZ_OK)
 		rc = work_tree_collect(j, &x, &b->before, m, st, err);
+	if (rc == AZ_OK)
+		blocked_end(j, &x, &out->blocked);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #ifndef AZ_WORK_EXECUTE_H
 #define AZ_WORK_EXECUTE_H
 
+#include "blocked.h"
 #include "build.h"
 
 struct work_run {
@@ -15,6 +16,7 @@ struct work_run {
 	struct az_sb_result r; /* valid when has_program and built */
 	size_t n_files;
 	int64_t sandbox_ms;
+	struct blocked blocked;
 };
 
 /* Words for how a command ended: "exit code 3", "stopped: still running after 30 s". */

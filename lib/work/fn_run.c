@@ -7,7 +7,8 @@
 /* Sandbox time is counted from the first use in an attempt, builds included. */
 static void
 result_of(const struct work_job *j, const char *kind, int64_t exit, int64_t sandbox_ms,
-    int64_t files, struct az_str language, struct az_str text, struct az_jw *w)
+    int64_t files, struct az_str language, struct az_str text, struct az_str refused,
+    struct az_jw *w)
 {
 	az_jw_obj(w);
 	az_jw_ki(w, "v", 1);
@@ -31,6 +32,13 @@ result_of(const struct work_job *j, const char *kind, int64_t exit, int64_t sand
 		az_jw_ki(w, "count", files);
 		az_jw_end(w, '}');
 	}
+	if (refused.n) {
+		az_jw_obj(w);
+		az_jw_kc(w, "type", "warning");
+		az_jw_kc(w, "code", "connections_refused");
+		az_jw_ks(w, "message", refused);
+		az_jw_end(w, '}');
+	}
 	az_jw_end(w, ']');
 	az_jw_end(w, '}');
 }
@@ -40,13 +48,20 @@ static enum az_code
 from_record(
     struct work_job *j, const struct az_json *rec, struct az_buf *result, struct az_err *err)
 {
+	struct az_str refused = {0};
+	struct az_buf words;
 	struct az_jw w;
 
+	az_buf_init(&words, AZ_KIB(2));
+	az_buf_addc(&words, "Connections that were refused: ");
+	if (blocked_words(j, az_json_get(rec, "blocked"), &words))
+		refused = job_clip(j, az_buf_str(&words), WORK_MESSAGE_BYTES);
+	az_buf_release(&words);
 	az_jw_init(&w, result);
 	result_of(j, az_arena_cstr(j->a, az_json_gets(rec, "kind")), az_json_geti(rec, "exit", 0),
 	    az_json_geti(rec, "sandbox_ms", 0), az_json_geti(rec, "collected", 0),
 	    az_json_gets(rec, "language"),
-	    job_clip(j, az_json_gets(rec, "text"), WORK_MESSAGE_BYTES), &w);
+	    job_clip(j, az_json_gets(rec, "text"), WORK_MESSAGE_BYTES), refused, &w);
 	return az_buf_check(result, OP, err);
 }
 

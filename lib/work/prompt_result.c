@@ -1,10 +1,11 @@
 /*
  * What became of an attempt, for the next one: failed checks first, then how the
- * program ended, its errors, its output. Build failures and run failures are told apart;
- * failures of our own services never appear.
+ * program ended, its errors, its output, connections it was refused. Build failures and run
+ * failures are told apart; failures of our own services never appear.
  */
 #include "prompt.h"
 
+#include "blocked.h"
 #include "tail.h"
 
 enum { VALUE_BYTES = 1200 };
@@ -129,6 +130,7 @@ prompt_result(struct work_job *j, int n, struct az_buf *b, struct az_err *err)
 			    AZ_FMT(az_json_gets(az_json_at(written, i), "path")),
 			    (long long)az_json_geti(az_json_at(written, i), "size", 0));
 	}
+	blocked_prompt(j, run, verdict, b);
 	for (size_t i = 0; i < az_json_len(az_json_get(run, "warnings")) && i < 10; i++)
 		az_buf_addf(b, "Warning about the Dockerfile: %.*s\n",
 		    AZ_FMT(az_json_str(az_json_at(az_json_get(run, "warnings"), i))));

@@ -82,8 +82,10 @@ execute(struct work_job *j, struct verdict *v, const struct az_json *run,
 
 	if (!p.cwd || !*p.cwd)
 		p.cwd = AZ_PLAN_APP;
-	if (rc == AZ_OK)
+	if (rc == AZ_OK) {
+		blocked_begin(j, &x, &v->blocked);
 		rc = build_held(j, &x, j->iteration, &held, err);
+	}
 	if (rc == AZ_OK && !held)
 		rc = rebuild(j, &x, m, &built, err);
 	if (rc == AZ_OK && !built)
@@ -102,6 +104,8 @@ execute(struct work_job *j, struct verdict *v, const struct az_json *run,
 	}
 	if (rc == AZ_OK)
 		rc = checks_run(j, &v->checks, &x, &p, err);
+	if (rc == AZ_OK)
+		blocked_end(j, &x, &v->blocked);
 	v->sandbox_ms = az_boot_ms() - since;
 	return rc;
 }
@@ -310,6 +314,7 @@ record(struct work_job *j, const struct verdict *v, struct az_err *err)
 		az_jw_end(&w, '}');
 	}
 	az_jw_end(&w, ']');
+	blocked_json(&v->blocked, &w);
 	az_jw_end(&w, '}');
 	rc = job_put_iter_buf(j, j->iteration, "verdict", &b, err);
 	az_buf_release(&b);

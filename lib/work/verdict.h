@@ -14,6 +14,7 @@ struct verdict {
 	struct judged judged;
 	struct model_use use;
 	int64_t sandbox_ms;
+	struct blocked blocked; /* by checks and what they start */
 	bool cut; /* for want of sandbox time something was not executed, or not to its end */
 	char error_sig[17]; /* "" when passed */
 	char tree[65];

@@ -19,6 +19,14 @@ PROGRAMS = {
     "memory": "hog = []\nwhile True:\n    hog.append(bytearray(16 << 20))\n",
     "disk": "with open('big.bin', 'wb') as f:\n    for _ in range(10240):\n        f.write(b'\\1' * (1 << 20))\n",
 }
+OFFLINE = """import urllib.request
+for url in ("http://api.example/v1", "https://api.example/v1", "http://10.0.0.1/", "https://api.example/v1"):
+    try:
+        urllib.request.urlopen(url, timeout=20)
+    except OSError as e:
+        print("failed:", e)
+raise SystemExit("no data")
+"""
 FINE = "print('fine')\n"
 JUDGE = '{"result": true, "reason": null, "plan": null, "suspectedFiles": [], "unsuspectedFiles": [], "evidence": "fine"}\n'
 
@@ -39,7 +47,7 @@ def scripted(request):
             (d / f"{i}.md").write_text(text)
         shutil.copy(RECORDINGS / "weather" / "provenance.json", d)
 
-    for name, code in PROGRAMS.items():
+    for name, code in {**PROGRAMS, "offline": OFFLINE}.items():
         script(name, [reply(code), reply(FINE), JUDGE])
     script("never", [reply("while True:\n    pass\n")] * 3)
     script("prose", ["I would rather talk about it."] * 4)
@@ -70,6 +78,32 @@ def test_limits_stop_a_program_and_the_model_learns_of_it(scripted, name, words)
     asked = [json.loads(line) for line in (pathlib.Path(s.env["AZLON_RECORD"]) / f"{name}.jsonl").read_text().splitlines()]
     second = json.dumps(asked[1]["request"])
     assert any(w in second for w in words), second[-3000:]
+
+
+def test_refused_connections_are_in_the_result_and_the_model_learns_of_them(scripted):
+    s = scripted
+    wid = s.start_run({
+        "model": "recording/offline", "user_prompt": "Print fine.", "test_conditions": "fine is printed",
+        "checks": [{"id": "out", "run": "python3 main.py", "expect": {"stdout_contains": "fine"}}],
+        "limits": {"iterations": 2},
+    })
+    run = s.finish(wid)
+    assert run["status"] == "succeeded" and run["progress"]["iteration"] == 2, run
+    first, second = (s.get(f"/run_workflow/{wid}/iterations/{n}").json() for n in (1, 2))
+    want = [{"host": "10.0.0.1", "port": 80, "count": 1, "why": "network"}, {"host": "api.example", "port": 80, "count": 1, "why": "network"},
+            {"host": "api.example", "port": 443, "count": 2, "why": "network"}]
+    assert first["run"]["blocked"] == want
+    assert first["verdict"]["blocked"] == want  # the check ran the program once more
+    assert "blocked" not in second["run"] and "blocked" not in second["verdict"]
+    refused = "Connections that were refused: 10.0.0.1:80, api.example:80, api.example:443"
+    assert [e["message"] for e in s.events(wid) if e["type"] == "warning" and e["code"] == "connections_refused"] == [refused]
+    asked = [json.loads(line) for line in (pathlib.Path(s.env["AZLON_RECORD"]) / "offline.jsonl").read_text().splitlines()]
+    first, second = (json.dumps(asked[i]["request"]) for i in (0, 1))
+    assert refused not in first
+    assert refused + "\\nThe program has no network; only RUN lines can install packages.\\n" in second, second[-3000:]
+    # what the program itself was told
+    assert "failed: HTTP Error 403: blocked by the sandbox: no network" in second
+    assert "Tunnel connection failed: 403 blocked by the sandbox: no network" in second
 
 
 @pytest.mark.parametrize("name", ["prose", "escape", "cut"])

@@ -245,7 +245,8 @@ rig_input(struct rig *r, const char *set, const char *path, const char *body)
 /*
  * The language of the fake sandbox, one directive a line: "out TEXT", "err TEXT",
  * "write PATH TEXT", "unlink PATH", "exit N", "hang", "oom", "stdin", "flood N",
- * "many N", "stealth PATH TEXT" (written with its time kept). Run by "python3 FILE" as program or
+ * "many N", "stealth PATH TEXT" (written with its time kept), "fetch HOST PORT WHY" (a
+ * connection that is refused). Run by "python3 FILE" as program or
  * check; "cat FILE" works as well.
  */
 static inline void
@@ -282,6 +283,8 @@ rig_script(
 		} else if (sscanf(line, "unlink %299s", name) == 1) {
 			snprintf(path, sizeof(path), "/home/user/app/%s", name);
 			fake_unlink(s, path);
+		} else if (sscanf(line, "fetch %299s %d %1999s", name, &n, rest) == 3) {
+			fake_refuse(s, name, n, rest);
 		} else if (sscanf(line, "exit %d", &n) == 1) {
 			r->exit_code = n;
 		} else if (strcmp(line, "hang") == 0) {
