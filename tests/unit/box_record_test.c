@@ -48,7 +48,8 @@ what_it_uses_is_told(void **state)
 	says(200, "\"timestamp\":\"2");
 	assert_int_equal(number("\"memTotal\":"), 128 << 20);
 	assert_true(number("\"diskUsed\":") >= 1 << 20);
-	assert_true(number("\"cpuUsedPct\":") <= 110);
+	/* of a short span, in which the quota of two periods may fall: only not absurd */
+	assert_in_range(number("\"cpuUsedPct\":"), 0, 400);
 	at = number("\"timestampUnix\":");
 	snprintf(q, sizeof q, "start=%lld&end=%lld", (long long)at, (long long)at);
 	control("GET", of("/metrics"), q, NULL);
