@@ -157,6 +157,25 @@ stream_of(struct fix *f, const struct az_buf *frames, bool cut)
 	    .bytes = b->p, .n = b->n, .then = cut ? HTTP_THEN_CLOSE : HTTP_THEN_KEEP};
 }
 
+/* The command prints this and ends so. */
+static inline struct http_peer_step
+printed(struct fix *f, struct az_str bytes, int code)
+{
+	struct az_buf *b = fix_buf(f);
+	char end[120];
+
+	frame(b, 0, START_EVENT);
+	for (size_t at = 0; at < bytes.n; at += 30000)
+		data_frame(b, "stdout", bytes.p + at, az_str_sub(bytes, at, at + 30000).n);
+	snprintf(end, sizeof end,
+	    "{\"event\":{\"end\":{\"exitCode\":%d,\"exited\":true,\"status\":\"exit status "
+	    "%d\"}}}",
+	    code, code);
+	frame(b, 0, end);
+	frame(b, 2, "{}");
+	return stream_of(f, b, false);
+}
+
 /* Does request i hold text (the body may hold NULs)? */
 static inline bool
 sent(struct fix *f, int i, const char *text)
