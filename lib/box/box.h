@@ -59,6 +59,7 @@ struct idem {
 
 /* SDKs look for these very words to tell "gone" from "unreachable". */
 #define BOX_NOT_FOUND "The sandbox was not found"
+#define BOX_GONE "sandbox_gone" /* the reason of gone() */
 
 struct past {
 	char id[BOX_ID + 1];
@@ -248,7 +249,8 @@ enum az_code box_create_own(struct az_box_server *s, struct az_json *req, int64_
     int64_t memory, struct box **out, struct az_err *err);
 /* Take it off the table and kill it; with wait, until nothing of it is left. */
 void box_destroy(struct box *b, const char *why, bool wait);
-enum az_code gone(struct az_err *err, const char *op);
+/* What ended meanwhile, in the words of one that is not there. With b->mu held. */
+enum az_code gone(const struct box *b, struct az_err *err, const char *op);
 
 /* ---- link.c: frames to and from the agent ---- */
 void *link_main(void *box);

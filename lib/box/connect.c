@@ -108,6 +108,9 @@ connect_fail(struct az_rq *rq, const struct az_err *e)
 	struct az_err err = AZ_ERR_INIT;
 	enum az_code rc;
 
+	/* as for one that is not there, and as whoever stands before it would say */
+	if (az_str_eqc(az_str_c(e->reason), BOX_GONE))
+		return rs_error(rq, 502, e->text, &err);
 	az_buf_init(&b, AZ_KIB(4));
 	az_jw_init(&w, &b);
 	error_json(&w, e);

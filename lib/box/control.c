@@ -160,6 +160,12 @@ control_unknown(struct az_str id, struct az_err *err)
 	    AZ_FMT(az_str_sub(id, 0, 64)));
 }
 
+bool
+control_gone(enum az_code rc, const struct az_err *err)
+{
+	return rc == AZ_EUNAVAIL && az_str_eqc(az_str_c(err->reason), BOX_GONE);
+}
+
 enum az_code
 control_find(struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err *err)
 {
@@ -337,6 +343,8 @@ control_network(struct az_rq *rq, void *app, struct az_err *err)
 			    AZ_KC("internet", internet ? "true" : "false"),
 			    AZ_KN("allowOut", (int64_t)az_json_len(allow)));
 		pthread_mutex_unlock(&b->mu);
+		if (control_gone(rc, err))
+			rc = control_unknown(az_str_c(b->id), err);
 		if (!rc)
 			rc = control_done(rq, err);
 	}

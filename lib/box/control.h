@@ -15,6 +15,8 @@ enum az_code rs_sandbox(struct az_rq *rq, int status, const struct box *b, struc
 enum az_code control_find(
     struct az_rq *rq, struct az_box_server *s, struct box **out, struct az_err *err);
 enum az_code control_unknown(struct az_str id, struct az_err *err);
+/* It ended meanwhile: here that is one that is unknown. */
+bool control_gone(enum az_code rc, const struct az_err *err);
 /* The body as an object; absent counts as {}. */
 enum az_code control_body(struct az_rq *rq, const struct az_json **out, struct az_err *err);
 struct seconds_wish {

@@ -5,7 +5,7 @@
 static enum az_code
 refine(struct az_rq *rq, const struct box *b, enum az_code rc, struct az_err *err)
 {
-	if (rc == AZ_EUNAVAIL && az_str_eqc(az_str_c(err->reason), "sandbox_gone"))
+	if (control_gone(rc, err))
 		return control_unknown(az_str_c(b->id), err);
 	if (rc == AZ_EUNAVAIL)
 		az_rs_header(rq, "Retry-After", AZ_S("1"));

@@ -22,7 +22,7 @@ grant(struct box *b, const struct call *c, uint32_t n, struct az_err *err)
 	enum az_code rc;
 
 	pthread_mutex_lock(&b->mu);
-	rc = link_send_u32(b, c->id, AW_GRANT, n) ? gone(err, op) : AZ_OK;
+	rc = link_send_u32(b, c->id, AW_GRANT, n) ? gone(b, err, op) : AZ_OK;
 	pthread_mutex_unlock(&b->mu);
 	return rc;
 }

@@ -93,6 +93,8 @@ az_box_problem(struct az_rq *rq, void *app, const struct az_err *e, int status)
 	(void)app;
 	if (!status)
 		status = az_code_http(e->code);
+	if (az_str_eqc(az_str_c(e->reason), BOX_GONE))
+		status = 502; /* as for one that is not there */
 	if (e->code == AZ_EPRECOND)
 		status = 400; /* 412 is not among the protocol's */
 	if (az_str_eqc(az_str_c(e->reason), "no_space"))

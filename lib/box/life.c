@@ -363,7 +363,7 @@ box_create_own(struct az_box_server *s, struct az_json *req, int64_t timeout_s, 
 	pthread_mutex_unlock(&b->mu);
 	if (!rc && dead) {
 		unlist(b);
-		rc = gone(err, "box.create");
+		rc = az_fail(err, AZ_EUNAVAIL, "box.create", "the sandbox ended at once");
 	}
 	if (rc) {
 		box_destroy(b, "did not start", true);

@@ -86,7 +86,7 @@ link_send(struct box *b, uint32_t id, enum aw_type type, struct az_str x, struct
 		    b->out.fail == AZ_ENOMEM ? "out of memory" : "the agent stopped reading");
 		link_wake(b);
 		return b->out.fail == AZ_ENOMEM ? az_buf_check(&b->out, "box.link", err)
-						: gone(err, "box.link");
+						: gone(b, err, "box.link");
 	}
 	if (idle)
 		flush(b);

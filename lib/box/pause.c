@@ -27,7 +27,7 @@ away(const struct box *b, const char *op, struct az_err *err)
 	enum az_code c;
 
 	if (b->dead)
-		return gone(err, op);
+		return gone(b, err, op);
 	c = az_fail(err, AZ_EUNAVAIL, op, "the sandbox is paused");
 	az_err_reason(err, "sandbox_paused");
 	return c;
@@ -43,7 +43,7 @@ steady(struct box *b, struct az_err *err)
 		if (!az_cond_wait(&b->cond, &b->mu, deadline))
 			return az_fail(
 			    err, AZ_ECONFLICT, "box.pause", "sandbox '%s' is changing", b->id);
-	return b->dead ? gone(err, "box.pause") : AZ_OK;
+	return b->dead ? gone(b, err, "box.pause") : AZ_OK;
 }
 
 /* The new state, and what follows from it for time. */
@@ -172,7 +172,7 @@ box_pause(struct box *b, const struct box_pause *how, struct az_err *err)
 		return rc;
 	/* killed meanwhile: whoever buries it must not wait for the frozen */
 	cg_thaw(&b->srv->cg, b->id);
-	return gone(err, "box.pause");
+	return gone(b, err, "box.pause");
 }
 
 static enum az_code

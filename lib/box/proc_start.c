@@ -255,7 +255,7 @@ proc_start(struct box *b, const struct proc_start *s, struct sub *sub, struct pr
 	proc_follow(b, p, sub);
 	rc = link_send(b, p->id, AW_START, az_buf_str(&payload), (struct az_str){0}, true, err);
 	if (!rc && link_send_u32(b, p->id, AW_GRANT, PROC_WINDOW))
-		rc = gone(err, "box.start");
+		rc = gone(b, err, "box.start");
 	while (!rc && !p->started && !p->failed && !box_away(b))
 		if (!az_cond_wait(&p->cond, &b->mu, deadline))
 			rc = az_fail(err, AZ_ETIMEOUT, "box.start",

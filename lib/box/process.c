@@ -171,9 +171,9 @@ act_signal(struct box *b, struct proc *p, const struct az_json *body, struct az_
 		return az_fail(err, AZ_EUNSUPPORTED, "box.signal", "signal %.*s",
 		    AZ_FMT(az_str_sub(name, 0, 60)));
 	pthread_mutex_lock(&b->mu);
-	rc = link_send_u32(b, p->id, AW_SIGNAL, (uint32_t)n);
+	rc = link_send_u32(b, p->id, AW_SIGNAL, (uint32_t)n) ? gone(b, err, "box.signal") : AZ_OK;
 	pthread_mutex_unlock(&b->mu);
-	return rc ? gone(err, "box.signal") : AZ_OK;
+	return rc;
 }
 
 static enum az_code

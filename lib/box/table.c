@@ -26,11 +26,12 @@ thread_start(pthread_t *t, void *(*fn)(void *), void *arg, bool detached)
 }
 
 enum az_code
-gone(struct az_err *err, const char *op)
+gone(const struct box *b, struct az_err *err, const char *op)
 {
-	enum az_code c = az_fail(err, AZ_EUNAVAIL, op, "the sandbox is gone");
+	enum az_code c =
+	    az_fail(err, AZ_EUNAVAIL, op, BOX_NOT_FOUND "%s%s", b->why[0] ? ": " : "", b->why);
 
-	az_err_reason(err, "sandbox_gone");
+	az_err_reason(err, BOX_GONE);
 	return c;
 }
 

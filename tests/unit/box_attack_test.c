@@ -297,7 +297,7 @@ a_box_dies_at_its_time(void **state)
 	t = az_boot_ms();
 	/* follows it to its end: a wait, not a sleep */
 	fix_run(b, "sleep 60", 20000, &r);
-	says("gone");
+	says("expired");
 	assert_in_range(az_boot_ms() - t, 500, 5000);
 	assert_string_equal(b->why, "expired");
 	again = box_find(fix.s, az_str_c(b->id));

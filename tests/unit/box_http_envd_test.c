@@ -288,6 +288,31 @@ names_are_listed_made_moved_removed(void **state)
 	kill_it();
 }
 
+/* One that ended while a request was under way is no other than one that ended before. */
+static void
+what_ends_meanwhile_is_not_there(void **state)
+{
+	struct box *b;
+
+	(void)state;
+	NEEDS_BOX(&fix);
+	create("{\"templateID\":\"base\"}");
+	assert_non_null(b = box_find(fix.s, az_str_c(id)));
+	pthread_mutex_lock(&b->mu);
+	snprintf(b->why, sizeof b->why, "expired");
+	b->dead = true;
+	pthread_mutex_unlock(&b->mu);
+	unary("/filesystem.Filesystem/Stat", "{\"path\":\"a\"}");
+	assert_int_equal(a.status, 502);
+	assert_non_null(strstr(a.body, "\"message\":\"The sandbox was not found: expired\""));
+	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
+	assert_int_equal(a.status, 502);
+	assert_non_null(strstr(a.body, "was not found: expired"));
+	link_wake(b);
+	box_unref(b);
+	kill_it();
+}
+
 int
 main(void)
 {
@@ -297,6 +322,7 @@ main(void)
 	    cmocka_unit_test(output_waits_for_a_late_follower),
 	    cmocka_unit_test(files_go_up_and_down_and_stay_inside),
 	    cmocka_unit_test(names_are_listed_made_moved_removed),
+	    cmocka_unit_test(what_ends_meanwhile_is_not_there),
 	};
 
 	fix_become_nobody(&fix, true);
