@@ -19,6 +19,7 @@ enum {
 	GRACE_MS = 5000,      /* a function told to stop has so long */
 	QUIET_MS = 500,       /* after that without an answer, polls are cut off */
 	POLLS_MS = 6000,      /* or after that in any case */
+	DEAF_MS = 2000,       /* a poll that is cut off ends well within this */
 	BACK_MS = 1000,       /* how often an engine that is away is asked */
 	UNREADABLE_MS = 1000, /* after an answer that nobody can read */
 	ENDPOINTS = 16,
@@ -44,7 +45,7 @@ worker_poll_over(void *arg)
 	if (!stopping(w) || !stop)
 		return false;
 	/* a task that crosses with the cut is lost for a while: not while they come in */
-	return atomic_load(&w->away) || now - stop >= POLLS_MS ||
+	return atomic_load(&w->deaf) || atomic_load(&w->away) || now - stop >= POLLS_MS ||
 	       now - (last > stop ? last : stop) >= QUIET_MS;
 }
 
@@ -110,6 +111,24 @@ leave(struct rworker *w)
 	return NULL;
 }
 
+/* c is a poll. */
+static enum az_code
+poll_call(
+    struct rworker *w, const struct rpc_call *c, struct az_arena *a, void *task, struct az_err *err)
+{
+	enum az_code rc;
+
+	pthread_mutex_lock(&w->mu);
+	w->polling++;
+	pthread_mutex_unlock(&w->mu);
+	rc = rpc_call(w->r, c, a, task, NULL, err);
+	pthread_mutex_lock(&w->mu);
+	w->polling--;
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->mu);
+	return rc;
+}
+
 static void
 queue_of(const struct rworker *w, Azt__TaskQueue *q)
 {
@@ -140,7 +159,8 @@ task_thread(void *arg)
 	req.worker_instance_key = w->instance;
 	while (on && !stopping(w)) {
 		struct az_err err = AZ_ERR_INIT;
-		enum az_code rc = rpc_call(w->r, &c, a, &task, NULL, &err);
+		enum az_code rc = poll_call(w, &c, a, &task, &err);
+
 		on = worker_polled(w, rc, &err);
 		if (rc == AZ_OK && task->task_token.len)
 			task_run(w, a, task);
@@ -196,7 +216,8 @@ slot_thread(void *arg)
 	req.worker_instance_key = w->instance;
 	while (on && permit(w)) {
 		struct az_err err = AZ_ERR_INIT;
-		enum az_code rc = rpc_call(w->r, &c, a, &task, NULL, &err);
+		enum az_code rc = poll_call(w, &c, a, &task, &err);
+
 		give_back(w);
 		on = worker_polled(w, rc, &err);
 		if (rc == AZ_OK && task->task_token.len)
@@ -279,17 +300,17 @@ register_all(struct rworker *w, struct restack_endpoints **out, struct az_err *e
 	    out, err);
 }
 
-/* Until all threads have ended or ms passed. */
+/* Until *left, of w, is 0 or ms passed. */
 static bool
-wait_ended(struct rworker *w, int64_t ms)
+wait_ended(struct rworker *w, const int *left, int64_t ms)
 {
 	int64_t end = az_boot_ms() + ms;
 	bool done;
 
 	pthread_mutex_lock(&w->mu);
-	while (w->threads > 0 && az_cond_wait(&w->ended, &w->mu, end))
+	while (*left > 0 && az_cond_wait(&w->ended, &w->mu, end))
 		continue;
-	done = w->threads == 0;
+	done = *left == 0;
 	pthread_mutex_unlock(&w->mu);
 	return done;
 }
@@ -315,11 +336,14 @@ drain(struct rworker *w)
 	int ms = w->opt->drain_ms ? w->opt->drain_ms : DRAIN_MS;
 
 	atomic_store(&w->stop_ms, az_boot_ms());
-	if (!wait_ended(w, ms)) {
+	if (!wait_ended(w, &w->threads, ms)) {
 		az_log(AZ_INFO, "engine.drain",
 		    AZ_KC("why", "time is up: functions are told to stop"));
+		/* what they give back is not for our own polls */
+		atomic_store(&w->deaf, true);
+		(void)wait_ended(w, &w->polling, DEAF_MS);
 		atomic_store(&w->cut, true);
-		if (!wait_ended(w, GRACE_MS)) {
+		if (!wait_ended(w, &w->threads, GRACE_MS)) {
 			az_log(AZ_ERROR, "engine.drain", AZ_KC("why", "a function did not stop"));
 			w->r->leaked = true;
 		}

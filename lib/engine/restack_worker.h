@@ -21,12 +21,14 @@ struct rworker {
 	_Atomic bool unreached;    /* no answer at all, the last time it was away */
 	_Atomic bool failed;       /* a poll ended for good: err says why */
 	_Atomic bool cut;          /* functions are told to stop */
+	_Atomic bool deaf;         /* polls are cut off */
 	_Atomic int64_t stop_ms;   /* boot clock, when polls began to end; 0 = not yet */
 	_Atomic int64_t polled_ms; /* when one was answered last */
 	pthread_mutex_t mu;        /* guards the rest */
 	pthread_cond_t ended;
 	int threads;             /* that still run */
 	int polls;               /* how many more slots may poll at once */
+	int polling;             /* polls under way */
 	pthread_cond_t permit;   /* one of them is free */
 	struct attempt *running; /* functions under way */
 	struct az_err err;
