@@ -64,18 +64,27 @@ $(GEN)/temporal.pb-c.c $(GEN)/temporal.pb-c.h &: lib/engine/temporal.proto Makef
 	@sed -i -e '1i #pragma GCC system_header' -e 's/^  char \*/  const char */' \
 	    -e 's/(char \*)protobuf_c_empty_string/protobuf_c_empty_string/g' $(GEN)/temporal.pb-c.h
 
+# the contract that the processes serve, as C
+$(GEN)/openapi.json.h: lib/api/openapi.json Makefile
+	@mkdir -p $(GEN)
+	@echo "  GEN $<"
+	@{ printf '#define OPENAPI_ETAG "\\"%.32s\\""\n' "$$(sha256sum <$<)"; \
+	    echo 'static const unsigned char openapi[] = {'; od -An -v -tu1 $< | sed 's/ *\([0-9][0-9]*\)/\1,/g'; echo '};'; } >$@
+
 $(O)/gen/%.o: $(GEN)/%.c $(O)/flags
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	@$(CC) -std=c11 -w $(HARD) $(OPT) $(CFLAGS) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 
-$(patsubst %.c,$(O)/%.o,$(wildcard lib/engine/*.c)): ENGINE_I := -I$(GEN)
+$(patsubst %.c,$(O)/%.o,$(wildcard lib/engine/*.c)): GEN_I := -I$(GEN)
 $(patsubst %.c,$(O)/%.o,$(wildcard lib/engine/*.c)): | $(GEN)/temporal.pb-c.h
+$(O)/lib/api/openapi.o: GEN_I := -I$(GEN)
+$(O)/lib/api/openapi.o: | $(GEN)/openapi.json.h
 
 $(O)/lib/%.o: lib/%.c $(O)/flags
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	@$(CC) $(BASEFLAGS) $(CFLAGS) $(ENGINE_I) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(BASEFLAGS) $(CFLAGS) $(GEN_I) $(PKG_CFLAGS) -MMD -MP -c $< -o $@
 
 $(O)/fcgi/%.o: fcgi/%.c $(O)/flags
 	@mkdir -p $(@D)

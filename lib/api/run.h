@@ -111,5 +111,6 @@ RUN_HANDLER(run_prompts_get);
 RUN_HANDLER(run_prompts_set);
 RUN_HANDLER(run_live);
 RUN_HANDLER(run_ready);
+RUN_HANDLER(run_openapi);
 
 #endif
