@@ -38,6 +38,15 @@ api_anybody(struct az_rq *rq, const struct az_api *api, struct az_err *err)
 	return rc == AZ_EAUTH ? AZ_OK : rc;
 }
 
+bool
+api_from_here(struct az_rq *rq)
+{
+	struct az_str from = az_rq_env(rq, "REMOTE_ADDR");
+
+	return !how(rq).forwarded && (az_str_starts(from, AZ_S("127.")) ||
+					 az_str_eqc(from, "::1") || az_str_eqc(from, "unix:"));
+}
+
 enum az_code
 api_caller_run(struct az_rq *rq, const struct az_api *api, struct az_caller *out, struct az_str *id,
     struct az_err *err)

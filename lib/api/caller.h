@@ -14,6 +14,8 @@ AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api
    in, whoever sends it (the Host rules of dev). */
 AZ_MUST_CHECK enum az_code api_anybody(
     struct az_rq *rq, const struct az_api *api, struct az_err *err);
+/* Does it come from this host itself, with no proxy between? */
+bool api_from_here(struct az_rq *rq);
 /*
  * The caller, and {id} of the path when it has the form of one of the caller's own runs;
  * else AZ_ENOTFOUND, as for a run that does not exist. A legacy route's user

@@ -112,5 +112,6 @@ RUN_HANDLER(run_prompts_set);
 RUN_HANDLER(run_live);
 RUN_HANDLER(run_ready);
 RUN_HANDLER(run_openapi);
+RUN_HANDLER(run_metrics);
 
 #endif

@@ -8,7 +8,8 @@
 	    {"POST", "/run_workflow/prompts", run_prompts_set},                                    \
 	    {"GET", "/run_workflow/health/live", run_live},                                        \
 	    {"GET", "/run_workflow/health/ready", run_ready},                                      \
-	    {"GET", "/run_workflow/openapi.json", run_openapi}, {"DELETE", ID, run_remove},        \
+	    {"GET", "/run_workflow/openapi.json", run_openapi},                                    \
+	    {"GET", "/run_workflow/metrics", run_metrics}, {"DELETE", ID, run_remove},             \
 	    {"POST", ID "/cancel", run_cancel}, {"GET", ID "/iterations", run_iterations},         \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
 	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \

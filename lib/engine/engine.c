@@ -118,6 +118,13 @@ az_engine_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, 
 }
 
 enum az_code
+az_engine_load(struct az_engine *e, struct az_engine_load *out, struct az_err *err)
+{
+	memset(out, 0, sizeof *out);
+	return e->ops->load(e, out, err);
+}
+
+enum az_code
 az_engine_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms, const bool *stop,
     int64_t *now, struct az_err *err)
 {

@@ -52,6 +52,7 @@ static const struct az_engine_ops ops = {
     .history = local_history,
     .list = local_list,
     .count = local_count,
+    .load = local_load,
     .wait = local_wait,
     .signal = local_signal,
     .cancel = local_cancel,

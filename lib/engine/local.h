@@ -50,6 +50,8 @@ enum query {
 	Q_LIST_STATE,
 	Q_LIST_OPEN,
 	Q_LIST_SIZE,
+	Q_LOAD_RUNS,
+	Q_LOAD_TASKS,
 	Q_DIRTY,
 	Q_TASK_ADD,
 	Q_TASK_TAKE,
@@ -455,6 +457,7 @@ enum az_code local_describe(struct az_engine *e, struct az_str id, struct az_are
     struct az_run_info *out, struct az_err *err);
 enum az_code local_history(struct az_engine *e, struct az_str id, int64_t after, size_t max,
     struct az_arena *a, struct az_history *out, struct az_err *err);
+enum az_code local_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err);
 enum az_code local_count(
     struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 enum az_code local_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,

@@ -48,6 +48,11 @@ static const char *const text[Q_COUNT] = {
     [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?5 " LIST_TAIL,
     [Q_LIST_OPEN] = LIST_HEAD "AND r.state = 1 " LIST_TAIL,
     [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2)",
+    [Q_LOAD_RUNS] = "SELECT state, count(*) FROM runs GROUP BY state",
+    [Q_LOAD_TASKS] = "SELECT count(*) FILTER (WHERE owner = 0 AND due <= ?1), "
+		     "count(*) FILTER (WHERE owner = 0 AND due > ?1), "
+		     "count(*) FILTER (WHERE owner <> 0), "
+		     "(SELECT count(*) FROM timers) FROM tasks",
 
     [Q_DIRTY] = "SELECT n, id, type FROM runs INDEXED BY runs_fold "
 		"WHERE need_fold = 1 AND n > ?1 ORDER BY n LIMIT 32",

@@ -46,6 +46,7 @@ static const struct az_engine_ops ops = {
     .history = restack_history,
     .list = restack_list,
     .count = restack_count,
+    .load = restack_load,
     .wait = restack_wait,
     .signal = restack_signal,
     .cancel = restack_cancel,

@@ -223,6 +223,7 @@ enum az_code restack_history(struct az_engine *e, struct az_str id, int64_t afte
     struct az_arena *a, struct az_history *out, struct az_err *err);
 enum az_code restack_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
     struct az_list_page *out, struct az_err *err);
+enum az_code restack_load(struct az_engine *e, struct az_engine_load *out, struct az_err *err);
 enum az_code restack_count(
     struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 enum az_code restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,

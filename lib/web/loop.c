@@ -273,6 +273,7 @@ server_free(struct web_server *s)
 		free(s->all[i]);
 	}
 	free(s->all);
+	free(s->counts);
 	if (s->stop_fd >= 0)
 		close(s->stop_fd);
 	if (s->watch_fd >= 0)
@@ -299,7 +300,7 @@ server_new(const struct az_web *w)
 	s->all = calloc((size_t)s->max_threads, sizeof(struct web_thread *));
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!s->all || s->stop_fd < 0 || s->watch_fd < 0) {
+	if (!web_counts_open(s) || !s->all || s->stop_fd < 0 || s->watch_fd < 0) {
 		server_free(s);
 		return NULL;
 	}

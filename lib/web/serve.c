@@ -45,6 +45,7 @@ handle(struct az_rq *rq, struct az_err *err)
 		return err->code;
 	}
 	az_buf_release(&allow);
+	rq->route = r;
 	rc = r->handle(rq, w->app, err);
 	if (rc == AZ_OK && rq->state != WEB_BROKEN)
 		rc = web_head_send(rq, err);
@@ -79,6 +80,7 @@ web_serve(struct az_rq *rq)
 	(void)!web_answer_out(rq, NULL);
 	status = rq->state == WEB_BROKEN ? 499 : rq->status;
 	us = az_boot_us() - t0;
+	web_count(rq, us);
 	if (rc == AZ_OK)
 		az_log(AZ_INFO, "http.request", AZ_KS("method", rq->method),
 		    AZ_KS("path", rq->path), AZ_KN("status", status), AZ_KN("ms", us / 1000),

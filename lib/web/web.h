@@ -25,14 +25,20 @@ enum web_state {
 	WEB_BROKEN /* connection broken off, or the client is gone */
 };
 
+struct web_count {
+	atomic_int_least64_t by_class[6], took[AZ_WEB_BOUNDS + 1], us;
+};
+
 struct web_server {
 	const struct az_web *w;
 	int max_threads, processors;
 	int stop_fd;  /* eventfd, readable once a stop was asked */
 	int watch_fd; /* eventfd, readable when the watch is to tick */
 	atomic_bool stopping;
-	atomic_int serving;         /* requests under way */
-	atomic_bool failed;         /* the listening socket is unusable */
+	atomic_int serving;       /* requests under way */
+	atomic_bool failed;       /* the listening socket is unusable */
+	struct web_count *counts; /* one for each route, and one for none */
+	size_t n_counts;
 	pthread_mutex_t mu;         /* all that follows */
 	pthread_cond_t gone;        /* a thread ended */
 	struct web_thread *leader;  /* polls and accepts, or carries the lead; or NULL */
@@ -50,6 +56,7 @@ struct az_rq {
 	FCGX_Request *f;
 	struct az_arena *arena;
 	struct az_str method, path, query_string, id;
+	const struct az_route *route; /* or NULL */
 	char id_text[65];
 	struct web_pair query[WEB_QUERY_MAX];
 	size_t n_query;
@@ -133,6 +140,11 @@ AZ_MUST_CHECK enum az_code web_answer_out(struct az_rq *rq, struct az_err *err);
 bool web_header_set(const struct az_rq *rq, const char *name);
 AZ_MUST_CHECK enum az_code web_head_send(struct az_rq *rq, struct az_err *err);
 const char *web_reason(int status);
+
+/* count.c */
+AZ_MUST_CHECK bool web_counts_open(struct web_server *s);
+/* rq has ended and took us. */
+void web_count(struct az_rq *rq, int64_t us);
 
 /* serve.c: route, handle, answer, log one request. */
 void web_serve(struct az_rq *rq);

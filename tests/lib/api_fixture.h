@@ -391,6 +391,21 @@ fake_remove(struct az_engine *eng, struct az_str id, struct az_err *err)
 }
 
 static enum az_code
+fake_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err)
+{
+	struct fake_engine *e;
+	enum az_code rc = fake_lock(eng, &e, err);
+
+	if (rc != AZ_OK)
+		return rc;
+	for (size_t i = 0; i < e->n; i++)
+		out->runs[e->run[i].state]++;
+	out->fn_waiting = 3;
+	pthread_mutex_unlock(&e->mu);
+	return AZ_OK;
+}
+
+static enum az_code
 fake_ping(struct az_engine *eng, struct az_err *err)
 {
 	struct fake_engine *e;
@@ -409,6 +424,7 @@ static const struct az_engine_ops fake_ops = {.name = "fake",
     .wait = fake_wait,
     .cancel = fake_cancel,
     .remove = fake_remove,
+    .load = fake_load,
     .ping = fake_ping};
 
 /* ---- everything together ---- */

@@ -71,6 +71,7 @@ engine_test_lists_page_newest_first_and_by_owner(void **state)
 	struct az_start other = {
 	    .workflow_id = AZ_S("other"), .type = "Toy", .uid = AZ_S("bob"), .input = AZ_S("\"\"")};
 	struct az_list_query q = {.uid = AZ_S("alice"), .limit = 3};
+	struct az_engine_load load;
 	struct az_list_page p;
 	struct az_err err = AZ_ERR_INIT;
 	int64_t open;
@@ -99,6 +100,9 @@ engine_test_lists_page_newest_first_and_by_owner(void **state)
 	lists(f, &q, any, 0, 9);
 	assert_int_equal(az_engine_count(f->e, &q, &open, &err), AZ_OK);
 	assert_int_equal(open, 9);
+	assert_int_equal(az_engine_load(f->e, &load, &err), AZ_OK);
+	assert_true(load.runs[AZ_RUN_OPEN] >= 9 && load.runs[AZ_RUN_TERMINATED] >= 1);
+	assert_true(load.fn_waiting >= -1 && load.timers >= -1);
 	q.cursor = AZ_S("x");
 	assert_int_equal(az_engine_list(f->e, &q, f->a, &p, &err), AZ_EINVAL);
 }

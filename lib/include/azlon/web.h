@@ -130,6 +130,25 @@ struct az_problem_item {
 AZ_API AZ_MUST_CHECK enum az_code az_rs_problem(struct az_rq *rq, int status,
     const struct az_err *e, const struct az_problem_item *items, size_t n);
 
+/* ---- counting ---- */
+enum { AZ_WEB_BOUNDS = 12 };
+extern AZ_API const int64_t az_web_bounds_us[AZ_WEB_BOUNDS];
+struct az_web_count {
+	const char *methods, *pattern;     /* of the route; NULL: requests that found none */
+	int64_t by_class[6];               /* answers by the first digit of their status; [0]: those
+					      that were broken off */
+	int64_t within[AZ_WEB_BOUNDS + 1]; /* answers that took at most that long; the last: all */
+	int64_t us;                        /* what they took together */
+};
+/* Row i of what the server of rq answered so far, in the order of its table; false past the
+   last. HEAD counts where GET does; a request counts when it has ended. */
+AZ_API bool az_web_count(const struct az_rq *rq, size_t i, struct az_web_count *out);
+struct az_web_load {
+	int serving; /* requests under way, this one too */
+	int threads, threads_max;
+};
+AZ_API struct az_web_load az_web_load(const struct az_rq *rq);
+
 /* ---- server-sent events ---- */
 AZ_API AZ_MUST_CHECK enum az_code az_sse_open(struct az_rq *rq, struct az_err *err);
 /* id < 0: no id line. data is one line of JSON. Flushes. */
