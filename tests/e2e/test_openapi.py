@@ -304,6 +304,7 @@ H = b"Host: localhost\r\nConnection: close\r\n"
     (400, "malformed", b"POST /run_workflow HTTP/1.1\r\n" + H + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
     (400, "malformed", b"GET / HTTP/1.1\r\nX: " + b"x" * 70000 + b"\r\n" + H + b"\r\n"),
     (414, "uri_too_long", b"GET /" + b"x" * 70000 + b" HTTP/1.1\r\n" + H + b"\r\n"),
+    (400, "malformed", b"OPTIONS * HTTP/1.1\r\n" + H + b"\r\n"),
     (405, "method_not_allowed", b"TRACE / HTTP/1.1\r\n" + H + b"\r\n"),
     (405, "method_not_allowed", b"POST / HTTP/1.1\r\n" + H + b"Content-Length: 0\r\n\r\n"),
     (501, "not_implemented", b"POST /run_workflow HTTP/1.1\r\n" + H + b"Transfer-Encoding: gzip\r\n\r\n"),
@@ -335,6 +336,19 @@ def test_plain_http_on_the_tls_port(stack):
 def test_errors_of_nginx_over_tls(stack):
     tls = ssl.create_default_context(cafile=str(stack.var / "tls/ca.pem"))
     is_problem(raw(stack.tls_port, b"GET /%00 HTTP/1.1\r\n" + H + b"\r\n", tls), 400, "malformed")
+
+
+def test_too_many_requests(own_stack):
+    s = own_stack(AZLON_RATE="1", AZLON_BURST="1")
+    seen = [s.get("/run_workflow") for _ in range(4)]
+    late = [r for r in seen if r.status_code == 429]
+    assert late and {(r.json()["code"], r.headers["Retry-After"]) for r in late} == {("rate_limit", "1")}
+
+
+def test_a_quota_that_is_used_up(own_stack):
+    s = own_stack(AZLON_QUOTA_FILES="1")
+    r = s.post("/files/inputs", files=[("file", ("a.txt", b"a")), ("file", ("b.txt", b"b"))])
+    assert (r.status_code, r.json()["code"]) == (429, "quota") and int(r.headers["Retry-After"]) > 1
 
 
 def test_a_process_that_is_away(own_stack):
