@@ -33,6 +33,21 @@ AZ_API AZ_MUST_CHECK enum az_code az_aes256gcm_seal(const unsigned char key[32],
 AZ_API AZ_MUST_CHECK enum az_code az_aes256gcm_open(const unsigned char key[32],
     const unsigned char nonce[12], struct az_str sealed, struct az_buf *out, struct az_err *err);
 
+/*
+ * Public RSA keys of 2048 to 8192 bits: out of a certificate (PEM; who signed it and its
+ * dates are not looked at) or out of modulus and exponent, big-endian. Else AZ_EINVAL.
+ * A key may be used by several threads at once.
+ */
+struct az_rsa;
+AZ_API AZ_MUST_CHECK enum az_code az_rsa_from_cert(
+    struct az_str pem, struct az_rsa **out, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_rsa_from_numbers(
+    struct az_str n, struct az_str e, struct az_rsa **out, struct az_err *err);
+/* Did the key's owner sign text? RSASSA-PKCS1-v1_5 with SHA-256, nothing else. */
+AZ_API AZ_MUST_CHECK bool az_rs256_ok(
+    const struct az_rsa *k, struct az_str text, struct az_str signature);
+AZ_API void az_rsa_free(struct az_rsa *k); /* accepts NULL */
+
 AZ_API bool az_ct_eq(struct az_str a, struct az_str b); /* time depends on lengths only */
 AZ_API void az_wipe(void *p, size_t n);
 
