@@ -22,6 +22,9 @@ static const char HELP[] =
     "  cancel ID     stop a run; --now does not wait for the step in hand\n"
     "  sandbox shell  a terminal in a fresh sandbox, which ends with it\n"
     "      [--template T] [--timeout SECONDS] [--allow-internet]\n"
+    "  keys          API keys of the servers whose state is in AZLON_VAR:\n"
+    "      create --user NAME --scopes LIST [--name TEXT] [--days N]   prints the key\n"
+    "      list, revoke ID, sign-out USER\n"
     "  check-config  is the environment right for the servers?\n"
     "  print-config  what the servers would use\n\n"
     "  --json        one JSON value on standard output, for scripts\n"
@@ -45,6 +48,7 @@ static const struct command {
     {"upload", cl_upload},
     {"cancel", cl_cancel},
     {"sandbox", cl_sandbox},
+    {"keys", cl_keys},
 };
 
 enum {
@@ -62,6 +66,9 @@ enum {
 	O_TEMPLATE,
 	O_TIMEOUT,
 	O_INTERNET,
+	O_SCOPES,
+	O_NAME,
+	O_DAYS,
 	O_JSON,
 	O_URL,
 	O_USER,
@@ -83,6 +90,9 @@ static const struct option options[] = {
     {"template", required_argument, NULL, O_TEMPLATE},
     {"timeout", required_argument, NULL, O_TIMEOUT},
     {"allow-internet", no_argument, NULL, O_INTERNET},
+    {"scopes", required_argument, NULL, O_SCOPES},
+    {"name", required_argument, NULL, O_NAME},
+    {"days", required_argument, NULL, O_DAYS},
     {"json", no_argument, NULL, O_JSON},
     {"url", required_argument, NULL, O_URL},
     {"user", required_argument, NULL, O_USER},
@@ -134,6 +144,16 @@ parse(int argc, char **argv, struct cl *cl, struct cl_opt *o)
 			break;
 		case O_INTERNET:
 			o->internet = true;
+			break;
+		case O_SCOPES:
+			o->scopes = optarg;
+			break;
+		case O_NAME:
+			o->name = optarg;
+			break;
+		case O_DAYS:
+			if (!az_str_to_i64(az_str_c(optarg), 0, CL_KEY_DAYS_MAX, &o->days))
+				return cl_usage("--days takes 0 (for good) to %d", CL_KEY_DAYS_MAX);
 			break;
 		case O_JSON:
 			cl->json = true;
@@ -198,7 +218,7 @@ main(int argc, char **argv)
 	    .ca = env("AZLON_CA")};
 	const char *term = env("TERM"), *name = argc > 1 ? argv[1] : NULL;
 	const struct command *cmd = NULL;
-	struct cl_opt o = {0};
+	struct cl_opt o = {.days = CL_KEY_DAYS};
 	struct az_err err = AZ_ERR_INIT;
 	char *url;
 	int rc;

@@ -25,10 +25,8 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	enum az_code rc;
 
 	if ((rc = az_secret_load(c->secret_file, api->secret, err)) ||
-	    (rc = az_auth_open(&(struct az_auth_opts){.identity = c->identity,
-				   .external_url = c->external_backend_url},
-		 &api->auth, err)) ||
-	    (rc = az_http_new(http, err)) || (rc = ports_engine(c, *http, &api->engine, err)) ||
+	    (rc = az_http_new(http, err)) || (rc = ports_auth(c, *http, &api->auth, err)) ||
+	    (rc = ports_engine(c, *http, &api->engine, err)) ||
 	    (rc = ports_store(c, *http, &api->store, err)) ||
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &api->llm, err)))

@@ -1,7 +1,8 @@
 /*
  * The command-line client. It speaks HTTP and nothing else: every command is a call
  * or two of the public API, so it works against any server and proves that API. Only
- * sandbox shell speaks to where sandboxes live, E2B's cloud or the local server.
+ * sandbox shell speaks to where sandboxes live, E2B's cloud or the local server, and keys
+ * works on the state directory of the servers.
  */
 #ifndef AZ_CLIENT_H
 #define AZ_CLIENT_H
@@ -11,6 +12,7 @@
 #include <azlon/json.h>
 
 enum { CL_SHELL_S = 3600, CL_SHELL_MAX_S = 86400 }; /* life of a shell's sandbox */
+enum { CL_KEY_DAYS = 90, CL_KEY_DAYS_MAX = 36500 }; /* life of an API key */
 enum { CL_OK = 0, CL_FAILED = 1, CL_USAGE = 2, CL_UNREACHED = 3, CL_INTERRUPTED = 130 };
 
 struct cl {
@@ -33,7 +35,9 @@ struct cl_opt {
 	const char *template_id;
 	int64_t timeout_s; /* 0 = CL_SHELL_S */
 	bool internet;
-	char **arg; /* what is left: ids, paths, files */
+	const char *name, *scopes;
+	int64_t days; /* 0 = for good */
+	char **arg;   /* what is left: ids, paths, files */
 	int narg;
 };
 
@@ -92,6 +96,7 @@ int cl_get(struct cl *cl, const struct cl_opt *o); /* files.c */
 int cl_zip(struct cl *cl, const struct cl_opt *o);
 int cl_upload(struct cl *cl, const struct cl_opt *o);  /* upload.c */
 int cl_sandbox(struct cl *cl, const struct cl_opt *o); /* shell.c */
+int cl_keys(struct cl *cl, const struct cl_opt *o);    /* keys.c */
 /* All files of a run, at most a few pages; NULL and a note when that fails. */
 int cl_files(struct cl *cl, const char *id, const struct az_json **out);
 

@@ -13,6 +13,19 @@ below(const struct az_conf *c, const char *name, char out[PATH_BYTES], struct az
 }
 
 enum az_code
+ports_auth(const struct az_conf *c, struct az_http *http, struct az_auth **out, struct az_err *err)
+{
+	return az_auth_open(&(struct az_auth_opts){.identity = c->identity,
+				.external_url = c->external_backend_url,
+				.var = c->var,
+				.http = http,
+				.project = c->firebase_project,
+				.keys_url = c->firebase_keys_url,
+				.emulator = c->firebase_emulator != NULL},
+	    out, err);
+}
+
+enum az_code
 ports_engine(
     const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err)
 {

@@ -3,6 +3,7 @@
 #ifndef AZLON_FCGI_PORTS_H
 #define AZLON_FCGI_PORTS_H
 
+#include <azlon/auth.h>
 #include <azlon/conf.h>
 #include <azlon/engine.h>
 #include <azlon/http.h>
@@ -10,6 +11,9 @@
 #include <azlon/sandbox.h>
 #include <azlon/store.h>
 
+/* http fetches the keys of ID tokens, and lives longer. */
+AZ_MUST_CHECK enum az_code ports_auth(
+    const struct az_conf *c, struct az_http *http, struct az_auth **out, struct az_err *err);
 /* http serves the engine's HTTP side, where it has one. */
 AZ_MUST_CHECK enum az_code ports_engine(
     const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err);

@@ -144,6 +144,9 @@ state() {
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/lock"
 	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
+	# keys that root made before the first start
+	if [ "$me" = 0 ] && [ -O "$AZLON_VAR/auth" ]; then chown -Rh "$u_app:" "$AZLON_VAR/auth"; fi
+	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/auth"
 	dir 0700 "$u_box" "$(id -gn $u_box)" "$AZLON_VAR/box"
 	# the group is what makes the socket in it nginx's too
 	dir 2750 "$u_box" "$g_web" "$AZLON_VAR/run/ports"
@@ -370,7 +373,7 @@ start() {
 	if ! alive sandbox; then (
 		for v in $(compgen -e); do
 			case $v in
-			AZLON_ENGINE|AZLON_STORE|AZLON_LLM|AZLON_IDENTITY) unset "$v" ;;
+			AZLON_ENGINE|AZLON_STORE|AZLON_LLM|AZLON_IDENTITY|AZLON_FIREBASE_*) unset "$v" ;;
 			PATH|LANG|LC_*|TZ|TMPDIR|AZLON_*) ;;
 			*) unset "$v" ;;
 			esac

@@ -16,16 +16,46 @@ how(struct az_rq *rq)
 	return in;
 }
 
+/* Which scope an API key needs for this route: by its first part and whether it reads. The
+   files of a run are read beneath /files, what is known of it beneath /run_workflow. */
+static unsigned
+scope_of(const struct az_rq *rq)
+{
+	struct az_str path = az_rq_path(rq), method = az_rq_method(rq);
+	bool files = az_str_eqc(path, "/files") || az_str_starts(path, AZ_S("/files/"));
+	bool reads = az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD");
+
+	return files ? (reads ? AZ_SCOPE_FILES_READ : AZ_SCOPE_FILES_WRITE)
+		     : (reads ? AZ_SCOPE_RUNS_READ : AZ_SCOPE_RUNS_WRITE);
+}
+
+static enum az_code
+lacks(unsigned scope, struct az_err *err)
+{
+	struct az_buf b;
+
+	az_buf_init(&b, 64);
+	az_scopes_text(&b, scope);
+	(void)az_fail(
+	    err, AZ_EPERM, "api.caller", "The API key lacks the scope %s.", b.p ? b.p : "");
+	az_buf_release(&b);
+	return az_err_reason(err, "insufficient_scope");
+}
+
 enum az_code
 api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
     struct az_caller *out, struct az_err *err)
 {
 	struct az_auth_in in = how(rq);
+	enum az_code rc;
 
 	in.authorization = az_rq_header(rq, "Authorization");
 	in.x_user_id = az_rq_header(rq, "X-User-ID");
 	in.body_user = body_user;
-	return az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
+	rc = az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
+	if (!rc && !(out->scopes & scope_of(rq)))
+		rc = lacks(scope_of(rq), err);
+	return rc;
 }
 
 enum az_code

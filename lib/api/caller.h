@@ -7,7 +7,8 @@
 
 #include <azlon/api.h>
 
-/* The identity of a request. body_user: user_id of its JSON body, or empty. */
+/* The identity of a request. body_user: user_id of its JSON body, or empty. AZ_EPERM with the
+   reason "insufficient_scope" when it is an API key that may not do this. */
 AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api,
     struct az_str body_user, struct az_caller *out, struct az_err *err);
 /* A request that needs no identity: AZ_EPERM where one would be refused for the way it came

@@ -1,11 +1,11 @@
 /* The port: chooses the adapter, and checks once what every adapter yields. */
 #include <azlon/auth.h>
+#include <azlon/log.h>
 #include "ops.h"
 
-enum { UID_MAX_BYTES = 128 };
-
 /* To add an adapter: its line here. */
-static const struct az_auth_ops *const adapters[] = {&auth_dev_ops};
+static const struct az_auth_ops *const adapters[] = {
+    &auth_dev_ops, &auth_firebase_ops, &auth_keys_ops};
 
 enum az_code
 az_auth_open(const struct az_auth_opts *o, struct az_auth **out, struct az_err *err)
@@ -18,12 +18,10 @@ az_auth_open(const struct az_auth_opts *o, struct az_auth **out, struct az_err *
 	    o->identity ? o->identity : "");
 }
 
-/* Any text that can be shown and compared: strict UTF-8 without control characters
-   (C0, DEL, C1). */
-static bool
-uid_ok(struct az_str uid)
+bool
+auth_uid_ok(struct az_str uid)
 {
-	if (uid.n < 1 || uid.n > UID_MAX_BYTES || !az_str_utf8_ok(uid))
+	if (uid.n < 1 || uid.n > AUTH_UID_BYTES || !az_str_utf8_ok(uid))
 		return false;
 	for (size_t i = 0; i < uid.n; i++) {
 		unsigned char c = (unsigned char)uid.p[i];
@@ -37,21 +35,36 @@ uid_ok(struct az_str uid)
 }
 
 enum az_code
+auth_refuse(struct az_err *err, const char *reason, const char *text)
+{
+	if (err && err->code && err->reason[0])
+		az_log(AZ_INFO, "auth.refused", AZ_KC("why", err->reason));
+	(void)az_fail(err, AZ_EAUTH, "auth.identify", "%s", text);
+	if (err)
+		(void)az_err_reason(err, reason);
+	return AZ_EAUTH;
+}
+
+enum az_code
 az_auth_identify(struct az_auth *au, const struct az_auth_in *in, struct az_arena *a,
     struct az_caller *out, struct az_err *err)
 {
-	struct az_str uid = {NULL, 0};
-	enum az_code rc = au->ops->identify(au, in, &uid, err);
+	struct az_caller c = {.uid = {NULL, 0}, .scopes = AZ_SCOPE_ALL};
+	struct az_err own = AZ_ERR_INIT; /* the adapters look at what they are told */
+	enum az_code rc = au->ops->identify(au, in, a, &c, &own);
 
-	out->uid = (struct az_str){NULL, 0};
-	if (rc)
-		return rc;
-	if (!uid_ok(uid))
-		return az_fail(err, AZ_EAUTH, "auth.identify",
+	*out = (struct az_caller){.uid = {NULL, 0}};
+	if (!rc && !auth_uid_ok(c.uid))
+		rc = az_fail(&own, AZ_EAUTH, "auth.identify",
 		    "a user id is 1 to %d bytes of UTF-8 without control characters",
-		    UID_MAX_BYTES);
-	out->uid = az_arena_str(a, uid);
-	return out->uid.p ? AZ_OK : az_fail(err, AZ_ENOMEM, "auth.identify", "no memory");
+		    AUTH_UID_BYTES);
+	if (!rc && !(c.uid = az_arena_str(a, c.uid)).p)
+		rc = az_fail(&own, AZ_ENOMEM, "auth.identify", "no memory");
+	if (!rc)
+		*out = c;
+	else if (err)
+		*err = own;
+	return rc;
 }
 
 void

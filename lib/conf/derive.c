@@ -167,13 +167,77 @@ derive_llm(struct az_conf *c, struct az_err *err)
 	return AZ_OK;
 }
 
+/* https anywhere, http only to this machine: who can change the answer can sign tokens. */
+static bool
+keys_url_ok(struct az_str url)
+{
+	struct az_str host;
+	ptrdiff_t end;
+
+	if (az_str_starts(url, AZ_S("https://")))
+		return true;
+	host = az_str_sub(url, sizeof "http://" - 1, url.n);
+	if ((end = az_str_chr(host, '/')) >= 0)
+		host = az_str_sub(host, 0, (size_t)end);
+	if (az_str_chr(host, '@') >= 0)
+		return false;
+	if (az_str_eqc(host, "[::1]") || az_str_starts(host, AZ_S("[::1]:")))
+		return true;
+	if ((end = az_str_chr(host, ':')) >= 0)
+		host = az_str_sub(host, 0, (size_t)end);
+	if (az_str_eqc(host, "localhost"))
+		return true;
+	for (size_t i = 0; i < host.n; i++)
+		if ((host.p[i] < '0' || host.p[i] > '9') && host.p[i] != '.')
+			return false;
+	return az_str_starts(host, AZ_S("127."));
+}
+
+/* The id becomes part of what tokens are compared with: nothing that an editor left in it. */
+static bool
+project_ok(struct az_str id)
+{
+	for (size_t i = 0; i < id.n; i++)
+		if (!((id.p[i] >= 'a' && id.p[i] <= 'z') || (id.p[i] >= '0' && id.p[i] <= '9') ||
+			strchr("-.:", id.p[i])))
+			return false;
+	return id.n <= 100;
+}
+
+static enum az_code
+derive_firebase(const struct az_conf *c, struct az_err *err)
+{
+	if (!c->firebase_project)
+		return needs(err, "AZLON_IDENTITY=firebase", "FIREBASE_PROJECT_ID");
+	if (!project_ok(az_str_c(c->firebase_project)))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "FIREBASE_PROJECT_ID is not the id of a project (lower-case letters, digits, "
+		    "- . :)");
+	if (!keys_url_ok(az_str_c(c->firebase_keys_url)))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "AZLON_FIREBASE_KEYS_URL must be https:// (http:// only on loopback)");
+	if (!c->firebase_emulator)
+		return AZ_OK;
+	if (!az_str_starts(az_str_c(c->firebase_project), AZ_S("demo-")))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "FIREBASE_AUTH_EMULATOR_HOST is set: its tokens are unsigned, so "
+		    "FIREBASE_PROJECT_ID must begin with demo-");
+	if (c->external_backend_url)
+		return az_fail(err, AZ_EINVAL, OP,
+		    "EXTERNAL_BACKEND_URL is set, but FIREBASE_AUTH_EMULATOR_HOST is too, whose "
+		    "unsigned tokens are for loopback only");
+	return AZ_OK;
+}
+
 static enum az_code
 derive_identity(struct az_conf *c, struct az_err *err)
 {
+	if (!c->identity && c->firebase_emulator && !c->firebase_project)
+		return needs(err, "FIREBASE_AUTH_EMULATOR_HOST", "FIREBASE_PROJECT_ID");
 	if (!c->identity)
 		c->identity = c->firebase_project ? "firebase" : "dev";
-	if (strcmp(c->identity, "firebase") == 0 && !c->firebase_project)
-		return needs(err, "AZLON_IDENTITY=firebase", "FIREBASE_PROJECT_ID");
+	if (strcmp(c->identity, "firebase") == 0)
+		return derive_firebase(c, err);
 	if (strcmp(c->identity, "dev") == 0 && c->external_backend_url)
 		return az_fail(err, AZ_EINVAL, OP,
 		    "EXTERNAL_BACKEND_URL is set, but "

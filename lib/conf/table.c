@@ -24,7 +24,8 @@ const struct conf_adapter conf_adapters[] = {
     {"AZLON_LLM", "openai", true},
     {"AZLON_LLM", "anthropic", false},
     {"AZLON_IDENTITY", "dev", true},
-    {"AZLON_IDENTITY", "firebase", false},
+    {"AZLON_IDENTITY", "firebase", true},
+    {"AZLON_IDENTITY", "keys", true},
 };
 const size_t conf_nadapters = sizeof conf_adapters / sizeof *conf_adapters;
 
@@ -42,8 +43,9 @@ const struct conf_row conf_table[] = {
 	"set, anthropic when ANTHROPIC_API_KEY is, else none",
 	"openai|anthropic|none"},
     {"AZLON_IDENTITY", ENUM, AT(identity), NULL, 0, 0,
-	"who is calling; derived: firebase when FIREBASE_PROJECT_ID is set, else dev",
-	"dev|firebase"},
+	"who is calling: what a request says, on loopback; ID tokens and API keys; API keys only; "
+	"derived: firebase when FIREBASE_PROJECT_ID is set, else dev",
+	"dev|firebase|keys"},
     {"AZLON_VAR", STRING, AT(var), "var", 0, 0, "state directory", NULL},
     {"AZLON_PORT", NUMBER, AT(port), "8000", 1, 65535, "HTTP port of nginx", NULL},
     {"AZLON_TLS_PORT", NUMBER, AT(tls_port), "8444", 1, 65535, "HTTPS port of nginx", NULL},
@@ -187,6 +189,17 @@ const struct conf_row conf_table[] = {
 	"register our workflows with the engine's HTTP address", NULL},
     {"FIREBASE_PROJECT_ID", STRING, AT(firebase_project), NULL, 0, 0,
 	"project whose ID tokens are accepted", NULL},
+    {"AZLON_FIREBASE_KEYS_URL", URL, AT(firebase_keys_url),
+	"https://www.googleapis.com/robot/v1/metadata/x509/"
+	"securetoken@system.gserviceaccount.com",
+	0, 0,
+	"where the public keys of ID tokens are, as certificates or as a JWK set; http only on "
+	"loopback",
+	NULL},
+    {"FIREBASE_AUTH_EMULATOR_HOST", STRING, AT(firebase_emulator), NULL, 0, 0,
+	"Firebase's emulator: its unsigned tokens are taken instead, on loopback only and for a "
+	"FIREBASE_PROJECT_ID that begins with demo-",
+	NULL},
 };
 const size_t conf_rows = sizeof conf_table / sizeof *conf_table;
 

@@ -56,9 +56,27 @@ detail_of(const struct az_err *e)
 {
 	bool own = e->code == AZ_EINVAL || e->code == AZ_EUNPROC || e->code == AZ_ECONFLICT ||
 		   e->code == AZ_ETOOBIG || e->code == AZ_EQUOTA ||
-		   ((e->code == AZ_EUNAVAIL || e->code == AZ_EPERM) && e->reason[0]);
+		   ((e->code == AZ_EUNAVAIL || e->code == AZ_EPERM || e->code == AZ_EAUTH) &&
+		       e->reason[0]);
 
 	return az_str_c(own && e->text[0] ? e->text : az_code_sentence(e->code));
+}
+
+/* RFC 6750: who sent no token is told no more than that one is wanted. */
+static void
+challenge(struct az_rq *rq, int status, const char *code)
+{
+	static const char name[] = "WWW-Authenticate";
+
+	if (web_header_set(rq, name))
+		return;
+	if (status == 403 && strcmp(code, "insufficient_scope") == 0)
+		az_rs_header(
+		    rq, name, AZ_S("Bearer realm=\"azlon\", error=\"insufficient_scope\""));
+	else if (status == 401 && az_str_starts(az_str_c(code), AZ_S("token_")))
+		az_rs_header(rq, name, AZ_S("Bearer realm=\"azlon\", error=\"invalid_token\""));
+	else if (status == 401)
+		az_rs_header(rq, name, AZ_S("Bearer realm=\"azlon\""));
 }
 
 enum az_code
@@ -107,8 +125,7 @@ az_rs_problem(struct az_rq *rq, int status, const struct az_err *e,
 			az_rs_header(rq, "Content-Type", AZ_S("application/problem+json"));
 		if (retry_s > 0 && !web_header_set(rq, "Retry-After"))
 			az_rs_headerf(rq, "Retry-After", "%lld", (long long)retry_s);
-		if (status == 401 && !web_header_set(rq, "WWW-Authenticate"))
-			az_rs_header(rq, "WWW-Authenticate", AZ_S("Bearer realm=\"azlon\""));
+		challenge(rq, status, code);
 		rc = az_rs_json(rq, status, az_buf_str(&b), &err);
 	}
 	az_buf_release(&b);

@@ -37,7 +37,7 @@ static enum az_code
 ask(void **state, struct az_auth_in in, struct az_str *uid)
 {
 	struct fix *f = *state;
-	struct az_caller c = {{NULL, 0}};
+	struct az_caller c = {.uid = {NULL, 0}};
 	struct az_err err = AZ_ERR_INIT;
 	enum az_code rc;
 
@@ -145,7 +145,7 @@ does_not_start_where_it_would_be_unsafe(void **state)
 	const struct az_auth_opts ext = {
 	    .identity = "dev", .external_url = "https://azlon.example.org"};
 	const struct az_auth_opts blank = {.identity = "dev", .external_url = ""};
-	const struct az_auth_opts other = {.identity = "firebase"};
+	const struct az_auth_opts other = {.identity = "google"};
 	const struct az_auth_opts none = {.identity = NULL};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_auth *au = NULL;
@@ -155,7 +155,7 @@ does_not_start_where_it_would_be_unsafe(void **state)
 	assert_non_null(strstr(err.text, "EXTERNAL_BACKEND_URL"));
 	assert_null(au);
 	assert_int_equal(az_auth_open(&other, &au, &err), AZ_EINVAL);
-	assert_non_null(strstr(err.text, "firebase"));
+	assert_non_null(strstr(err.text, "google"));
 	assert_int_equal(az_auth_open(&none, &au, &err), AZ_EINVAL);
 	assert_int_equal(az_auth_open(&blank, &au, &err), AZ_OK);
 	az_auth_close(au);

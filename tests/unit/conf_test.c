@@ -366,7 +366,73 @@ adapters_not_in_this_build_are_refused(void **state)
 
 	(void)state;
 	refused(ENV("ANTHROPIC_API_KEY=k"), "AZLON_LLM", no);
-	refused(ENV("FIREBASE_PROJECT_ID=p"), "AZLON_IDENTITY", no);
+}
+
+static void
+firebase_is_chosen_by_its_project(void **state)
+{
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV("FIREBASE_PROJECT_ID=my-project", "EXTERNAL_BACKEND_URL=https://a.example"));
+	assert_string_equal(c.identity, "firebase");
+	assert_string_equal(c.firebase_project, "my-project");
+	assert_string_equal(c.firebase_keys_url,
+	    "https://www.googleapis.com/robot/v1/metadata/x509/"
+	    "securetoken@system.gserviceaccount.com");
+	assert_null(c.firebase_emulator);
+	az_conf_release(&c);
+	/* what was set decides */
+	loads(&c, ENV("FIREBASE_PROJECT_ID=p", "AZLON_IDENTITY=dev"));
+	assert_string_equal(c.identity, "dev");
+	az_conf_release(&c);
+	loads(&c, ENV("AZLON_IDENTITY=keys", "EXTERNAL_BACKEND_URL=https://a.example"));
+	assert_string_equal(c.identity, "keys");
+	az_conf_release(&c);
+	refused(ENV("AZLON_IDENTITY=firebase"), "AZLON_IDENTITY=firebase", "FIREBASE_PROJECT_ID");
+	refused(ENV("AZLON_IDENTITY=google"), "AZLON_IDENTITY", "dev|firebase|keys");
+	refused(ENV("FIREBASE_PROJECT_ID=\"p\""), "FIREBASE_PROJECT_ID", "not the id");
+	refused(ENV("FIREBASE_PROJECT_ID=a/b"), "FIREBASE_PROJECT_ID", "not the id");
+}
+
+static void
+keys_of_firebase_come_over_https(void **state)
+{
+	static const char *const good[] = {"https://keys.example/x", "http://127.0.0.1:81/k",
+	    "http://localhost/k", "http://localhost:1/k", "http://[::1]:9/k", "http://[::1]"};
+	static const char *const bad[] = {"http://keys.example/x", "http://127.evil.example/",
+	    "http://localhost:x@evil.example/", "http://localhost.evil.example/", "http://[::2]/",
+	    "http://1.2.3.4/", "ftp://localhost/", "http:///k"};
+	char at[200];
+	struct az_conf c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		snprintf(at, sizeof at, "AZLON_FIREBASE_KEYS_URL=%s", good[i]);
+		loads(&c, ENV("FIREBASE_PROJECT_ID=p", at));
+		assert_string_equal(c.firebase_keys_url, good[i]);
+		az_conf_release(&c);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		snprintf(at, sizeof at, "AZLON_FIREBASE_KEYS_URL=%s", bad[i]);
+		refused(ENV("FIREBASE_PROJECT_ID=p", at), "AZLON_FIREBASE_KEYS_URL", "http");
+	}
+}
+
+static void
+unsigned_tokens_are_for_demo_projects_on_loopback(void **state)
+{
+	static const char at[] = "FIREBASE_AUTH_EMULATOR_HOST=127.0.0.1:9099";
+	struct az_conf c;
+
+	(void)state;
+	loads(&c, ENV(at, "FIREBASE_PROJECT_ID=demo-azlon"));
+	assert_string_equal(c.firebase_emulator, "127.0.0.1:9099");
+	az_conf_release(&c);
+	refused(ENV(at, "FIREBASE_PROJECT_ID=azlon"), "FIREBASE_AUTH_EMULATOR_HOST", "demo-");
+	refused(ENV(at), "FIREBASE_AUTH_EMULATOR_HOST", "FIREBASE_PROJECT_ID");
+	refused(ENV(at, "FIREBASE_PROJECT_ID=demo-a", "EXTERNAL_BACKEND_URL=https://a.example.org"),
+	    "EXTERNAL_BACKEND_URL", "loopback");
 }
 
 static void
@@ -471,7 +537,7 @@ generated_texts_name_every_variable(void **state)
 	    "AZLON_RESTACK_NAMESPACE", "AZLON_RESTACK_QUEUE", "AZLON_RESTACK_TLS",
 	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS",
 	    "AZLON_S3_REGION", "AZLON_S3_CA_FILE", "AZLON_S3_STS", "AZLON_QUOTA_BYTES",
-	    "AZLON_QUOTA_FILES"};
+	    "AZLON_QUOTA_FILES", "AZLON_FIREBASE_KEYS_URL", "FIREBASE_AUTH_EMULATOR_HOST"};
 	const char *env[128] = {0};
 	struct az_buf ex, man;
 	struct az_conf c;
@@ -517,6 +583,9 @@ main(void)
 	    cmocka_unit_test(s3_follows_from_its_endpoint),
 	    cmocka_unit_test(an_endpoint_is_a_host_and_perhaps_a_port),
 	    cmocka_unit_test(dev_identity_is_not_for_the_outside),
+	    cmocka_unit_test(firebase_is_chosen_by_its_project),
+	    cmocka_unit_test(keys_of_firebase_come_over_https),
+	    cmocka_unit_test(unsigned_tokens_are_for_demo_projects_on_loopback),
 	    cmocka_unit_test(adapters_not_in_this_build_are_refused),
 	    cmocka_unit_test(secrets_come_from_files),
 	    cmocka_unit_test(print_masks_secrets),

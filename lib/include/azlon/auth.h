@@ -5,7 +5,8 @@
 #ifndef AZLON_AUTH_H
 #define AZLON_AUTH_H
 
-#include <azlon/arena.h>
+#include <azlon/apikeys.h>
+#include <azlon/http.h>
 
 struct az_auth;
 
@@ -19,17 +20,32 @@ struct az_auth_in {
 
 struct az_caller {
 	struct az_str uid; /* in the arena; 1..128 bytes of UTF-8, no controls */
+	unsigned scopes;   /* AZ_SCOPE_*; all of them but for API keys */
 };
 
-/* identity: "dev" (the others come with their adapters). */
+/* identity: "dev", "firebase" (ID tokens and API keys) or "keys" (API keys only). */
 struct az_auth_opts {
 	const char *identity;
-	const char *external_url; /* EXTERNAL_BACKEND_URL; dev refuses to start with it */
+	const char *external_url; /* EXTERNAL_BACKEND_URL; dev and emulator refuse to start
+				     with it */
+	/* not for dev: */
+	const char *var; /* AZLON_VAR; its folder auth is ours */
+	/* for firebase: */
+	struct az_http *http;   /* borrowed until az_auth_close() */
+	const char *project;    /* whose tokens */
+	const char *keys_url;   /* where the public keys are */
+	bool emulator;          /* unsigned tokens instead, on loopback, of a project whose name
+				   begins with demo- */
+	int64_t (*now_s)(void); /* unix time; NULL: the clock (for tests) */
 };
 AZ_API AZ_MUST_CHECK enum az_code az_auth_open(
     const struct az_auth_opts *o, struct az_auth **out, struct az_err *err);
-/* AZ_EAUTH (also for a uid that is no such text), or AZ_EPERM when dev identity meets
-   a Host that is not loopback or a forwarding header. */
+/*
+ * AZ_EAUTH: without a reason for a uid that is no such text; else with text for the client and
+ * the reason "unauthorized" (no token came), "token_invalid" or "token_expired". AZ_EPERM when
+ * dev or the emulator meet a Host that is not loopback or a forwarding header. AZ_EUNAVAIL with
+ * the reason "identity" when it cannot be told who it is: not a word against the token.
+ */
 AZ_API AZ_MUST_CHECK enum az_code az_auth_identify(struct az_auth *au, const struct az_auth_in *in,
     struct az_arena *a, struct az_caller *out, struct az_err *err);
 AZ_API void az_auth_close(struct az_auth *au); /* accepts NULL */

@@ -48,7 +48,8 @@ struct az_conf {
 	    *restack_api_address, *restack_temporal_address;
 	const char *restack_ns, *restack_queue, *restack_ca_file, *restack_codec_address;
 	bool restack_tls, restack_endpoints;
-	const char *firebase_project;
+	const char *firebase_project, *firebase_keys_url;
+	const char *firebase_emulator; /* or NULL */
 	/* keys of the local stand-ins, made at first start (mode 0600 files) */
 	const char *replay_key; /* from $AZLON_VAR/secret/replay.key */
 	void *owned;            /* memory of the above */

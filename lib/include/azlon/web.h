@@ -124,8 +124,9 @@ struct az_problem_item {
 /*
  * application/problem+json. status 0 takes it from e->code; "code" is e->reason or
  * a fixed word for the code ("malformed", "not_found", …); "detail" is e->text for AZ_EINVAL,
- * AZ_EUNPROC, AZ_ECONFLICT, AZ_ETOOBIG, AZ_EQUOTA, and AZ_EUNAVAIL and AZ_EPERM with a reason,
- * else the code's fixed sentence. Retry-After from e->retry_after_ms.
+ * AZ_EUNPROC, AZ_ECONFLICT, AZ_ETOOBIG, AZ_EQUOTA, and AZ_EUNAVAIL, AZ_EPERM and AZ_EAUTH with
+ * a reason, else the code's fixed sentence. Retry-After from e->retry_after_ms; 401 and the
+ * reason "insufficient_scope" come with WWW-Authenticate (RFC 6750).
  */
 AZ_API AZ_MUST_CHECK enum az_code az_rs_problem(struct az_rq *rq, int status,
     const struct az_err *e, const struct az_problem_item *items, size_t n);
