@@ -36,8 +36,11 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 int
 main(int argc, char **argv)
 {
-	struct process p = {
-	    .name = "files", .what = "files of runs, in and out", .role = "archive"};
+	struct process p = {.name = "files",
+	    .what = "files of runs, in and out",
+	    .role = "archive",
+	    .routes = az_api_file_routes,
+	    .role_routes = az_api_archive_routes};
 	struct az_http *http = NULL;
 	struct az_api api = {0};
 	int threads;
@@ -51,11 +54,10 @@ main(int argc, char **argv)
 	threads = (int)p.conf.threads;
 	if (p.in_role && threads > ARCHIVE_THREADS)
 		threads = ARCHIVE_THREADS;
-	process_serve(
-	    &p, &(struct az_web){.routes = p.in_role ? az_api_archive_routes : az_api_file_routes,
-		    .app = &api,
-		    .threads = threads,
-		    .arena_bytes = AZ_MIB(64)});
+	process_serve(&p, &(struct az_web){.routes = p.in_role ? p.role_routes : p.routes,
+			      .app = &api,
+			      .threads = threads,
+			      .arena_bytes = AZ_MIB(64)});
 out:
 	az_store_close(api.store);
 	az_engine_close(api.engine);

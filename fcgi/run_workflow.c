@@ -49,8 +49,11 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 int
 main(int argc, char **argv)
 {
-	struct process p = {
-	    .name = "run_workflow", .what = "start, show and steer runs", .role = "wait"};
+	struct process p = {.name = "run_workflow",
+	    .what = "start, show and steer runs",
+	    .role = "wait",
+	    .routes = az_api_run_routes,
+	    .role_routes = az_api_wait_routes};
 	struct az_http *http = NULL;
 	struct az_api api = {0};
 
@@ -60,12 +63,11 @@ main(int argc, char **argv)
 		process_refused(&p);
 		goto out;
 	}
-	process_serve(
-	    &p, &(struct az_web){.routes = p.in_role ? az_api_wait_routes : az_api_run_routes,
-		    .app = &api,
-		    .threads = (int)p.conf.threads * (p.in_role ? WAITERS : 1),
-		    .short_reads = !p.in_role,
-		    .arena_bytes = AZ_MIB(64)});
+	process_serve(&p, &(struct az_web){.routes = p.in_role ? p.role_routes : p.routes,
+			      .app = &api,
+			      .threads = (int)p.conf.threads * (p.in_role ? WAITERS : 1),
+			      .short_reads = !p.in_role,
+			      .arena_bytes = AZ_MIB(64)});
 out:
 	az_api_cache_free(api.cache);
 	az_api_usage_free(api.usage);

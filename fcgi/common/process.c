@@ -28,6 +28,23 @@ role(struct process *p, int argc, char **argv)
 	return true;
 }
 
+/* Routes are what is in the table that is served, and nowhere else: tests that go through all
+   of them ask here. */
+static bool
+print_routes(const struct process *p, int argc, char **argv)
+{
+	const struct az_route *r = p->in_role ? p->role_routes : p->routes;
+	bool asked = false;
+
+	for (int i = 1; i < argc; i++)
+		asked |= !strcmp(argv[i], "--print-routes");
+	if (!asked || !r)
+		return false;
+	for (; r->methods; r++)
+		printf("%s %s\n", r->methods, r->pattern);
+	return true;
+}
+
 static const char *
 event(const struct process *p, const char *verb, char ev[64])
 {
@@ -48,6 +65,11 @@ process_begin(struct process *p, int argc, char **argv)
 		    stderr, "%s: --role knows only %s\n", p->name, p->role ? p->role : "no role");
 		az_conf_release(&p->conf);
 		p->status = EX_CONFIG_;
+		return false;
+	}
+	if (print_routes(p, argc, argv)) {
+		az_conf_release(&p->conf);
+		p->status = 0;
 		return false;
 	}
 	snprintf(program, sizeof program, "%s%s%s", p->name, p->in_role ? "-" : "",

@@ -12,6 +12,8 @@ struct process {
 	const char *name; /* its events and messages start with it */
 	const char *what; /* one line for --help */
 	const char *role; /* the value that --role may have, or NULL */
+	/* what it serves without and with that role, for --print-routes; or NULL */
+	const struct az_route *routes, *role_routes;
 	/* filled in by process_begin(); a main returns status at its end */
 	bool in_role;
 	struct az_conf conf;
