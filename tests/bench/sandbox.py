@@ -106,6 +106,7 @@ def echo(h, where, size):
     sock = where / "echo.sock"
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as lst:
         lst.bind(str(sock))
+        sock.chmod(0o666)  # nginx's workers are another user
         lst.listen(64)
         p = subprocess.Popen([h.TOOLS / "echo", "8", str(size)], stdin=lst)
     try:
