@@ -290,7 +290,7 @@ launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 	if (j->ns >= 0)
 		fd[6] = fcntl(j->ns, F_DUPFD_CLOEXEC, 32);
 	for (int i = 0; i < FDS; i++)
-		if (fd[i] < 0 && (i < FDS - 1 || j->ns >= 0))
+		if (fd[i] < 0 && (j->ns >= 0 || i < FDS - 1))
 			goto fail;
 	j->pid = fork();
 	if (!j->pid)

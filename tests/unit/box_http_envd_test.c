@@ -308,9 +308,7 @@ what_ends_meanwhile_is_not_there(void **state)
 	envd("GET", "/files", "path=p", "", (struct az_str){0}, NULL);
 	assert_int_equal(a.status, 502);
 	assert_non_null(strstr(a.body, "was not found: expired"));
-	link_wake(b);
-	box_unref(b);
-	kill_it();
+	fix_done(b);
 }
 
 int

@@ -142,6 +142,8 @@ an_input_stream_does_not_outlive_its_time_nor_its_program_nor_its_sandbox(void *
 	assert_int_equal(message(0, m, sizeof m), 2);
 	assert_non_null(strstr(m, "deadline_exceeded"));
 	begin(&in, INPUT, TO_T, NULL, false);
+	more(&in, "{\"data\":{\"input\":{\"stdin\":\"b25lCg==\"}}}");
+	assert_true(fcgi_peer_read_until(run.fd, &run.r, "b25lCg==")); /* it is under way */
 	on("SendSignal", "t", ",\"signal\":\"SIGNAL_SIGKILL\"");
 	assert_int_equal(a.status, 200);
 	finish(&run);
