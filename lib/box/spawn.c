@@ -289,8 +289,8 @@ launch(const struct az_box_server *s, struct spawn *j, struct az_err *err)
 	sv[1] = ep[1] = info[1] = -1;
 	if (j->ns >= 0)
 		fd[6] = fcntl(j->ns, F_DUPFD_CLOEXEC, 32);
-	for (int i = 0; i < FDS; i++)
-		if (fd[i] < 0 && (j->ns >= 0 || i < FDS - 1))
+	for (int i = 0; i < (j->ns >= 0 ? FDS : FDS - 1); i++)
+		if (fd[i] < 0)
 			goto fail;
 	j->pid = fork();
 	if (!j->pid)
