@@ -13,7 +13,7 @@ from identity import KeyServer, SignedInStack, over_fastcgi, routes
 PROCESSES = (("run_workflow", "run_workflow", None), ("run_workflow-wait", "run_workflow", "wait"),
              ("files", "files", None), ("files-archive", "files", "archive"))
 # what anybody may ask: is it there?
-PUBLIC = ("/health/live", "/health/ready", "/openapi.json")
+PUBLIC = ("/health/live", "/health/ready", "/metrics", "/openapi.json")
 # no identity of its own: a hand-over that another process signed, and nginx lets nobody ask
 HANDED_OVER = "/_wait/{id}"
 CANARY = "canary-3f9a"
