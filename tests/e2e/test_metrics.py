@@ -65,8 +65,8 @@ def test_what_the_engine_has_in_hand(stack):
 
 def test_what_the_process_is(stack):
     m = read(stack)
-    assert abs(m[key("process_start_time_seconds")] - time.time()) < 600
-    assert 2**20 < m[key("process_resident_memory_bytes")] < 2**28
+    assert abs(m[key("process_start_time_seconds")] - time.time()) < 7200
+    assert 2**20 < m[key("process_resident_memory_bytes")] < 2**30
     assert 3 < m[key("process_open_fds")] < 500
     assert m[key("process_cpu_seconds_total")] >= 0
     assert 0 < m[key("azlon_http_threads")] <= m[key("azlon_http_threads_max")]
