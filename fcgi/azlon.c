@@ -20,6 +20,9 @@ static const char HELP[] =
     "  zip ID        all files as ID.zip or -o FILE\n"
     "  upload FILE...  a new input set; prints its id\n"
     "  cancel ID     stop a run; --now does not wait for the step in hand\n"
+    "  signal ID     what a run that waits for a person asks\n"
+    "  signal ID WORD [TEXT|@FILE|-]   approve, reject, message, reply, pause, resume\n"
+    "  signal ID set_limits NAME=N...  iterations, tokens, wall_s, sandbox_s; only upwards\n"
     "  sandbox shell  a terminal in a fresh sandbox, which ends with it\n"
     "      [--template T] [--timeout SECONDS] [--allow-internet]\n"
     "  keys          API keys of the servers whose state is in AZLON_VAR:\n"
@@ -47,6 +50,7 @@ static const struct command {
     {"zip", cl_zip},
     {"upload", cl_upload},
     {"cancel", cl_cancel},
+    {"signal", cl_signal},
     {"sandbox", cl_sandbox},
     {"keys", cl_keys},
 };

@@ -95,6 +95,7 @@ int cl_cancel(struct cl *cl, const struct cl_opt *o);
 int cl_get(struct cl *cl, const struct cl_opt *o); /* files.c */
 int cl_zip(struct cl *cl, const struct cl_opt *o);
 int cl_upload(struct cl *cl, const struct cl_opt *o);  /* upload.c */
+int cl_signal(struct cl *cl, const struct cl_opt *o);  /* signal.c */
 int cl_sandbox(struct cl *cl, const struct cl_opt *o); /* shell.c */
 int cl_keys(struct cl *cl, const struct cl_opt *o);    /* keys.c */
 /* All files of a run, at most a few pages; NULL and a note when that fails. */

@@ -245,7 +245,8 @@ cl_view_event(struct cl *cl, struct cl_view *v, const char *type, const struct a
 	} else if (!strcmp(type, "warning")) {
 		line(cl, v, "warning", az_json_gets(d, "code"), az_json_gets(d, "message"));
 	} else if (!strcmp(type, "input.needed")) {
-		line(cl, v, "the run waits for a person", none, az_json_gets(d, "message"));
+		line(cl, v,
+		    "the run waits for a person (azlon signal ID):", az_json_gets(d, "kind"), none);
 	} else if (!strcmp(type, "progress")) {
 		copy(v->phase, sizeof v->phase, az_json_gets(d, "phase"));
 		v->percent = az_json_geti(d, "percent", v->percent);

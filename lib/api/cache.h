@@ -6,7 +6,7 @@
 #include <azlon/api.h>
 
 struct cache_item {
-	const char *status; /* static text */
+	const char *status, *needs; /* static texts */
 	bool result, cancel_on_leave;
 	int64_t last_event;
 	struct az_str json;

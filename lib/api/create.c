@@ -35,7 +35,8 @@ prefer_of(struct az_rq *rq)
 static enum az_code
 choose_model(struct create *c, const struct az_api *api, struct az_err *err)
 {
-	if (az_str_starts(c->model, AZ_S("recording/")) || (c->model.n && api->has_model))
+	if (az_str_starts(c->model, AZ_S("recording/")) || az_str_eqc(c->model, "manual") ||
+	    (c->model.n && api->has_model))
 		return AZ_OK;
 	if (c->model.n == 0 && api->has_model && api->default_model) {
 		c->model = az_str_c(api->default_model);

@@ -1,6 +1,7 @@
 /* The body of a create: types, bounds and vocabulary. What is wrong is collected, not
    stopped at; what is unknown is ignored and named in a warning. */
 #include <stdarg.h>
+#include <stdio.h>
 #include <azlon/limits.h>
 #include "run.h"
 
@@ -11,6 +12,7 @@
 #define SECONDS_MAX (7 * 86400)
 #define METADATA_BYTES ((size_t)8192)
 #define ALLOW_MAX 50
+#define FALLBACKS_MAX 5
 #define WARNINGS_MAX 50
 
 void
@@ -129,8 +131,8 @@ limit(struct create *c, const struct az_json *limits, const char *name, int64_t 
 	return v;
 }
 
-static void
-check_limits(struct create *c)
+void
+create_check_limits(struct create *c)
 {
 	static const char *const names[] = {"iterations", "tokens", "wall_s", "sandbox_s", NULL};
 	const struct az_json *l = az_json_get(c->body, "limits");
@@ -192,50 +194,57 @@ check_network(struct create *c)
 }
 
 static void
-check_model(struct create *c)
+check_model_name(struct create *c, struct az_str s, const char *loc)
 {
-	struct az_str s = text_of(c, "model", false);
-
 	if (s.n > 200)
-		create_item(c, "string_too_long", "At most 200 bytes", "\"body\",\"model\"");
+		create_item(c, "string_too_long", "At most 200 bytes", "%s", loc);
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] < 0x21 || s.p[i] == 0x7f) {
 			create_item(c, "string_pattern",
-			    "Blanks and control bytes "
-			    "cannot be part of a model's name",
-			    "\"body\",\"model\"");
+			    "Blanks and control bytes cannot be part of a model's name", "%s", loc);
 			return;
 		}
 	if (az_str_starts(s, AZ_S("recording/")) &&
 	    (s.n == 10 || az_str_find(s, AZ_S(".."), 0) >= 0 || az_str_find(s, AZ_S("/"), 10) >= 0))
-		create_item(
-		    c, "string_pattern", "Input should be recording/NAME", "\"body\",\"model\"");
-	else if (az_str_eqc(s, "manual"))
-		create_item(c, "not_supported",
-		    "Replies by hand are not supported in "
-		    "this build",
-		    "\"body\",\"model\"");
-	c->model = s;
+		create_item(c, "string_pattern", "Input should be recording/NAME", "%s", loc);
+}
+
+static void
+check_models(struct create *c)
+{
+	const struct az_json *others = az_json_get(c->body, "model_fallbacks");
+
+	c->model = text_of(c, "model", false);
+	check_model_name(c, c->model, "\"body\",\"model\"");
+	if (absent(others))
+		return;
+	if (az_json_type(others) != AZ_JARR || az_json_len(others) > FALLBACKS_MAX) {
+		create_item(c, "list_type", "Input should be a list of at most 5 models",
+		    "\"body\",\"model_fallbacks\"");
+		return;
+	}
+	c->fallbacks = others;
+	for (size_t i = 0; i < az_json_len(others); i++) {
+		struct az_str s = az_json_str(az_json_at(others, i));
+		char loc[64];
+
+		snprintf(loc, sizeof loc, "\"body\",\"model_fallbacks\",%zu", i);
+		check_model_name(c, s, loc);
+		if (s.n == 0 || az_str_eqc(s, "manual"))
+			create_item(
+			    c, "string_pattern", "Input should be the name of a model", "%s", loc);
+	}
 }
 
 /* What this build does not do may only be given as what means "off". */
 static void
 check_absent_features(struct create *c)
 {
-	const struct az_json *hitl = az_json_get(c->body, "hitl");
 	const struct az_json *webhook = az_json_get(c->body, "webhook");
-	const struct az_json *fallbacks = az_json_get(c->body, "model_fallbacks");
 
-	if (!absent(hitl) && !az_str_eqc(az_json_str(hitl), "off"))
-		create_item(c, "not_supported", "Only \"off\" is supported in this build",
-		    "\"body\",\"hitl\"");
 	if (!absent(webhook))
 		create_item(c, "not_supported", "Webhooks are not supported in this build",
 		    "\"body\",\"webhook\"");
-	if (!absent(fallbacks) &&
-	    (az_json_type(fallbacks) != AZ_JARR || az_json_len(fallbacks) > 0))
-		create_item(c, "not_supported", "Fallback models are not supported in this build",
-		    "\"body\",\"model_fallbacks\"");
 }
 
 static void
@@ -269,6 +278,7 @@ create_check(struct create *c, const struct az_json *body)
 	    "on_disconnect", "webhook", "metadata", NULL};
 	static const char *const modes[] = {"sync", "async", NULL};
 	static const char *const leave[] = {"continue", "cancel", NULL};
+	static const char *const hitl[] = {"off", "each", "plan", NULL};
 
 	c->body = body;
 	c->prompt = text_of(c, "user_prompt", true);
@@ -279,7 +289,8 @@ create_check(struct create *c, const struct az_json *body)
 	(void)text_of(c, "user_id", false);
 	c->async = az_str_eqc(choice(c, "mode", modes, "Input should be sync or async"), "async");
 	c->on_disconnect = choice(c, "on_disconnect", leave, "Input should be continue or cancel");
-	check_model(c);
+	c->hitl = choice(c, "hitl", hitl, "Input should be off, each or plan");
+	check_models(c);
 	c->checks = az_json_get(body, "checks");
 	create_check_checks(c, c->checks);
 	if (c->conditions.p && az_str_trim(c->conditions).n == 0 && az_json_len(c->checks) == 0)
@@ -287,7 +298,7 @@ create_check(struct create *c, const struct az_json *body)
 		    "String should not be empty when there "
 		    "are no checks",
 		    "\"body\",\"test_conditions\"");
-	check_limits(c);
+	create_check_limits(c);
 	check_network(c);
 	check_absent_features(c);
 	check_metadata(c);

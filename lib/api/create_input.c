@@ -44,6 +44,10 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 	az_jw_ks(&w, "user_prompt", c->prompt);
 	az_jw_ks(&w, "test_conditions", c->conditions);
 	az_jw_ks(&w, "model", c->model);
+	if (az_json_len(c->fallbacks)) {
+		az_jw_key(&w, "model_fallbacks");
+		az_jw_value(&w, c->fallbacks);
+	}
 	az_jw_key(&w, "checks");
 	write_checks(c->checks, &w);
 	az_jw_key(&w, "limits");
@@ -70,6 +74,8 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 	az_jw_end(&w, ']');
 	az_jw_end(&w, '}');
 	az_jw_ks(&w, "on_disconnect", c->on_disconnect);
+	if (!az_str_eqc(c->hitl, "off"))
+		az_jw_ks(&w, "hitl", c->hitl);
 	if (c->metadata) {
 		az_jw_key(&w, "metadata");
 		az_jw_value(&w, c->metadata);

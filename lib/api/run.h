@@ -18,6 +18,7 @@ struct api_run {
 	struct az_str json; /* the Run object of API.md */
 	char etag[40];      /* quoted */
 	const char *status; /* static text */
+	const char *needs;  /* the signal that it waits for, static text, or NULL */
 	bool over, result, cancel_on_leave;
 	int64_t last_event; /* of the public log */
 };
@@ -64,8 +65,8 @@ struct create {
 	struct az_buf warnings; /* JSON strings with commas between */
 	unsigned n_warnings;
 	/* what was read */
-	const struct az_json *body, *checks, *network, *inputs, *metadata;
-	struct az_str prompt, conditions, model, on_disconnect;
+	const struct az_json *body, *checks, *network, *inputs, *metadata, *fallbacks;
+	struct az_str prompt, conditions, model, on_disconnect, hitl;
 	bool default_inputs; /* the default set is there and no inputs were named */
 	bool async;
 	int64_t iterations, tokens, wall_s, sandbox_s;
@@ -76,6 +77,8 @@ void create_item(struct create *c, const char *type, const char *msg, const char
 void create_warn(struct create *c, struct az_str name, const char *where);
 /* The whole body but for what needs a store; errors are collected in items. */
 void create_check(struct create *c, const struct az_json *body);
+/* "limits" alone, into the last four. */
+void create_check_limits(struct create *c);
 void create_check_checks(struct create *c, const struct az_json *checks);
 /* regex.c: a POSIX extended expression that costs no more than it looks like */
 bool create_regex_ok(struct az_str pattern);
@@ -103,6 +106,7 @@ RUN_HANDLER(run_result_wait);
 RUN_HANDLER(run_handed_over);
 RUN_HANDLER(run_events);
 RUN_HANDLER(run_cancel);
+RUN_HANDLER(run_signal);
 RUN_HANDLER(run_remove);
 RUN_HANDLER(run_iterations);
 RUN_HANDLER(run_iteration);

@@ -212,6 +212,21 @@ run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 	return answer(rq, &b, rc, err);
 }
 
+/* The objects that may hold a log, the first that is there; NULL: no such log. What a person
+   was asked is later than what the iteration began with. */
+static const char *const *
+log_object(struct az_str name)
+{
+	static const char *const all[][3] = {
+	    {"stdout"}, {"stderr"}, {"asked", "prompt"}, {"reply"}};
+	static const char *const names[] = {"stdout", "stderr", "prompt", "reply"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (az_str_eqc(name, names[i]))
+			return all[i];
+	return NULL;
+}
+
 /* GET …/iterations/{n}/logs/{stream} */
 enum az_code
 run_log(struct az_rq *rq, void *app, struct az_err *err)
@@ -221,15 +236,21 @@ run_log(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_obj o;
 	struct iter it;
 	char etag[64];
+	const char *const *at;
 	enum az_code rc = iter_open(&it, rq, app, err);
 
 	if (rc != AZ_OK)
 		return rc;
-	if (!az_str_eqc(name, "stdout") && !az_str_eqc(name, "stderr"))
+	if (!(at = log_object(name)))
 		return az_fail(err, AZ_ENOTFOUND, "api.log", "no such log");
 	az_buf_init(&key, 1024);
-	az_key_iter(&key, it.wid, it.n, az_str_eqc(name, "stdout") ? "stdout" : "stderr");
-	rc = api_store_rc(az_store_stat(it.api->store, &it.bucket, az_buf_str(&key), &o, err), err);
+	rc = AZ_ENOTFOUND;
+	for (; rc == AZ_ENOTFOUND && *at; at++) {
+		az_buf_reset(&key);
+		az_key_iter(&key, it.wid, it.n, *at);
+		rc = api_store_rc(
+		    az_store_stat(it.api->store, &it.bucket, az_buf_str(&key), &o, err), err);
+	}
 	if (rc == AZ_OK) {
 		snprintf(etag, sizeof etag, "\"%llx-%llx\"", (unsigned long long)o.modified_ms,
 		    (unsigned long long)o.bytes);

@@ -10,7 +10,8 @@
 	    {"GET", "/run_workflow/health/ready", run_ready},                                      \
 	    {"GET", "/run_workflow/openapi.json", run_openapi},                                    \
 	    {"GET", "/run_workflow/metrics", run_metrics}, {"DELETE", ID, run_remove},             \
-	    {"POST", ID "/cancel", run_cancel}, {"GET", ID "/iterations", run_iterations},         \
+	    {"POST", ID "/cancel", run_cancel}, {"POST", ID "/signal", run_signal},                \
+	    {"GET", ID "/iterations", run_iterations},                                             \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
 	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \
 	    {"GET", ID "/events", run_events}, {"POST", "/run_workflow", run_create},              \

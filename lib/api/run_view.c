@@ -126,25 +126,53 @@ beat_open(struct beat *b, const struct az_run_info *info)
 }
 
 static void
+write_link(struct az_jw *w, const char *name, const char *head, struct az_str id, const char *tail)
+{
+	char text[300];
+
+	snprintf(text, sizeof text, "%s%.*s%s", head, AZ_FMT(id), tail);
+	az_jw_kc(w, name, text);
+}
+
+static void
 write_links(struct az_jw *w, struct az_str id)
 {
 	static const struct {
-		const char *name, *fmt;
-	} links[] = {{"self", "/run_workflow/%.*s"}, {"result", "/run_workflow/%.*s/result"},
-	    {"events", "/run_workflow/%.*s/events"}, {"cancel", "/run_workflow/%.*s/cancel"},
-	    {"iterations", "/run_workflow/%.*s/iterations"}, {"files", "/files/%.*s"},
-	    {"zip", "/files/%.*s?format=zip"}};
+		const char *name, *head, *tail;
+	} links[] = {{"self", "/run_workflow/", ""}, {"result", "/run_workflow/", "/result"},
+	    {"events", "/run_workflow/", "/events"}, {"cancel", "/run_workflow/", "/cancel"},
+	    {"signal", "/run_workflow/", "/signal"},
+	    {"iterations", "/run_workflow/", "/iterations"}, {"files", "/files/", ""},
+	    {"zip", "/files/", "?format=zip"}};
 
 	az_jw_key(w, "links");
 	az_jw_obj(w);
-	for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
-		char text[300];
-		const char *pct = strstr(links[i].fmt, "%.*s");
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+		write_link(w, links[i].name, links[i].head, id, links[i].tail);
+	az_jw_end(w, '}');
+}
 
-		snprintf(text, sizeof text, "%.*s%.*s%s", (int)(pct - links[i].fmt), links[i].fmt,
-		    AZ_FMT(id), pct + 4);
-		az_jw_kc(w, links[i].name, text);
+/* What a person has to do before the run goes on. */
+static void
+write_needed(struct az_jw *w, const struct az_flow_view *v, struct az_str id)
+{
+	char prompt[64];
+
+	if (!v->needs) {
+		az_jw_kn(w, "input_needed");
+		return;
 	}
+	az_jw_key(w, "input_needed");
+	az_jw_obj(w);
+	az_jw_kc(w, "kind", v->needs);
+	az_jw_kc(w, "step", v->needs_step);
+	az_jw_ki(w, "iteration", v->iteration);
+	az_jw_key(w, "links");
+	az_jw_obj(w);
+	write_link(w, "signal", "/run_workflow/", id, "/signal");
+	snprintf(prompt, sizeof prompt, "/iterations/%d/logs/prompt", v->iteration);
+	write_link(w, "prompt", "/run_workflow/", id, prompt);
+	az_jw_end(w, '}');
 	az_jw_end(w, '}');
 }
 
@@ -196,6 +224,7 @@ api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_r
 	az_jw_ks(&w, "tail", beat.tail);
 	write_waiting(&w, info);
 	az_jw_end(&w, '}');
+	write_needed(&w, v, info->workflow_id);
 	if (v->best_iteration)
 		az_jw_ki(&w, "best_iteration", v->best_iteration);
 	az_jw_kraw(&w, "checks", v->checks.n ? v->checks : AZ_S("[]"));
@@ -267,6 +296,7 @@ fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info, str
 	if ((rc = az_buf_check(&b, "api.run", err)) != AZ_OK)
 		goto out;
 	*it = (struct cache_item){.status = api_run_status(az_str_c(v.status)),
+	    .needs = v.needs,
 	    .result = v.result == 1,
 	    .last_event = v.last_event,
 	    .json = az_arena_str(a, az_buf_str(&b))};
@@ -303,6 +333,7 @@ api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid, st
 	    out->info.has_worker);
 	out->json = it.json;
 	out->status = it.status;
+	out->needs = it.needs;
 	out->over = out->info.state != AZ_RUN_OPEN;
 	out->result = it.result;
 	out->cancel_on_leave = it.cancel_on_leave;

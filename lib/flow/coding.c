@@ -109,6 +109,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 	case STEP_CLOSE:
 		break;
 	}
+	flow_people_input(st, &w);
 	if (!st->request_sent) {
 		az_jw_key(&w, "request");
 		az_jw_value(&w, st->request);
@@ -122,7 +123,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 static enum az_code
 want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 {
-	int64_t left = st->lim.wall_ms - (st->now_ms - st->started->t_ms);
+	int64_t left = flow_deadline(st) - st->now_ms;
 	struct az_cmd c = {.type = AZ_CMD_SCHEDULE_FN};
 	enum az_code rc;
 
@@ -202,15 +203,16 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 		return rc;
 	if (st.step == STEP_CLOSE)
 		return want_close(&st, out, err);
-	if (!st.timer) {
-		struct az_cmd c = {.type = AZ_CMD_START_TIMER, .delay_ms = st.lim.wall_ms};
+	if (flow_clock_wanted(&st)) {
+		struct az_cmd c = {
+		    .type = AZ_CMD_START_TIMER, .delay_ms = flow_deadline(&st) - st.now_ms};
 
 		rc = add(out, &c, err);
 		if (rc != AZ_OK)
 			return rc;
 	}
 	if (!st.pending)
-		return want_function(&st, out, err);
+		return flow_waiting(&st) ? AZ_OK : want_function(&st, out, err);
 	return st.status ? want_stop(&st, out, err) : AZ_OK;
 }
 

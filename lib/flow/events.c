@@ -107,7 +107,8 @@ at_scheduled(struct emit *m, struct az_err *err)
 		m->running = true;
 		rc = tell_status(m, "running", err);
 	}
-	if (rc != AZ_OK || m->st->step != STEP_GENERATE)
+	/* begun again with a person's reply it is the same attempt */
+	if (rc != AZ_OK || m->st->step != STEP_GENERATE || m->st->n_replies)
 		return rc;
 	begin(m, &w);
 	az_jw_ki(&w, "max_iterations", m->st->lim.iterations);
@@ -149,6 +150,45 @@ from_result(struct emit *m, const struct az_json *r, struct az_err *err)
 	return rc;
 }
 
+/* A person did something. */
+static enum az_code
+tell_heard(struct emit *m, struct az_err *err)
+{
+	const struct flow_state *st = m->st;
+	struct az_str id = az_json_gets(st->heard_what, "signal_id");
+	struct az_str text = az_json_gets(st->heard_what, "text");
+	struct az_jw w;
+
+	begin(m, &w);
+	az_jw_kc(&w, "status", flow_status(st));
+	az_jw_key(&w, "signal");
+	az_jw_obj(&w);
+	az_jw_kc(&w, "type", st->heard);
+	if (id.n)
+		az_jw_ks(&w, "signal_id", id);
+	if (text.n)
+		az_jw_ks(&w, "text", text);
+	az_jw_end(&w, '}');
+	return flush(m, &w, "run.status", err);
+}
+
+/* The run stands still until a person does something. */
+static enum az_code
+tell_needed(struct emit *m, struct az_err *err)
+{
+	enum az_code rc = tell_status(m, flow_status(m->st), err);
+	struct az_flow_view v;
+	struct az_jw w;
+
+	if (rc != AZ_OK)
+		return rc;
+	flow_view_of(m->st, &v);
+	begin(m, &w);
+	az_jw_kc(&w, "kind", v.needs);
+	az_jw_kc(&w, "step", v.needs_step);
+	return flush(m, &w, "input.needed", err);
+}
+
 static enum az_code
 tell_usage(struct emit *m, struct az_err *err)
 {
@@ -180,13 +220,22 @@ at_close(struct emit *m, struct az_err *err)
 	return flush(m, &w, "run.finished", err);
 }
 
+/* Where the run stood before an event. */
+struct before {
+	enum flow_step step;
+	enum flow_await awaiting;
+	int iteration;
+	bool undecided;
+};
+
 /* What event e, just taken into m->st, makes public. */
 static enum az_code
-project(struct emit *m, const struct az_event *e, enum flow_step step, int iteration,
-    bool undecided, const struct az_json *r, struct az_err *err)
+project(struct emit *m, const struct az_event *e, const struct before *was, const struct az_json *r,
+    struct az_err *err)
 {
 	struct flow_state then = *m->st; /* results belong to their own iteration */
 	const struct flow_state *now = m->st;
+	bool asks = now->awaiting != AWAIT_NONE && was->awaiting == AWAIT_NONE;
 	enum az_code rc = AZ_OK;
 
 	m->t_ms = e->t_ms;
@@ -197,12 +246,16 @@ project(struct emit *m, const struct az_event *e, enum flow_step step, int itera
 	if (flow_is_close(e->type))
 		return at_close(m, err);
 	if (e->type == AZ_EV_CANCEL_REQUESTED)
-		return undecided ? tell_status(m, "cancelling", err) : AZ_OK;
-	then.iteration = iteration;
+		return was->undecided ? tell_status(m, "cancelling", err) : AZ_OK;
+	if (e->type == AZ_EV_SIGNALED)
+		return now->heard ? tell_heard(m, err) : AZ_OK;
+	then.iteration = was->iteration;
 	m->st = &then;
 	if (e->type == AZ_EV_FN_COMPLETED) {
 		rc = from_result(m, r, err);
-		if (rc == AZ_OK && step == STEP_VALIDATE)
+		if (rc == AZ_OK && asks)
+			rc = tell_needed(m, err);
+		else if (rc == AZ_OK && was->step == STEP_VALIDATE)
 			rc = tell_usage(m, err);
 	} else if (e->type == AZ_EV_FN_FAILED) {
 		rc = tell_warning(m, e->reason.n ? e->reason : AZ_S("failed"), e->message, err);
@@ -223,14 +276,15 @@ az_flow_events(const struct az_history *h, int64_t after, struct az_arena *a,
 	m.st = &st;
 	az_buf_init(&m.line, AZ_KIB(512));
 	for (size_t i = 0; i < h->n && rc == AZ_OK && !m.stopped; i++) {
-		enum flow_step step = st.step;
-		int iteration = st.iteration;
-		bool undecided = st.status == NULL;
+		const struct before was = {.step = st.step,
+		    .awaiting = st.awaiting,
+		    .iteration = st.iteration,
+		    .undecided = st.status == NULL};
 		const struct az_json *r;
 
 		rc = flow_take(&st, &h->ev[i], &r, err);
 		if (rc == AZ_OK && (!st.foreign || flow_is_close(h->ev[i].type)))
-			rc = project(&m, &h->ev[i], step, iteration, undecided, r, err);
+			rc = project(&m, &h->ev[i], &was, r, err);
 	}
 	az_buf_release(&m.line);
 	return rc;

@@ -110,15 +110,18 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 		st->request = st->input;
 	if (!is_prompt(az_json_get(st->request, "user_prompt")))
 		st->bad_input = true;
+	st->ask_each = az_str_eqc(az_json_gets(st->request, "hitl"), "each");
+	st->ask_plan = az_str_eqc(az_json_gets(st->request, "hitl"), "plan");
 	limits = az_json_get(st->request, "limits");
 	st->lim.iterations =
 	    (int)limit_of(limits, "iterations", 1, AZ_LIM_ITERATIONS_MAX, AZ_LIM_ITERATIONS);
-	st->lim.tokens = limit_of(limits, "tokens", 1, INT64_C(1) << 40, 400000);
-	st->lim.wall_ms = 1000 * limit_of(limits, "wall_s", 1, 30 * 86400, 3600);
-	st->lim.sandbox_ms = 1000 * limit_of(limits, "sandbox_s", 1, 30 * 86400, 1800);
-	st->att = az_arena_alloc(st->a, sizeof(*st->att) * (size_t)st->lim.iterations);
+	st->lim.tokens = limit_of(limits, "tokens", 1, FLOW_TOKENS_MAX, 400000);
+	st->lim.wall_ms = 1000 * limit_of(limits, "wall_s", 1, FLOW_SECONDS_MAX, 3600);
+	st->lim.sandbox_ms = 1000 * limit_of(limits, "sandbox_s", 1, FLOW_SECONDS_MAX, 1800);
+	/* the limit may be raised on the way */
+	st->att = az_arena_alloc(st->a, sizeof(*st->att) * AZ_LIM_ITERATIONS_MAX);
 	if (!st->att)
-		return az_fail(err, AZ_ENOMEM, OP, "no memory for %d attempts", st->lim.iterations);
+		return az_fail(err, AZ_ENOMEM, OP, "no memory for the attempts");
 	if (rc != AZ_OK || st->bad_input) {
 		st->bad_input = true;
 		st->step = STEP_CLOSE;
@@ -135,9 +138,8 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	return AZ_OK;
 }
 
-/* A new attempt, if the budgets allow one. */
-static void
-next_attempt(struct flow_state *st)
+void
+flow_next_attempt(struct flow_state *st)
 {
 	if (st->iteration >= st->lim.iterations)
 		decide(st, "failed", "iterations_exhausted",
@@ -201,7 +203,7 @@ take_preflight(struct flow_state *st, const struct az_json *r)
 	}
 	take_cut(st, r);
 	if (!st->status)
-		next_attempt(st);
+		flow_next_attempt(st);
 }
 
 static void
@@ -210,7 +212,7 @@ take_verdict(struct flow_state *st, const struct az_json *r)
 	int passed = (int)(count_of(r, "n_passed") & 0xffff);
 
 	advance(st, STEP_GENERATE);
-	if (st->n_att < (size_t)st->lim.iterations)
+	if (st->n_att < AZ_LIM_ITERATIONS_MAX)
 		st->att[st->n_att++] = (struct flow_attempt){
 		    .iteration = st->iteration,
 		    .n_passed = passed,
@@ -225,7 +227,24 @@ take_verdict(struct flow_state *st, const struct az_json *r)
 		decide(st, "succeeded", NULL, (struct az_str){0});
 	take_cut(st, r);
 	if (!st->status)
-		next_attempt(st);
+		flow_next_attempt(st);
+}
+
+/* A function that has no model but a person, and no answer of that person yet: it is
+   begun again when there is one. */
+static bool
+take_wait(struct flow_state *st, const struct az_json *r)
+{
+	bool asks = st->step == STEP_GENERATE || st->step == STEP_VALIDATE;
+
+	if (!asks || !az_str_eqc(az_json_gets(r, "awaiting"), "reply")) {
+		st->n_replies = 0;
+		return false;
+	}
+	advance(st, st->step);
+	if (!st->status)
+		st->awaiting = AWAIT_REPLY;
+	return true;
 }
 
 static enum az_code
@@ -243,6 +262,8 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
 	st->pending = 0;
 	st->cancel_sent = false;
 	take_totals(st, *result);
+	if (take_wait(st, *result))
+		return AZ_OK;
 	switch (done) {
 	case STEP_PREFLIGHT:
 		take_preflight(st, *result);
@@ -251,6 +272,8 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
 		st->model = az_json_gets(*result, "model");
 		st->provenance = az_json_gets(*result, "provenance");
 		advance(st, STEP_RUN);
+		if (!st->status && (st->ask_each || (st->ask_plan && !st->approved)))
+			st->awaiting = AWAIT_APPROVAL;
 		break;
 	case STEP_RUN:
 		advance(st, STEP_VALIDATE);
@@ -369,16 +392,34 @@ take_cancel(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	return AZ_OK;
 }
 
-/* The wall timer is always the first; a second one is a graceful cancel's. */
+/* Timers have no names: it is the clock's while that wants one, else a graceful cancel's. */
 static enum az_code
 take_timer(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
-	if (!st->timer)
-		st->timer = e->id;
-	else if (st->graceful && !st->grace)
-		st->grace = e->id;
-	else
+	bool taken;
+	enum az_code rc = flow_clock_started(st, e->id, &taken, err);
+
+	if (rc != AZ_OK || taken)
+		return rc;
+	if (!st->graceful || st->grace)
 		return refuse(err, e, "not a timer that was wanted");
+	st->grace = e->id;
+	return AZ_OK;
+}
+
+static enum az_code
+take_fired(struct flow_state *st, const struct az_event *e, struct az_err *err)
+{
+	bool reached = true, people = flow_waiting(st);
+
+	if (e->ref == 0 || (!flow_clock_fired(st, e->ref, &reached) && e->ref != st->grace))
+		return refuse(err, e, "refers to nothing under way");
+	if (!reached)
+		return AZ_OK;
+	st->hurry = true;
+	stop(st, "timed_out", "budget_exhausted",
+	    people ? AZ_S("Nobody answered within seven days.")
+		   : AZ_S("The time allowed is used up."));
 	return AZ_OK;
 }
 
@@ -395,22 +436,16 @@ take_close(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	return AZ_OK;
 }
 
-/* Engine's facts about functions and timers. */
+/* Engine's facts about functions. */
 static enum az_code
 take_fact(struct flow_state *st, const struct az_event *e, const struct az_json **result,
     struct az_err *err)
 {
-	bool timer = e->type == AZ_EV_TIMER_FIRED;
-
-	if (e->ref == 0 ||
-	    (timer ? e->ref != st->timer && e->ref != st->grace : e->ref != st->pending))
+	if (e->ref == 0 || e->ref != st->pending)
 		return refuse(err, e, "refers to nothing under way");
 	if (e->type == AZ_EV_FN_COMPLETED)
 		return take_result(st, e, result, err);
-	if (timer) {
-		st->hurry = true;
-		stop(st, "timed_out", "budget_exhausted", AZ_S("The time allowed is used up."));
-	} else if (e->type == AZ_EV_FN_CANCEL_REQUESTED) {
+	if (e->type == AZ_EV_FN_CANCEL_REQUESTED) {
 		if (!st->status || st->step == STEP_FINALIZE)
 			return refuse(err, e, "no cancel was wanted");
 		st->cancel_sent = true;
@@ -442,12 +477,13 @@ take(struct flow_state *st, const struct az_event *e, const struct az_json **res
 	case AZ_EV_FN_FAILED:
 	case AZ_EV_FN_CANCELED:
 	case AZ_EV_FN_CANCEL_REQUESTED:
-	case AZ_EV_TIMER_FIRED:
 		return take_fact(st, e, result, err);
+	case AZ_EV_TIMER_FIRED:
+		return take_fired(st, e, err);
 	case AZ_EV_CANCEL_REQUESTED:
 		return take_cancel(st, e, err);
 	case AZ_EV_SIGNALED:
-		break;
+		return flow_signal(st, e, err);
 	case AZ_EV_COMPLETED:
 	case AZ_EV_FAILED:
 	case AZ_EV_CANCELED:
@@ -491,8 +527,11 @@ flow_take(struct flow_state *st, const struct az_event *e, const struct az_json 
 	enum az_code rc = AZ_OK;
 
 	*result = NULL;
+	st->heard = NULL;
 	if (!st->foreign)
 		rc = take(st, e, result, err);
+	if (rc == AZ_OK)
+		flow_clock_tick(st);
 	if (rc == AZ_EINTERNAL && st->lenient && st->started) {
 		st->foreign = true;
 		rc = AZ_OK;

@@ -35,6 +35,26 @@ struct flow_limits {
 	int iterations;
 	int64_t tokens, wall_ms, sandbox_ms;
 };
+#define FLOW_TOKENS_MAX (INT64_C(1) << 40)
+#define FLOW_SECONDS_MAX (30 * 86400)
+
+/* Whom a run waits for; it goes on with that person's signal. */
+enum flow_await {
+	AWAIT_NONE = 0,
+	AWAIT_APPROVAL, /* of what the model wrote, before it is run */
+	AWAIT_REPLY,    /* in the model's place */
+};
+
+/* Something a person said, for the model. */
+struct flow_said {
+	int iteration;
+	const char *kind; /* the signal's name */
+	struct az_str text;
+};
+
+struct flow_timer {
+	int64_t id, deadline_ms; /* what it was started for */
+};
 
 struct flow_state {
 	struct az_arena *a;
@@ -53,11 +73,29 @@ struct flow_state {
 	bool cancel_sent;
 	bool graceful;     /* a cancel lets the function under way finish, for a while */
 	bool hurry;        /* that while is over, or a later stop allows none */
-	int64_t timer;     /* id of the wall timer's TIMER_STARTED event, 0 = none */
-	int64_t grace;     /* the same of the timer that ends a graceful cancel */
+	int64_t grace;     /* id of the TIMER_STARTED event that ends a graceful cancel */
 	bool request_sent; /* some function has carried the request */
 	int64_t now_ms;    /* time of the last event */
 	int64_t first_fn_ms;
+
+	/* the clock: timers under way that stand for a deadline; see clock.c */
+	struct flow_timer *timers;
+	size_t n_timers, cap_timers;
+	bool any_timer;
+	int64_t waiting_ms; /* since when it waits for a person, 0 = it does not */
+	int64_t waited_ms;  /* how long it did before */
+
+	/* people; see signals.c */
+	enum flow_await awaiting;
+	bool paused;
+	bool approved;           /* the plan: hitl "plan" asks once */
+	bool ask_each, ask_plan; /* hitl */
+	struct flow_said *said;  /* latest last */
+	struct az_str *replies;  /* to the function that waits: digests of stored texts */
+	struct az_str *signals;  /* ids of those that were taken */
+	size_t n_said, n_replies, n_signals;
+	const char *heard; /* the event just taken was this signal, or NULL */
+	const struct az_json *heard_what;
 
 	/* how it ends, decided once */
 	const char *status; /* NULL = undecided */
@@ -107,6 +145,30 @@ enum flow_step flow_fn_step(struct az_str name);
 bool flow_is_close(enum az_ev_type t);
 /* All of the view but its texts (request, limits, checks, last_event). */
 void flow_view_of(const struct flow_state *st, struct az_flow_view *v);
+
+/* A new attempt, or the outcome if the limits allow none. */
+void flow_next_attempt(struct flow_state *st);
+/* "running", "paused" …: of a run that has not ended. */
+const char *flow_status(const struct flow_state *st);
+
+/* ---- clock.c ---- */
+/* Nothing goes on before a person says so. */
+bool flow_waiting(const struct flow_state *st);
+/* After each event: keeps count of the time spent waiting. */
+void flow_clock_tick(struct flow_state *st);
+/* When the run must end by itself, as far as is known now. */
+int64_t flow_deadline(const struct flow_state *st);
+/* A timer for it has to be started. */
+bool flow_clock_wanted(const struct flow_state *st);
+/* *taken: the timer that was started is one of the clock's. */
+enum az_code flow_clock_started(struct flow_state *st, int64_t id, bool *taken, struct az_err *err);
+/* False when the clock has no such timer. *reached: the time is up. */
+bool flow_clock_fired(struct flow_state *st, int64_t id, bool *reached);
+
+/* ---- signals.c ---- */
+enum az_code flow_signal(struct flow_state *st, const struct az_event *e, struct az_err *err);
+/* What people said, as members of the next function's input. */
+void flow_people_input(const struct flow_state *st, struct az_jw *w);
 
 /* Decide how the attempt after the last judged one starts. Needs n_att >= 1. */
 void flow_plan_next(struct flow_state *st);

@@ -75,6 +75,18 @@ outcome_of(const struct flow_state *st, struct az_flow_view *v)
 	v->result = strcmp(v->status, "succeeded") == 0;
 }
 
+const char *
+flow_status(const struct flow_state *st)
+{
+	if (st->cancelled)
+		return "cancelling";
+	if (!st->status && st->paused)
+		return "paused";
+	if (!st->status && st->awaiting != AWAIT_NONE)
+		return "awaiting_input";
+	return st->first_fn_ms ? "running" : "queued";
+}
+
 void
 flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 {
@@ -83,11 +95,12 @@ flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 		outcome_of(st, v);
 		v->finished_ms = st->close->t_ms;
 	} else {
-		if (st->cancelled)
-			v->status = "cancelling";
-		else
-			v->status = st->first_fn_ms ? "running" : "queued";
+		v->status = flow_status(st);
 		v->phase = phase_of(st);
+		if (!st->status && st->awaiting != AWAIT_NONE) {
+			v->needs = st->awaiting == AWAIT_REPLY ? "reply" : "approve";
+			v->needs_step = flow_fn_name(st->step);
+		}
 	}
 	v->iteration = st->iteration;
 	v->max_iterations = st->lim.iterations;

@@ -391,6 +391,10 @@ fn_generate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		rc = load_turns(g, err);
 	if (rc == AZ_OK)
 		rc = converse(g, err);
+	if (model_awaits(rc, err)) {
+		rc = model_awaiting(&g->j, 0, result, err);
+		goto out;
+	}
 	if (rc == AZ_OK)
 		rc = save_note(g, err);
 	if (rc == AZ_OK)

@@ -95,6 +95,10 @@ fn_validate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 	if (rc != AZ_OK || done)
 		goto out;
 	rc = verdict_reach(&j, true, &v, err);
+	if (model_awaits(rc, err)) {
+		rc = model_awaiting(&j, v.sandbox_ms, result, err);
+		goto out;
+	}
 	if (rc == AZ_OK)
 		rc = remember(&j, &v, err);
 	if (rc == AZ_OK) {

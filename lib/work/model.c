@@ -11,6 +11,29 @@ progress(void *arg, size_t bytes)
 	j->tokens = (int64_t)(bytes / 4);
 }
 
+/* The model, or when it is away the first of its stand-ins that is not. */
+static enum az_code
+ask(struct work_job *j, struct az_llm_req *req, struct az_llm_reply *r, struct az_err *err)
+{
+	const struct az_json *others = az_json_get(j->request, "model_fallbacks");
+	enum az_code rc = az_llm_complete(j->w->llm, req, j->a, r, err);
+	struct az_err e = AZ_ERR_INIT;
+
+	if (rc == AZ_OK || !err || strcmp(err->reason, "llm_unavailable") != 0)
+		return rc;
+	for (size_t i = 0; i < az_json_len(others); i++) {
+		req->model = az_json_str(az_json_at(others, i));
+		*r = (struct az_llm_reply){.calls = 0};
+		if (az_llm_complete(j->w->llm, req, j->a, r, &e) == AZ_OK)
+			return AZ_OK;
+		if (e.code == AZ_ECANCELLED) {
+			*err = e;
+			return e.code;
+		}
+	}
+	return rc; /* the first one's failure says how to try again */
+}
+
 enum az_code
 model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_reply *r,
     struct model_use *use, struct az_err *err)
@@ -39,7 +62,10 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
 		req.max_tokens =
 		    q->tokens_left < REPLY_TOKENS_MIN ? REPLY_TOKENS_MIN : (int)q->tokens_left;
 	*r = (struct az_llm_reply){.calls = 0};
-	rc = az_llm_complete(j->w->llm, &req, j->a, r, err);
+	if (az_str_eqc(req.model, MODEL_MANUAL))
+		rc = model_manual(j, q, (size_t)use->calls, r, err);
+	else
+		rc = ask(j, &req, r, err);
 	j->tokens = 0;
 	if (rc != AZ_OK)
 		return rc;

@@ -24,4 +24,16 @@ struct model_ask {
 AZ_MUST_CHECK enum az_code model_complete(struct work_job *j, const struct model_ask *q,
     struct az_llm_reply *r, struct model_use *use, struct az_err *err);
 
+/* ---- model_manual.c: a person in the model's place ---- */
+#define MODEL_MANUAL "manual"
+/* Answer number at (from 0) of this call of the function. Without it the question is
+   stored and the call fails as model_awaits() knows. */
+AZ_MUST_CHECK enum az_code model_manual(struct work_job *j, const struct model_ask *q, size_t at,
+    struct az_llm_reply *r, struct az_err *err);
+/* Is it no failure, but that a person has to reply first? */
+bool model_awaits(enum az_code rc, const struct az_err *err);
+/* Then this is the function's result. sandbox_ms: used by it all the same. */
+AZ_MUST_CHECK enum az_code model_awaiting(
+    struct work_job *j, int64_t sandbox_ms, struct az_buf *result, struct az_err *err);
+
 #endif

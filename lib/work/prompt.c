@@ -151,6 +151,27 @@ attempts(struct work_job *j, struct az_buf *b, struct az_err *err)
 	return AZ_OK;
 }
 
+/* What people said meanwhile, oldest first. */
+static void
+people(struct work_job *j, struct az_buf *b)
+{
+	const struct az_json *all = az_json_get(j->in, "messages");
+
+	if (az_json_len(all))
+		az_buf_addc(b, "\n# Said by the person who asked\n");
+	for (size_t i = 0; i < az_json_len(all); i++) {
+		const struct az_json *m = az_json_at(all, i);
+		struct az_str kind = az_json_gets(m, "kind");
+
+		az_buf_addf(b, "- attempt %lld%s: %.*s\n",
+		    (long long)az_json_geti(m, "iteration", 0),
+		    az_str_eqc(kind, "reject")    ? ", which was refused"
+		    : az_str_eqc(kind, "approve") ? ", which was approved"
+						  : "",
+		    AZ_FMT(az_json_gets(m, "text")));
+	}
+}
+
 static void
 now(const struct prompt_generate *g, struct az_buf *b)
 {
@@ -182,6 +203,7 @@ prompt_generate(
 		rc = prompt_result(j, g->previous, &b, err);
 	if (rc == AZ_OK)
 		rc = attempts(j, &b, err);
+	people(j, &b);
 	now(g, &b);
 	if (rc == AZ_OK)
 		rc = job_text(j, &b, out, err);

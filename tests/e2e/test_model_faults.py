@@ -21,6 +21,7 @@ def faulty(open_dir):
         (d / f"fault-{fault}.jsonl").write_text(json.dumps(line) + "\n" + good)
     (d / "fault-long.jsonl").write_text(json.dumps({"v": 1, "fault": "long", "times": 50}) + "\n" + good)
     hours = {"v": 1, "fault": "429", "times": 50, "retry_after_s": 7200}
+    (d / f"{NAME}.jsonl").write_text(good)
     (d / "fault-hours.jsonl").write_text(json.dumps(hours) + "\n" + good)
     for f in d.iterdir():
         f.chmod(0o644)
@@ -48,6 +49,12 @@ def test_an_overlong_reply_is_cut_off(faulty):
 def test_a_wait_beyond_the_wall_limit_is_not_begun(faulty):
     run = faulty.finish(faulty.start_run({**example(NAME), "model": "recording/fault-hours", "limits": {"wall_s": 3600}}), within=60)
     assert (run["status"], run["reason"]) == ("failed", "llm_unavailable"), run
+
+
+def test_another_model_stands_in_for_one_that_is_away(faulty):
+    body = {**example(NAME), "model": "recording/fault-hours", "model_fallbacks": ["recording/nothing-there", f"recording/{NAME}"]}
+    run = faulty.finish(faulty.start_run(body), within=60)
+    assert run["status"] == "succeeded", run
 
 
 def test_a_wait_of_hours_can_be_cancelled(faulty):

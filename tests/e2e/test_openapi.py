@@ -81,8 +81,8 @@ def test_bodies_of_the_recordings_are_creates(name):
     {"user_prompt": " "}, {"user_prompt": 7}, {"mode": "sometimes"}, {"checks": [{"run": ""}]}, {"checks": [{"run": "a", "file": "b"}]},
     {"checks": [{"run": "a", "expect": {"exit": 256}}]}, {"checks": [{"run": "a", "expect": {"magic": "png"}}]}, {"checks": [{"text": " "}]},
     {"checks": [{"http": {"path": "/"}}]}, {"checks": [{"id": "a b", "run": "x"}]}, {"limits": {"iterations": 0}}, {"limits": []},
-    {"network": {"allow": ["a/b"]}}, {"network": {"default": "some"}}, {"model": "a b"}, {"hitl": "each"}, {"webhook": {"url": "x"}},
-    {"model_fallbacks": ["x"]}, {"on_disconnect": "wait"}, {"metadata": []}, {"inputs": "x"}, {"inputs": [7]},
+    {"network": {"allow": ["a/b"]}}, {"network": {"default": "some"}}, {"model": "a b"}, {"hitl": "always"}, {"webhook": {"url": "x"}},
+    {"model_fallbacks": [""]}, {"on_disconnect": "wait"}, {"metadata": []}, {"inputs": "x"}, {"inputs": [7]},
     {"checks": [{"run": "a", "timeout_s": 901}]}, {"checks": [{"file": "a", "stdin": ""}]}])
 def test_what_the_schema_refuses_is_refused(ask, change):
     """And the other way round: the process and the document mean the same."""

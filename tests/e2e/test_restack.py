@@ -57,6 +57,14 @@ def test_a_run_through_nginx_succeeds_and_its_files_are_there(engine):
     assert engine.temporal.run(done.memo_value("uid")) == "alice"
 
 
+def test_a_person_replies_in_a_models_place(engine):
+    import test_signals
+
+    run = test_signals.by_hand(engine)
+    done = engine.temporal.run(handle(engine, run).describe())
+    assert done.status == WorkflowExecutionStatus.COMPLETED
+
+
 def test_public_events_are_the_same_on_both_engines(engine, stack):
     def told(s):
         run = s.start_run(example("human-eval-065"), user="both")

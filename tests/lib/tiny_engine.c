@@ -79,6 +79,8 @@ apply(struct tiny *t, const struct az_cmd *c)
 	e->payload = az_arena_str(t->a, c->payload);
 	e->reason = az_arena_str(t->a, c->reason);
 	e->message = az_arena_str(t->a, c->message);
+	if (c->type == AZ_CMD_START_TIMER)
+		e->payload = az_str_c(az_arena_printf(t->a, "%lld", (long long)c->delay_ms));
 }
 
 enum az_code

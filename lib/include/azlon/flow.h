@@ -47,7 +47,9 @@ struct az_flow_view {
 			       succeeded, failed, cancelled, timed_out */
 	const char *phase;  /* prepare, generate, execute, check, judge, finalize; NULL when over */
 	const char *reason; /* API.md's list, or NULL */
-	int result;         /* 1 true, 0 false, -1 not known */
+	const char *needs;  /* the signal a person has to send: approve, reply; or NULL */
+	const char *needs_step; /* with it: the function that comes after */
+	int result;             /* 1 true, 0 false, -1 not known */
 	int iteration, max_iterations;
 	int percent;
 	int best_iteration;    /* whose tree is the final one, 0 = none yet */

@@ -11,10 +11,12 @@
 AZ_API void az_key_blob(struct az_buf *b, struct az_str wid, struct az_str name);
 /* {wid}/.azlon/iterations/{n}/{name}; n is written as %04d so that keys sort. Names
    in use: manifest, source, stdout, stderr, build, run, verdict, prompt, reply (and lib/work's
-   own: llm, note, judge_prompt, judge_reply, validated-N). Iteration 0 is preflight, which has
-   dependencies as well. */
+   own: llm, note, asked, judge_prompt, judge_reply, validated-N). Iteration 0 is preflight, which
+   has dependencies as well. */
 AZ_API void az_key_iter(struct az_buf *b, struct az_str wid, int n, const char *name);
-/* {wid}/.azlon/{name}: request, memory.json, manifest (of the final tree) */
+/* {wid}/.azlon/{name}: request, memory.json, manifest (of the final tree), AZ_META_REPLY
+   followed by the SHA-256 of a reply that a person gave */
+#define AZ_META_REPLY "replies/"
 AZ_API void az_key_meta(struct az_buf *b, struct az_str wid, const char *name);
 /* {wid}/ */
 AZ_API void az_key_run(struct az_buf *b, struct az_str wid);
