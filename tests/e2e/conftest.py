@@ -63,6 +63,8 @@ class Stack:
             "AZLON_BURST": "5000",
             "AZLON_CONNS": "2000",
             "AZLON_STREAMS": "2000",
+            # what a sanitizer keeps of freed memory (256 MiB by itself) would hide what is used
+            "ASAN_OPTIONS": "quarantine_size_mb=16",
             **extra,
         }
         self.http = requests.Session()
