@@ -14,6 +14,13 @@ def replies(name=NAME):
     return [f.read_text() for f in sorted((RECORDINGS / name).glob("[0-9].md"))]
 
 
+def right():
+    """The second program with the first's Dockerfile: all that a run needs."""
+    first, second, _ = replies()
+    mark = "### FILE: solution.py"
+    return first.split(mark)[0] + mark + second.split(mark)[1]
+
+
 def signal(stack, wid, kind, user="alice", **more):
     return stack.post(f"/run_workflow/{wid}/signal", user=user, json={"type": kind, **more})
 
@@ -45,7 +52,7 @@ def by_hand(stack):
     assert "circular_shift" in prompt.text and "[system]" in prompt.text
     sent(stack, wid, "reply", text=first, signal_id="one")
     run = needs(stack, wid, "reply", 2, "generate_code")
-    assert {c["status"] for c in run["checks"]} == {"fail", "skipped"}
+    assert "fail" in {c["status"] for c in run["checks"]}
     prompt = stack.get(run["input_needed"]["links"]["prompt"]).text
     assert "AssertionError" in prompt, "the real failure is shown"
     sent(stack, wid, "reply", text=second, signal_id="two")
@@ -76,7 +83,7 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again(stack):
     sent(stack, wid, "reply", text="I would rather not.")
     until(lambda: "cannot be used" in stack.get(run["input_needed"]["links"]["prompt"]).text)
     needs(stack, wid, "reply", 1, "generate_code")
-    sent(stack, wid, "reply", text=replies()[1])
+    sent(stack, wid, "reply", text=right())
     needs(stack, wid, "reply", 1, "validate_output")
     assert stack.post(f"/run_workflow/{wid}/cancel", json={"mode": "now"}).status_code == 202
     assert stack.finish(wid)["status"] == "cancelled"
@@ -107,7 +114,7 @@ def test_a_paused_run_goes_on_where_it_was(stack):
     sent(stack, wid, "pause", signal_id="p")
     until(lambda: stack.get(f"/run_workflow/{wid}").json()["status"] == "paused")
     # what was asked for may be given meanwhile; nothing is begun
-    sent(stack, wid, "reply", text=replies()[1])
+    sent(stack, wid, "reply", text=right())
     until(lambda: stack.get(f"/run_workflow/{wid}").json()["input_needed"] is None)
     assert stack.get(f"/run_workflow/{wid}").json()["status"] == "paused"
     assert [r["workflow_id"] for r in stack.get("/run_workflow?status=paused").json()["runs"]] == [wid]
@@ -125,7 +132,7 @@ def test_a_run_that_waits_survives_its_worker(own_stack):
     wid = s.start_run({**example(NAME), "model": "manual"})
     needs(s, wid, "reply", 1, "generate_code")
     s.kill_and_wait("worker")
-    sent(s, wid, "reply", text=replies()[1])
+    sent(s, wid, "reply", text=right())
     s.control("start")
     needs(s, wid, "reply", 1, "validate_output")
     s.kill_and_wait("worker")
@@ -143,7 +150,7 @@ def test_a_person_at_a_terminal_replies_with_the_client(stack, tmp_path):
     needs(stack, wid, "reply", 1, "generate_code")
     asked = azlon()
     assert asked.returncode == 0 and "circular_shift" in asked.stdout and "waits for: reply" in asked.stderr
-    (tmp_path / "reply.md").write_text(replies()[1])
+    (tmp_path / "reply.md").write_text(right())
     r = azlon("reply", f"@{tmp_path}/reply.md")
     assert (r.returncode, r.stdout) == (0, "sent\n"), r.stderr
     needs(stack, wid, "reply", 1, "validate_output")
