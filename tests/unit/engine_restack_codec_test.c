@@ -150,8 +150,9 @@ a_false_mark_hides_nothing(void **state)
 {
 	(void)state;
 	engine_says(KEY0);
-	assert_null(strstr(
-	    of(restack_codec_encode, "{\"__restack_encrypted__\":\"v1\",\"x\":" CLEAR "}"), "\"pw\""));
+	assert_null(
+	    strstr(of(restack_codec_encode, "{\"__restack_encrypted__\":\"v1\",\"x\":" CLEAR "}"),
+		"\"pw\""));
 }
 
 static void
