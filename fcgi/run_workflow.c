@@ -10,10 +10,9 @@
 #include "common/ports.h"
 #include "common/process.h"
 
-enum {
-	CACHE_RUNS = 1024,
-	WAITERS = 4 /* a thread that waits costs little more than its stack */
-};
+/* A thread that waits costs little more than the top of its stack: of 64 threads, 2,240 streams
+   and waits, and room for who must be told to come back. */
+enum { CACHE_RUNS = 1024, WAITERS = 40 };
 
 /* Sandboxes are only asked for their health here, which needs no key: a hole in this
    process gives no power over them. */
@@ -41,8 +40,9 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	api->upload_bytes = c->upload_bytes;
 	api->quota_bytes = c->quota_bytes;
 	api->quota_files = c->quota_files;
-	/* without a cache all is right, only slower */
+	/* without these all is right, only slower */
 	api->cache = az_api_cache_new(CACHE_RUNS);
+	api->logs = az_api_logs_new();
 	return AZ_OK;
 }
 
@@ -70,6 +70,7 @@ main(int argc, char **argv)
 			      .arena_bytes = AZ_MIB(64)});
 out:
 	az_api_cache_free(api.cache);
+	az_api_logs_free(api.logs);
 	az_api_usage_free(api.usage);
 	az_llm_close(api.llm);
 	az_sandbox_close(api.sandbox);

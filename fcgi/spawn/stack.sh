@@ -268,6 +268,11 @@ conf() {
 }
 
 # ---- processes ---------------------------------------------------------------
+descriptors() { # each open stream is one here and two in nginx
+	local n; n=$(ulimit -Hn)
+	case $n in unlimited|??????*) n=65536 ;; esac
+	ulimit -Sn "$n"
+}
 alive() { # name: is the process of that pid file ours and alive?
 	local p t; p=$(cat "$AZLON_VAR/run/$1.pid" 2>/dev/null) || return 1
 	t=$(cat "$AZLON_VAR/run/$1.start" 2>/dev/null) || return 1
@@ -369,6 +374,7 @@ start() {
 	local cg; cg=${AZLON_CGROUP-$(cgroups)}
 	[ -z "$cg" ] || export AZLON_CGROUP=$cg
 
+	descriptors
 	# the sandbox process gets its own key and nobody else's
 	if ! alive sandbox; then (
 		for v in $(compgen -e); do

@@ -5,12 +5,11 @@
  */
 #include <azlon/clock.h>
 #include <azlon/limits.h>
-#include "run.h"
+#include "run_log.h"
 
 #define SLICE_MS 1000
 #define PING_MS 15000
 #define BUSY_RETRY_MS 5000
-#define STREAM_BYTES AZ_MIB(64) /* the history of one stream's run */
 #define PAGE_MAX 1000
 #define PAGE_DEFAULT 500
 #define PAGE_BYTES AZ_MIB(4)
@@ -95,127 +94,85 @@ struct stream {
 	struct az_rq *rq;
 	const struct az_api *api;
 	struct az_str uid, id;
-	struct az_arena *keep; /* the history so far */
-	struct az_history h;
-	int64_t after;      /* number of the last event sent */
-	int64_t version;    /* as last seen */
-	int64_t sent_ms;    /* when anything was sent last */
-	struct az_buf beat; /* the progress sent last */
+	struct run_log *log;
+	struct run_seen seen;
+	size_t at;       /* frames of the log that are behind us */
+	int64_t after;   /* number of the last event sent */
+	int64_t sent_ms; /* when anything was sent last */
 	bool end;
-	enum az_code rc;
-	struct az_err *err;
 };
 
-static bool
-stream_event(void *arg, const struct az_flow_event *e)
-{
-	struct stream *s = arg;
-	char type[40];
-
-	if (e->type.n >= sizeof type)
-		return true;
-	memcpy(type, e->type.p, e->type.n);
-	type[e->type.n] = '\0';
-	s->rc = az_sse_send(s->rq, e->seq, type, e->data, s->err);
-	s->after = e->seq;
-	s->end = e->last;
-	s->sent_ms = az_boot_ms();
-	return s->rc == AZ_OK && !e->last;
-}
-
-/* What a heartbeat says, without a number: it is not part of the log. */
-static enum az_code
-send_progress(struct stream *s, const struct az_run_info *info, struct az_err *err)
-{
-	struct az_str beat = info->n_pending ? info->pending[0].heartbeat : AZ_S("");
-	struct az_json *j = NULL;
-	enum az_code rc = AZ_OK;
-	struct az_buf b;
-	struct az_jw w;
-
-	if (beat.n == 0 || az_str_eq(beat, az_buf_str(&s->beat)) ||
-	    az_json_parse(beat, &az_json_own_limits, &j, NULL) != AZ_OK)
-		return AZ_OK;
-	az_buf_reset(&s->beat);
-	az_buf_adds(&s->beat, beat);
-	az_buf_init(&b, AZ_KIB(256));
-	az_jw_init(&w, &b);
-	az_jw_obj(&w);
-	az_jw_ks(&w, "phase", az_json_gets(j, "phase"));
-	az_jw_ki(&w, "iteration", az_json_geti(j, "iteration", 0));
-	az_jw_ki(&w, "tokens", az_json_geti(j, "tokens", 0));
-	az_jw_ks(&w, "tail", az_json_gets(j, "tail"));
-	az_jw_end(&w, '}');
-	if (!b.fail) {
-		rc = az_sse_send(s->rq, -1, "progress", az_buf_str(&b), err);
-		s->sent_ms = az_boot_ms();
-	}
-	az_buf_release(&b);
-	az_json_free(j);
-	return rc;
-}
-
-/* Look at the run and send what is new. */
+/* Send what the log has and this stream has not. */
 static enum az_code
 stream_step(struct stream *s, struct az_err *err)
 {
-	struct az_arena *tmp = az_arena_new(RUN_FOLD_BYTES);
-	struct az_run_info info;
-	int64_t had;
-	enum az_code rc;
+	enum az_code rc = AZ_OK;
+	struct run_news news;
+	bool any = false;
 
-	if (!tmp)
-		return az_fail(err, AZ_ENOMEM, "api.events", "out of memory");
-	if ((rc = api_run_describe(s->api, tmp, s->uid, s->id, &info, err)) != AZ_OK)
-		goto out;
-	s->version = info.version;
-	had = s->h.n ? s->h.ev[s->h.n - 1].id : 0;
-	if (info.last_event > had) {
-		if ((rc = api_run_history(s->api, s->keep, s->id, had, &s->h, err)) ||
-		    (rc = az_flow_events(&s->h, s->after, tmp, stream_event, s, err)) ||
-		    (rc = s->rc) != AZ_OK)
-			goto out;
+	run_log_news(s->log, &s->seen, &news);
+	for (; !rc && !s->end && s->at < news.n; s->at++) {
+		const struct run_frame *f = &news.frames[s->at];
+
+		s->end = f->last;
+		if (f->seq <= s->after)
+			continue;
+		any = true;
+		s->after = f->seq;
+		rc = az_rs_write(s->rq, f->text, err);
 	}
-	if (!s->end)
-		rc = send_progress(s, &info, err);
-out:
-	az_arena_free(tmp);
-	return rc;
+	if (!rc && !s->end && news.progress) {
+		any = true;
+		rc = az_rs_write(s->rq, run_text_str(news.progress), err);
+	}
+	run_text_drop(news.progress);
+	if (any)
+		s->sent_ms = az_boot_ms();
+	return rc || !any ? rc : az_rs_flush(s->rq, err);
 }
 
 static enum az_code
 stream_wait(struct stream *s, struct az_err *err)
 {
-	int64_t now = s->version;
-	enum az_code rc = AZ_OK;
+	enum az_code rc;
 
-	while (now == s->version && !az_web_stopping(s->rq)) {
-		if (!az_rq_connected(s->rq))
-			return az_fail(err, AZ_ECANCELLED, "api.events", "the client left");
-		if (az_boot_ms() - s->sent_ms >= PING_MS) {
-			if ((rc = az_sse_ping(s->rq, err)) != AZ_OK)
-				return rc;
-			s->sent_ms = az_boot_ms();
-		}
-		rc = api_engine_rc(
-		    az_engine_wait(s->api->engine, s->id, s->version, SLICE_MS, NULL, &now, err),
-		    err);
-		if (rc != AZ_OK)
+	if (!az_rq_connected(s->rq))
+		return az_fail(err, AZ_ECANCELLED, "api.events", "the client left");
+	if (az_boot_ms() - s->sent_ms >= PING_MS) {
+		if ((rc = az_sse_ping(s->rq, err)) != AZ_OK)
 			return rc;
+		s->sent_ms = az_boot_ms();
 	}
-	return AZ_OK;
+	return run_log_wait(s->log, &s->seen, SLICE_MS, err);
+}
+
+/* Is there such a run, and nothing more to come of it? What is read for that need not lie
+   about as long as the stream. */
+static enum az_code
+stream_over(const struct stream *s, bool *over, struct az_err *err)
+{
+	struct az_arena *tmp = az_arena_new(RUN_FOLD_BYTES);
+	struct api_run r;
+	enum az_code rc;
+
+	if (!tmp)
+		return az_fail(err, AZ_ENOMEM, "api.events", "out of memory");
+	rc = api_run_load(s->api, tmp, s->uid, s->id, &r, err);
+	*over = !rc && r.over && s->after >= r.last_event;
+	az_arena_free(tmp);
+	return rc;
 }
 
 static enum az_code
 stream(struct stream *s, struct az_err *err)
 {
-	struct api_run r;
 	enum az_code rc;
+	bool over = false;
 
-	if ((rc = api_run_load(s->api, az_rq_arena(s->rq), s->uid, s->id, &r, err)))
+	if ((rc = stream_over(s, &over, err)))
 		return rc;
 	/* EventSource comes back after the end: 204 tells it to stop */
-	if (r.over && s->after >= r.last_event) {
+	if (over) {
 		az_rs_status(s->rq, 204);
 		return AZ_OK;
 	}
@@ -224,21 +181,19 @@ stream(struct stream *s, struct az_err *err)
 		err->retry_after_ms = BUSY_RETRY_MS;
 		return az_err_reason(err, "busy");
 	}
-	if (!(s->keep = az_arena_new(STREAM_BYTES)))
-		return az_fail(err, AZ_ENOMEM, "api.events", "out of memory");
-	s->err = err;
-	az_buf_init(&s->beat, AZ_KIB(256));
+	if (az_rq_is_head(s->rq))
+		return az_sse_open(s->rq, err);
+	if ((rc = run_log_enter(s->api, s->id, &s->log, err)))
+		return rc;
 	s->sent_ms = az_boot_ms();
 	rc = az_sse_open(s->rq, err);
-	s->end = az_rq_is_head(s->rq);
-	while (rc == AZ_OK && !s->end && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
+	while (rc == AZ_OK && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
 	       !az_web_stopping(s->rq))
 		rc = stream_wait(s, err);
 	/* the reader's EventSource comes back by itself, to the next process */
 	if (rc == AZ_OK && !s->end)
 		rc = az_rs_write(s->rq, AZ_S(": restarting\n\n"), err);
-	az_buf_release(&s->beat);
-	az_arena_free(s->keep);
+	run_log_leave(s->log);
 	return rc;
 }
 

@@ -19,8 +19,8 @@
 #include "web.h"
 
 #define THREADS_DEFAULT 64
-#define THREADS_MAX 512 /* libfcgi closes connections through select() */
-#define CROWDED_PART 8  /* of the threads, an eighth is kept from who would wait */
+#define THREADS_MAX 4096
+#define CROWDED_PART 8 /* of the threads, an eighth is kept from who would wait */
 #define DRAIN_MS 10000
 #define ABORT_MS 2000 /* after the drain: for handlers whose client was cut */
 #define ARENA_BYTES AZ_MIB(8)

@@ -451,6 +451,7 @@ api_fixture_start(struct api_fixture *f, const struct az_route *routes)
 	f->api.prompt_generate = AZ_S("write code");
 	f->api.prompt_validate = AZ_S("judge it");
 	f->api.cache = az_api_cache_new(64);
+	f->api.logs = az_api_logs_new();
 	f->web.w.arena_bytes = (size_t)64 * 1024 * 1024;
 	return az_auth_open(&dev, &f->api.auth, NULL) == AZ_OK &&
 	       az_store_mem_open(&f->api.store, NULL) == AZ_OK &&
@@ -462,6 +463,7 @@ api_fixture_stop(struct api_fixture *f)
 {
 	web_fixture_stop(&f->web);
 	az_api_cache_free(f->api.cache);
+	az_api_logs_free(f->api.logs);
 	az_auth_close(f->api.auth);
 	az_store_close(f->api.store);
 	az_arena_free(f->engine.a);

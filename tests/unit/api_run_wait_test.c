@@ -269,6 +269,57 @@ streams_resume_and_end(void **state)
 	fcgi_peer_release(&r);
 }
 
+#define STREAMS 12
+
+static int
+describes(void)
+{
+	int n;
+
+	pthread_mutex_lock(&fix.engine.mu);
+	n = fix.engine.describes;
+	pthread_mutex_unlock(&fix.engine.mu);
+	return n;
+}
+
+static void
+streams_of_a_run_share_what_is_read(void **state)
+{
+	struct az_str id = begin("alice", "");
+	const char *params[] = {"HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", SSE, NULL};
+	struct fcgi_resp r[STREAMS];
+	char path[300];
+	struct fcgi_req q = {.path = path, .params = params};
+	int fd[STREAMS], before;
+
+	(void)state;
+	memset(r, 0, sizeof r);
+	snprintf(path, sizeof path, "/run_workflow/%.*s/events", AZ_FMT(id));
+	for (int i = 0; i < STREAMS; i++) {
+		fd[i] = fcgi_peer_connect(fix.web.path);
+		assert_true(fcgi_peer_send(fd[i], &q, true));
+		assert_true(fcgi_peer_read_until(fd[i], &r[i], "event: iteration.start"));
+	}
+	before = describes();
+	fake_beat(&fix.engine, id, "{\"phase\":\"generate\",\"iteration\":1,\"tail\":\"abc\"}");
+	for (int i = 0; i < STREAMS; i++)
+		assert_true(fcgi_peer_read_until(fd[i], &r[i], "\"tail\":\"abc\""));
+	/* however many want to know */
+	assert_true(describes() - before <= 2);
+	/* the one that asks for all of them leaves; another goes on */
+	close(fd[0]);
+	fake_succeed(&fix.engine, id);
+	for (int i = 1; i < STREAMS; i++) {
+		assert_true(fcgi_peer_read(fd[i], &r[i]));
+		assert_false(r[i].junk);
+		assert_non_null(strstr(r[i].body, "event: run.finished\ndata: {"));
+		assert_string_equal(r[i].body, r[1].body);
+		close(fd[i]);
+	}
+	for (int i = 0; i < STREAMS; i++)
+		fcgi_peer_release(&r[i]);
+}
+
 int
 main(void)
 {
@@ -281,6 +332,7 @@ main(void)
 	    T(a_long_poll_ends_with_the_change),
 	    T(event_pages_resume_without_gap),
 	    T(streams_resume_and_end),
+	    T(streams_of_a_run_share_what_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

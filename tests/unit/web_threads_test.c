@@ -4,7 +4,9 @@
 #include <stdint.h>
 #include <stddef.h>
 #include <semaphore.h>
+#include <sys/resource.h>
 #include <cmocka.h>
+#include "skip.h"
 #include "web_fixture.h"
 
 /* gates that hold handlers until the test says so */
@@ -30,14 +32,19 @@ hold(struct az_rq *rq, void *app, struct az_err *err)
 static enum az_code
 events(struct az_rq *rq, void *app, struct az_err *err)
 {
+	struct az_buf b;
 	enum az_code rc;
 
 	(void)app;
-	if ((rc = az_sse_open(rq, err)) != AZ_OK ||
-	    (rc = az_sse_send(rq, 7, "check", AZ_S("{\"seq\":7}"), err)) ||
-	    (rc = az_sse_send(rq, -1, "progress", AZ_S("{}"), err)) ||
-	    (rc = az_sse_ping(rq, err)) != AZ_OK)
+	az_buf_init(&b, 1000);
+	if ((rc = az_sse_open(rq, err)) ||
+	    (rc = az_sse_frame(&b, 7, AZ_S("check"), AZ_S("{\"seq\":7}"), err)) ||
+	    (rc = az_sse_frame(&b, -1, AZ_S("progress"), AZ_S("{}"), err)) ||
+	    (rc = az_rs_write(rq, az_buf_str(&b), err)) || (rc = az_sse_ping(rq, err))) {
+		az_buf_release(&b);
 		return rc;
+	}
+	az_buf_release(&b);
 	while (sem_wait(&gate) != 0)
 		;
 	/* the reader has left meanwhile */
@@ -226,6 +233,45 @@ a_crowd_of_short_requests_is_served(void **state)
 	close(fd);
 }
 
+#define HIGH 1100
+
+/* As when a thousand streams are open: what select() cannot take. */
+static void
+descriptors_over_1023_are_served_and_closed(void **state)
+{
+	static const unsigned char half[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4};
+	struct fcgi_req unread = {
+	    .method = "GET", .path = "/quick", .body = "unread", .body_n = 6, .content_length = 9};
+	struct rlimit was, more;
+	int held[HIGH], fd;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	more = was;
+	if (more.rlim_cur < 2 * HIGH)
+		more.rlim_cur = was.rlim_max < 2 * HIGH ? was.rlim_max : 2 * HIGH;
+	if (more.rlim_cur < HIGH + 50 || setrlimit(RLIMIT_NOFILE, &more) != 0)
+		SKIP("this host allows too few descriptors");
+	for (int i = 0; i < HIGH; i++)
+		assert_true((held[i] = dup(fix.w.listen_fd)) >= 0);
+	call_quick();
+	/* gone before there was a request, in the middle of one, and before its body was read */
+	for (int i = 0; i < 3; i++) {
+		fd = fcgi_peer_connect(fix.path);
+		assert_true(fd > 1023);
+		if (i == 1)
+			assert_int_equal(write(fd, half, sizeof half), sizeof half);
+		if (i == 2)
+			assert_true(fcgi_peer_send(fd, &unread, false));
+		close(fd);
+		call_quick();
+	}
+	sixty_four_requests_are_in_hand_together(state);
+	for (int i = 0; i < HIGH; i++)
+		close(held[i]);
+	(void)setrlimit(RLIMIT_NOFILE, &was);
+}
+
 static void
 a_stop_finishes_the_request_in_hand(void **state)
 {
@@ -286,6 +332,7 @@ main(void)
 	    T(event_frames_leave_at_once_and_notice_a_reader_that_left),
 	    T(sixty_four_requests_are_in_hand_together),
 	    T(a_slow_handler_does_not_hold_up_others),
+	    T(descriptors_over_1023_are_served_and_closed),
 	    T(a_stop_finishes_the_request_in_hand),
 	    S(sixty_four_requests_are_in_hand_together),
 	    S(a_slow_handler_does_not_hold_up_others),

@@ -13,6 +13,7 @@
 #include <azlon/web.h>
 
 struct az_api_usage;     /* what users have stored, see lib/api/quota.h */
+struct az_api_logs;      /* event logs that streams share, see lib/api/run_log.h */
 struct az_api_manifests; /* manifests read lately, see lib/api/manifests.h */
 struct az_api_cache;     /* rendered run objects, see lib/api/run_view.c */
 
@@ -28,10 +29,11 @@ struct az_api { /* app of every route; ports borrowed */
 	struct az_str prompt_generate, prompt_validate; /* the default texts */
 	int64_t sync_wait_ms;
 	int64_t upload_bytes;
-	int64_t quota_bytes, quota_files;   /* of one user, 0 = none */
-	struct az_api_usage *usage;         /* az_api_usage_new(), needed with a quota */
-	const char *external_url;           /* how links begin, or NULL: they are relative */
-	bool store_links;                   /* links are the store's own, where it has any */
+	int64_t quota_bytes, quota_files; /* of one user, 0 = none */
+	struct az_api_usage *usage;       /* az_api_usage_new(), needed with a quota */
+	struct az_api_logs *logs;         /* az_api_logs_new(), or NULL: each stream has its own */
+	const char *external_url;         /* how links begin, or NULL: they are relative */
+	bool store_links;                 /* links are the store's own, where it has any */
 	struct az_api_manifests *manifests; /* az_api_manifests_new(), or NULL: read each time */
 	struct az_api_cache *cache;         /* az_api_cache_new() */
 };
@@ -39,6 +41,9 @@ AZ_API struct az_api_cache *az_api_cache_new(size_t entries);
 AZ_API void az_api_cache_free(struct az_api_cache *c);
 AZ_API struct az_api_usage *az_api_usage_new(void); /* NULL when out of memory */
 AZ_API void az_api_usage_free(struct az_api_usage *u);
+
+AZ_API struct az_api_logs *az_api_logs_new(void); /* NULL when out of memory */
+AZ_API void az_api_logs_free(struct az_api_logs *l);
 
 AZ_API struct az_api_manifests *az_api_manifests_new(void); /* NULL when out of memory */
 AZ_API void az_api_manifests_free(struct az_api_manifests *c);

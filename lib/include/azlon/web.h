@@ -152,9 +152,10 @@ AZ_API struct az_web_load az_web_load(const struct az_rq *rq);
 
 /* ---- server-sent events ---- */
 AZ_API AZ_MUST_CHECK enum az_code az_sse_open(struct az_rq *rq, struct az_err *err);
-/* id < 0: no id line. data is one line of JSON. Flushes. */
-AZ_API AZ_MUST_CHECK enum az_code az_sse_send(
-    struct az_rq *rq, int64_t id, const char *event, struct az_str data, struct az_err *err);
+/* One frame appended to b, to be written and flushed. id < 0: no id line. data is one line of
+   JSON. */
+AZ_API AZ_MUST_CHECK enum az_code az_sse_frame(
+    struct az_buf *b, int64_t id, struct az_str event, struct az_str data, struct az_err *err);
 /* ": ping" */
 AZ_API AZ_MUST_CHECK enum az_code az_sse_ping(struct az_rq *rq, struct az_err *err);
 
