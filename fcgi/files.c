@@ -19,6 +19,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 
 	if ((rc = az_secret_load(c->secret_file, api->secret, err)) ||
 	    (rc = az_http_new(http, err)) || (rc = ports_auth(c, *http, &api->auth, err)) ||
+	    (rc = ports_rates(c, &api->rates, err)) ||
 	    (rc = ports_engine(c, *http, &api->engine, err)))
 		return rc;
 	/* in a directory a manifest is read as fast as remembered */
@@ -62,6 +63,7 @@ out:
 	az_store_close(api.store);
 	az_engine_close(api.engine);
 	az_auth_close(api.auth);
+	az_api_rates_close(api.rates);
 	az_http_free(http);
 	az_api_usage_free(api.usage);
 	az_api_manifests_free(api.manifests);

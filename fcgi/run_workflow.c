@@ -25,6 +25,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 
 	if ((rc = az_secret_load(c->secret_file, api->secret, err)) ||
 	    (rc = az_http_new(http, err)) || (rc = ports_auth(c, *http, &api->auth, err)) ||
+	    (rc = ports_rates(c, &api->rates, err)) ||
 	    (rc = ports_engine(c, *http, &api->engine, err)) ||
 	    (rc = ports_store(c, *http, &api->store, err)) ||
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
@@ -77,6 +78,7 @@ out:
 	az_store_close(api.store);
 	az_engine_close(api.engine);
 	az_auth_close(api.auth);
+	az_api_rates_close(api.rates);
 	az_http_free(http);
 	az_wipe(api.secret, sizeof api.secret);
 	return process_end(&p);

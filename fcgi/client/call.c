@@ -6,6 +6,11 @@
 #include <azlon/crypto.h>
 #include "client.h"
 
+enum {
+	BUSY_MS = 10000, /* a limit that is longer is not one of how often */
+	BUSY_TRIES = 20
+};
+
 static volatile sig_atomic_t interrupted;
 
 static void
@@ -86,7 +91,17 @@ cl_http(struct cl *cl, const struct cl_call *c, struct az_http_resp *r, struct a
 		q.cancelled = cl_interrupted;
 	if (!q.max_bytes)
 		q.max_bytes = AZ_MIB(16);
-	return az_http_call(cl->http, &q, r, err);
+	/* many files one after the other are sooner or later too many: as often as it is told so */
+	for (int tries = 0;; tries++) {
+		enum az_code rc = az_http_call(cl->http, &q, r, err);
+		int64_t ms = !rc && r->status == 429 ? az_http_retry_after_ms(r) : 0;
+
+		if (ms <= 0 || ms > BUSY_MS || q.read || tries == BUSY_TRIES || interrupted)
+			return rc;
+		az_http_resp_release(r);
+		*r = (struct az_http_resp){0};
+		cl_pause_ms(ms);
+	}
 }
 
 int

@@ -26,6 +26,20 @@ ports_auth(const struct az_conf *c, struct az_http *http, struct az_auth **out, 
 }
 
 enum az_code
+ports_rates(const struct az_conf *c, struct az_api_rates **out, struct az_err *err)
+{
+	char path[PATH_BYTES];
+	enum az_code rc = below(c, "lock/rates", path, err);
+
+	return rc ? rc
+		  : az_api_rates_open(&(struct az_api_rates_opts){.path = path,
+					  .reads = c->user_reads,
+					  .writes = c->user_writes,
+					  .creates = c->user_creates},
+			out, err);
+}
+
+enum az_code
 ports_engine(
     const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err)
 {

@@ -3,7 +3,7 @@
 #ifndef AZLON_FCGI_PORTS_H
 #define AZLON_FCGI_PORTS_H
 
-#include <azlon/auth.h>
+#include <azlon/api.h>
 #include <azlon/conf.h>
 #include <azlon/engine.h>
 #include <azlon/http.h>
@@ -14,6 +14,9 @@
 /* http fetches the keys of ID tokens, and lives longer. */
 AZ_MUST_CHECK enum az_code ports_auth(
     const struct az_conf *c, struct az_http *http, struct az_auth **out, struct az_err *err);
+/* What users may ask for in a minute, counted together by the processes of this host. */
+AZ_MUST_CHECK enum az_code ports_rates(
+    const struct az_conf *c, struct az_api_rates **out, struct az_err *err);
 /* http serves the engine's HTTP side, where it has one. */
 AZ_MUST_CHECK enum az_code ports_engine(
     const struct az_conf *c, struct az_http *http, struct az_engine **out, struct az_err *err);

@@ -212,13 +212,12 @@ cgroups() {
 	printf '%s' "$list"
 }
 
+said() { sed -n "s/^$1=//p" <<<"$now"; } # a setting, out of those that a program printed
 # Where nginx finds the store, if that is S3; else an upstream that is nobody. The addresses
 # were checked by the program that prints them.
 conf_s3() { # sets s3_scheme, s3_server, s3_host, s3_tls
-	local now at name port=80 ca
+	local at name port=80 ca
 	s3_scheme=http s3_server='127.0.0.1:1 down' s3_host=none s3_tls=''
-	now=$("$bin/worker" --print-config) || exit 1
-	said() { sed -n "s/^$1=//p" <<<"$now"; }
 	[ "$(said AZLON_STORE)" = s3 ] || return 0
 	at=$(said MINIO_ENDPOINT)
 	case $at,$(said MINIO_USE_SSL) in https://*|*,true) s3_scheme=https port=443 ;; esac
@@ -238,7 +237,8 @@ conf_s3() { # sets s3_scheme, s3_server, s3_host, s3_tls
 	s3_tls="$s3_tls proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_trusted_certificate \"$(readlink -f "$ca")\";"
 }
 conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
-	local to=$1 cors='' f s3_scheme s3_server s3_host s3_tls; shift
+	local to=$1 cors='' f now s3_scheme s3_server s3_host s3_tls; shift
+	now=$("$bin/worker" --print-config) || exit 1
 	conf_s3
 	for o in $(printf '%s' "${AZLON_CORS_ORIGINS:-http://localhost:3000,http://localhost:5173,http://localhost:8080}" | tr ',' ' '); do
 		case $o in http://*|https://*) cors="$cors \"$o\" \$http_origin;" ;; *) die "AZLON_CORS_ORIGINS: '$o' is not an origin" ;; esac
@@ -253,7 +253,7 @@ conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
 		rm -f "$to/$(basename "$f")"
 		sed -e "s|@VAR@|$AZLON_VAR|g; s|@RUN@|$run|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
 		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@LISTEN_HTTP2@|$h2_listen|; s|@HTTP2@|$h2|; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
-		    -e "s|@RATE@|${AZLON_RATE:-50}|; s|@BURST@|${AZLON_BURST:-100}|; s|@CONNS@|${AZLON_CONNS:-100}|; s|@STREAMS@|${AZLON_STREAMS:-100}|" \
+		    -e "s|@RATE@|$(said AZLON_RATE)|; s|@BURST@|$(said AZLON_BURST)|; s|@CONNS@|$(said AZLON_CONNS)|; s|@STREAMS@|$(said AZLON_STREAMS)|" \
 		    -e "s|@S3_SCHEME@|$s3_scheme|; s|@S3_SERVER@|$s3_server|; s|@S3_HOST@|$s3_host|; s|@S3_TLS@|$s3_tls|" \
 		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
 		    "$f" >"$to/$(basename "$f")"

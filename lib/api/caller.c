@@ -1,7 +1,9 @@
+#include <azlon/clock.h>
 #include <azlon/flow.h>
 #include <azlon/keys.h>
 #include <azlon/log.h>
 #include "caller.h"
+#include "rates.h"
 
 /* How a request came in, without anything that says who sent it. */
 static struct az_auth_in
@@ -42,6 +44,36 @@ lacks(unsigned scope, struct az_err *err)
 	return az_err_reason(err, "insufficient_scope");
 }
 
+/* What the request counts as, of those of its user. */
+static enum rate_kind
+kind_of(const struct az_rq *rq)
+{
+	struct az_str path = az_rq_path(rq), method = az_rq_method(rq);
+
+	if (az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD"))
+		return RATE_READS;
+	if (az_str_eqc(method, "POST") &&
+	    (az_str_eqc(path, "/run_workflow") ||
+		(az_str_starts(path, AZ_S("/run_workflow/")) && az_str_ends(path, AZ_S("/fork")))))
+		return RATE_CREATES;
+	return RATE_WRITES;
+}
+
+static enum az_code
+counted(const struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_err *err)
+{
+	static const char *const what[RATE_KINDS] = {
+	    [RATE_READS] = "requests", [RATE_WRITES] = "changes", [RATE_CREATES] = "new runs"};
+	enum rate_kind kind = kind_of(rq);
+	int64_t wait_us;
+
+	if (rates_take(api->rates, kind, uid, az_boot_us(), &wait_us))
+		return AZ_OK;
+	(void)az_fail(err, AZ_EQUOTA, "api.caller", "Too many %s from this user.", what[kind]);
+	err->retry_after_ms = wait_us / 1000 + 1;
+	return az_err_reason(err, "rate_limited");
+}
+
 enum az_code
 api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
     struct az_caller *out, struct az_err *err)
@@ -53,6 +85,9 @@ api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
 	in.x_user_id = az_rq_header(rq, "X-User-ID");
 	in.body_user = body_user;
 	rc = az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
+	/* a body that is not read yet may still say who it is */
+	if (!rc && (body_user.p || !out->assumed))
+		rc = counted(rq, api, out->uid, err);
 	if (!rc && !(out->scopes & scope_of(rq)))
 		rc = lacks(scope_of(rq), err);
 	return rc;

@@ -7,8 +7,12 @@
 
 #include <azlon/api.h>
 
-/* The identity of a request. body_user: user_id of its JSON body, or empty. AZ_EPERM with the
-   reason "insufficient_scope" when it is an API key that may not do this. */
+/*
+ * The identity of a request, which counts against what its user may ask. body_user: user_id of
+ * its JSON body, or empty; .p == NULL when that is not read yet: then who is only assumed is not
+ * counted, and the caller comes again. AZ_EPERM with the reason "insufficient_scope" when it is
+ * an API key that may not do this, AZ_EQUOTA with "rate_limited".
+ */
 AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api,
     struct az_str body_user, struct az_caller *out, struct az_err *err);
 /* A request that needs no identity: AZ_EPERM where one would be refused for the way it came

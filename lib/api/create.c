@@ -272,12 +272,11 @@ run_create(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc;
 
 	/* nobody's body is read; only in dev it may say who calls */
-	if ((rc = api_caller(rq, api, AZ_S(""), &who, err)) != AZ_OK ||
+	if ((rc = api_caller(rq, api, (struct az_str){NULL, 0}, &who, err)) != AZ_OK ||
 	    (rc = read_body(rq, &body, &json, err)) != AZ_OK)
 		return rc;
 	user = az_json_gets(json, "user_id");
-	if (user.n && !az_str_eq(user, who.uid) &&
-	    (rc = api_caller(rq, api, user, &who, err)) != AZ_OK)
+	if (who.assumed && (rc = api_caller(rq, api, user.n ? user : AZ_S(""), &who, err)) != AZ_OK)
 		return rc;
 	if (user.n && !az_str_eq(user, who.uid))
 		return az_fail(err, AZ_EPERM, "api.create", "user_id is not the caller's");

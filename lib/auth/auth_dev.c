@@ -32,6 +32,7 @@ dev_identify(struct az_auth *au, const struct az_auth_in *in, struct az_arena *a
 
 	(void)au;
 	(void)a;
+	out->assumed = !in->x_user_id.n && !in->body_user.n;
 	if (!rc)
 		out->uid = in->x_user_id.n   ? in->x_user_id
 			   : in->body_user.n ? in->body_user

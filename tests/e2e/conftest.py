@@ -63,6 +63,9 @@ class Stack:
             "AZLON_BURST": "5000",
             "AZLON_CONNS": "2000",
             "AZLON_STREAMS": "2000",
+            "AZLON_USER_READS": "6000000",
+            "AZLON_USER_WRITES": "6000000",
+            "AZLON_USER_CREATES": "6000000",
             # what a sanitizer keeps of freed memory (256 MiB by itself) would hide what is used
             "ASAN_OPTIONS": "quarantine_size_mb=16",
             **extra,

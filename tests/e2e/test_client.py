@@ -299,6 +299,31 @@ def test_get_lists_fetches_one_and_fetches_all(peer, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "tree"]
 
 
+def test_who_is_too_fast_comes_back_as_told(peer, tmp_path):
+    """A limit of how often is waited out; one that lasts is told."""
+    script_run(peer)
+    waits = [1, 1]
+
+    def busy(h):
+        if not waits:
+            return h.send(200, b"whole", "application/octet-stream")
+        h.send_response(429)
+        h.send_header("Retry-After", str(waits.pop()))
+        h.send_header("Content-Type", "application/problem+json")
+        h.send_header("Content-Length", "2")
+        h.end_headers()
+        h.wfile.write(b"{}")
+
+    peer.answers["GET", f"/files/{ID}"] = (200, {"files": [{"path": "x", "size": 5}], "next_cursor": None})
+    peer.answers["GET", f"/files/{ID}/x"] = busy
+    assert azlon(peer, "get", ID, "-o", str(tmp_path / "all")).returncode == 0
+    assert (tmp_path / "all/x").read_bytes() == b"whole" and not waits
+    waits.append(60)
+    r = azlon(peer, "get", ID, "x", "-o", str(tmp_path / "one"))
+    assert r.returncode == 1 and "429" in r.stderr and not waits
+    assert [p.name for p in tmp_path.iterdir()] == ["all"]
+
+
 def test_the_longest_names_can_be_written(peer, tmp_path):
     name = "d/" + "n" * 255
     script_run(peer)

@@ -342,7 +342,7 @@ def test_too_many_requests(own_stack):
     s = own_stack(AZLON_RATE="1", AZLON_BURST="1")
     seen = [s.get("/run_workflow") for _ in range(4)]
     late = [r for r in seen if r.status_code == 429]
-    assert late and {(r.json()["code"], r.headers["Retry-After"]) for r in late} == {("rate_limit", "1")}
+    assert late and {(r.json()["code"], r.headers["Retry-After"]) for r in late} == {("rate_limited", "1")}
 
 
 def test_a_quota_that_is_used_up(own_stack):

@@ -113,6 +113,8 @@ values_are_read_and_checked(void **state)
 	refused(ENV("MINIO_USE_SSL=maybe"), "MINIO_USE_SSL", "true or false");
 	refused(ENV("AZLON_QUOTA_BYTES=-1"), "AZLON_QUOTA_BYTES", NULL);
 	refused(ENV("AZLON_QUOTA_FILES=many"), "AZLON_QUOTA_FILES", NULL);
+	refused(ENV("AZLON_USER_CREATES=-1"), "AZLON_USER_CREATES", NULL);
+	refused(ENV("AZLON_RATE=0"), "AZLON_RATE", NULL);
 	refused(ENV("AZLON_S3_STS=on"), "AZLON_S3_STS", "auto|off");
 	refused(ENV("AZLON_MODEL=a\nb"), "AZLON_MODEL", "control");
 	refused(ENV("AZLON_MODEL=\xff"), "AZLON_MODEL", NULL);
@@ -537,7 +539,9 @@ generated_texts_name_every_variable(void **state)
 	    "AZLON_RESTACK_NAMESPACE", "AZLON_RESTACK_QUEUE", "AZLON_RESTACK_TLS",
 	    "AZLON_RESTACK_CA_FILE", "AZLON_RESTACK_CODEC_ADDRESS", "AZLON_RESTACK_ENDPOINTS",
 	    "AZLON_S3_REGION", "AZLON_S3_CA_FILE", "AZLON_S3_STS", "AZLON_QUOTA_BYTES",
-	    "AZLON_QUOTA_FILES", "AZLON_FIREBASE_KEYS_URL", "FIREBASE_AUTH_EMULATOR_HOST"};
+	    "AZLON_QUOTA_FILES", "AZLON_RATE", "AZLON_BURST", "AZLON_CONNS", "AZLON_STREAMS",
+	    "AZLON_USER_READS", "AZLON_USER_WRITES", "AZLON_USER_CREATES",
+	    "AZLON_FIREBASE_KEYS_URL", "FIREBASE_AUTH_EMULATOR_HOST"};
 	const char *env[128] = {0};
 	struct az_buf ex, man;
 	struct az_conf c;

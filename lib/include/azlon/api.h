@@ -14,6 +14,7 @@
 
 struct az_api_usage;     /* what users have stored, see lib/api/quota.h */
 struct az_api_logs;      /* event logs that streams share, see lib/api/run_log.h */
+struct az_api_rates;     /* how often they ask, see lib/api/rates.h */
 struct az_api_manifests; /* manifests read lately, see lib/api/manifests.h */
 struct az_api_cache;     /* rendered run objects, see lib/api/run_view.c */
 
@@ -32,6 +33,7 @@ struct az_api { /* app of every route; ports borrowed */
 	int64_t quota_bytes, quota_files; /* of one user, 0 = none */
 	struct az_api_usage *usage;       /* az_api_usage_new(), needed with a quota */
 	struct az_api_logs *logs;         /* az_api_logs_new(), or NULL: each stream has its own */
+	struct az_api_rates *rates;       /* az_api_rates_open(), or NULL: no limits */
 	const char *external_url;         /* how links begin, or NULL: they are relative */
 	bool store_links;                 /* links are the store's own, where it has any */
 	struct az_api_manifests *manifests; /* az_api_manifests_new(), or NULL: read each time */
@@ -44,6 +46,14 @@ AZ_API void az_api_usage_free(struct az_api_usage *u);
 
 AZ_API struct az_api_logs *az_api_logs_new(void); /* NULL when out of memory */
 AZ_API void az_api_logs_free(struct az_api_logs *l);
+struct az_api_rates_opts {
+	const char *path; /* of a file that the processes of a host share; NULL, or where it
+			     cannot be made: each counts for itself */
+	int64_t reads, writes, creates; /* of one user, a minute; 0: no limit */
+};
+AZ_API AZ_MUST_CHECK enum az_code az_api_rates_open(
+    const struct az_api_rates_opts *o, struct az_api_rates **out, struct az_err *err);
+AZ_API void az_api_rates_close(struct az_api_rates *r); /* accepts NULL */
 
 AZ_API struct az_api_manifests *az_api_manifests_new(void); /* NULL when out of memory */
 AZ_API void az_api_manifests_free(struct az_api_manifests *c);

@@ -21,6 +21,7 @@ struct az_auth_in {
 struct az_caller {
 	struct az_str uid; /* in the arena; 1..128 bytes of UTF-8, no controls */
 	unsigned scopes;   /* AZ_SCOPE_*; all of them but for API keys */
+	bool assumed;      /* dev: nothing said who it is */
 };
 
 /* identity: "dev", "firebase" (ID tokens and API keys) or "keys" (API keys only). */

@@ -26,7 +26,9 @@ struct az_conf {
 	int64_t threads, worker_slots;
 	int64_t sync_wait_s;
 	int64_t upload_bytes;
-	int64_t quota_bytes, quota_files; /* of one user; 0 = none */
+	int64_t quota_bytes, quota_files;              /* of one user; 0 = none */
+	int64_t rate, burst, conns, streams;           /* of one address, in nginx */
+	int64_t user_reads, user_writes, user_creates; /* requests of one user, a minute; 0 = any */
 	const char *cors_origins;
 	const char *model; /* AZLON_MODEL: when a request names none */
 	const char *llm_profile;
