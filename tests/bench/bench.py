@@ -1,6 +1,6 @@
 """`make bench`: figures of this machine, each with the command that made it.
 
-bench.py [part…]   parts: run idle sandbox status download zip starts restack s3 (default: all)
+bench.py [part…]   parts: run idle sandbox status download zip starts restack s3 door (default: all)
 """
 import contextlib
 import json
@@ -18,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import door as front_door  # noqa: E402
 import restack as beside  # noqa: E402
 import s3 as in_s3  # noqa: E402
 import sandbox as boxes  # noqa: E402
@@ -71,9 +72,10 @@ def ours(s):
 
 
 # ---- tools ----
-def load(port, *args):
+def load(port, *args, token=None):
     cmd = [str(TOOLS / "load"), str(port), *map(str, args)]
-    out = json.loads(subprocess.run(cmd, capture_output=True, text=True, check=True).stdout)
+    env = {"AZLON_TOKEN": token} if token else {}
+    out = json.loads(subprocess.run(cmd, env=env, capture_output=True, text=True, check=True).stdout)
     return out, "load PORT " + " ".join(pathlib.Path(str(a)).name if "/tmp" in str(a) else str(a) for a in args)
 
 
@@ -310,9 +312,13 @@ def s3(s, tmp):
     in_s3.measure(tmp, row, sys.modules[__name__])
 
 
+def door(s, tmp):
+    front_door.measure(tmp, row, sys.modules[__name__])
+
+
 def main():
     all_parts = {"run": run, "idle": idle, "sandbox": sandbox, "status": status, "download": download, "zip": zip5, "starts": starts,
-                 "restack": restack, "s3": s3}
+                 "restack": restack, "s3": s3, "door": door}
     chosen = sys.argv[1:] or list(all_parts)
     # limits per address are for the world, not for one load generator
     s = Stack(AZLON_RATE="100000", AZLON_BURST="100000", AZLON_CONNS="5000")

@@ -4,7 +4,8 @@
  *   load PORT open RATE SECONDS METHOD PATH [BODYFILE]     latency from the due time
  *   load PORT closed CONNECTIONS SECONDS METHOD PATH [BODYFILE]
  *
- * Prints one JSON object: n, errors, rate, p50_ms, p99_ms, max_ms, seconds.
+ * The requests carry $AZLON_TOKEN where it is set. Prints one JSON object: n, errors, rate, p50_ms,
+ * p99_ms, max_ms, seconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -166,6 +167,7 @@ main(int argc, char **argv)
 	struct epoll_event ev[256];
 	bool open_loop;
 	double param, seconds, start, next, t;
+	const char *token = getenv("AZLON_TOKEN");
 	char *body = NULL;
 	long body_n = 0;
 	size_t cap = 65536;
@@ -194,8 +196,9 @@ main(int argc, char **argv)
 	request = malloc(cap + (size_t)body_n);
 	request_n = (size_t)snprintf(request, cap,
 	    "%s %s HTTP/1.1\r\nHost: localhost\r\nX-User-ID: bench\r\n"
-	    "%sContent-Length: %ld\r\n\r\n",
-	    argv[5], argv[6], body ? "Content-Type: application/json\r\n" : "", body_n);
+	    "%s%s%s%sContent-Length: %ld\r\n\r\n",
+	    argv[5], argv[6], token ? "Authorization: Bearer " : "", token ? token : "",
+	    token ? "\r\n" : "", body ? "Content-Type: application/json\r\n" : "", body_n);
 	if (body)
 		memcpy(request + request_n, body, (size_t)body_n);
 	request_n += (size_t)body_n;
