@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every shipped nginx file, filled in as the start script does, accepted by nginx -t: with the
-# store in a directory, behind HTTP and behind HTTPS.
+# store in a directory, behind HTTP and behind HTTPS; in a configuration of a host's own.
 set -eu
 cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
@@ -21,6 +21,25 @@ accepted() { # scheme, server, host, TLS lines of the store
 	sed -i 's|^    # the stand-ins.*|    server { listen 127.0.0.1:18900; include azlon_minio.conf; }|' "$tmp/nginx/nginx.conf"
 	grep -q azlon_minio.conf "$tmp/nginx/nginx.conf"
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log"
+	# as Debian's nginx.conf has it, and what people add there
+	cat >"$tmp/nginx/host.conf" <<-END
+	pid "$tmp/pid"; error_log "$tmp/log/error.log";
+	events { }
+	http {
+	    sendfile on; tcp_nopush on; types_hash_max_size 2048; server_tokens off; keepalive_timeout 65; client_max_body_size 8m;
+	    client_header_timeout 60; client_body_timeout 60; large_client_header_buffers 4 8k; reset_timedout_connection on;
+	    types { text/html html; } default_type text/plain; gzip on; access_log "$tmp/log/access.log";
+	    ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers on;
+	    client_body_temp_path "$tmp/nginx/tmp/b"; fastcgi_temp_path "$tmp/nginx/tmp/f"; proxy_temp_path "$tmp/nginx/tmp/p";
+	    uwsgi_temp_path "$tmp/nginx/tmp/u"; scgi_temp_path "$tmp/nginx/tmp/s";
+	    include azlon_http.conf;
+	    server { listen 127.0.0.1:18000; include azlon_server.conf; }
+	    server { listen 127.0.0.1:18001; include azlon_minio.conf; }
+	    server { listen 127.0.0.1:18090; server_name localhost 127.0.0.1; include azlon_local.conf; }
+	    server { listen 127.0.0.1:18090; server_name "~^[0-9]{1,5}-[0-9a-z]+\\.x\\."; include azlon_ports.conf; }
+	}
+	END
+	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/host.conf" -e "$tmp/log/error.log"
 }
 accepted http "127.0.0.1:1 down" none ""
 accepted http "[::1]:9000" "[::1]:9000" ""
