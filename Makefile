@@ -331,9 +331,8 @@ cleanup: ## stop the stack, then remove its state and what the build made
 check: lint test ## lint + test
 all: install format lint test ## as the original: install, format, lint, test
 .PHONY: start-server
-start-server: ## the Docker set-up (docker/README.md): builds the image, starts the stack in it
-	@command -v docker >/dev/null || { echo "start-server: docker is not installed; 'make run' needs no container"; exit 2; }
-	docker compose -f docker/compose.yaml up --build
+start-server: ## the Docker set-up (docker/README.md): builds the images, starts the containers, prints the addresses
+	@docker/server.sh start
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

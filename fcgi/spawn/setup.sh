@@ -11,7 +11,7 @@ set -eu
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
  libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
  bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 python3-pip procps util-linux"
-test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk"
+test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk docker-compose libfcgi-bin"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 full="$lint debootstrap"
 
@@ -191,7 +191,7 @@ esac
 
 # Ubuntu 24.04 forbids unprivileged user namespaces unless a profile allows them.
 f=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
-if [ -r $f ] && [ "$(cat $f)" = 1 ] && [ ! -e /etc/apparmor.d/azlon-bwrap ]; then
+if [ -r $f ] && [ "$(cat $f)" = 1 ] && [ -d /etc/apparmor.d ] && [ ! -e /etc/apparmor.d/azlon-bwrap ]; then
 	echo "setup: allowing bubblewrap to make user namespaces (AppArmor profile azlon-bwrap)"
 	sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
 	printf '%s\n' 'abi <abi/4.0>,' 'include <tunables/global>' \

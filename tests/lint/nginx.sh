@@ -1,6 +1,7 @@
 #!/bin/bash
 # Every shipped nginx file, filled in as the start script does, accepted by nginx -t: with the
-# store in a directory, behind HTTP and behind HTTPS; in a configuration of a host's own.
+# store in a directory, behind HTTP and behind HTTPS; in a configuration of a host's own, and in those
+# of the containers.
 set -eu
 cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
@@ -21,6 +22,10 @@ accepted() { # scheme, server, host, TLS lines of the store
 	sed -i 's|^    # the stand-ins.*|    server { listen 127.0.0.1:18900; include azlon_minio.conf; }|' "$tmp/nginx/nginx.conf"
 	grep -q azlon_minio.conf "$tmp/nginx/nginx.conf"
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log"
+	for f in docker/*.conf; do
+		sed -e "s|@TMP@|$tmp/nginx/tmp|; s|^pid .*|pid $tmp/pid;|; s|/dev/stdout|$tmp/log/access.log|" "$f" >"$tmp/nginx/${f##*/}"
+		nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/${f##*/}" -e "$tmp/log/error.log"
+	done
 	# as Debian's nginx.conf has it, and what people add there
 	cat >"$tmp/nginx/host.conf" <<-END
 	pid "$tmp/pid"; error_log "$tmp/log/error.log";
