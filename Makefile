@@ -319,6 +319,8 @@ install-files: build ## programs, library, units, man pages, nginx files (DESTDI
 	install -m 644 nginx/html/* $(DESTDIR)$(PREFIX)/share/azlon/nginx/html
 	install -m 644 tests/recordings/*.jsonl $(DESTDIR)$(PREFIX)/share/azlon/recordings
 	install -m 755 fcgi/spawn/*.sh $(DESTDIR)$(PREFIX)/share/azlon/spawn
+	for d in README.md docker/*.md nginx/*.md lib/*.md lib/*/*.md; do \
+	    install -D -m 644 "$$d" "$(DESTDIR)$(PREFIX)/share/doc/azlon/$$d" || exit 1; done
 	for u in fcgi/systemd/*; do \
 	    sed 's|/usr/local/|$(PREFIX)/|g' "$$u" >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit 1; \
 	    chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done

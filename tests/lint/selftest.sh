@@ -8,7 +8,11 @@ n=0 bad=0
 
 fresh() {
 	rm -rf "${T:?}"/*
-	mkdir -p "$T"/lib/include/azlon "$T"/lib/{base,json,store,flow} "$T/fcgi"
+	mkdir -p "$T"/lib/include/azlon "$T"/lib/{base,json,store,flow,conf,api} "$T/fcgi"
+	printf '{"AZLON_PORT", NUMBER, 0},\n{"E2B_API_KEY", SECRET, 0},\n' >"$T/lib/conf/table.c"
+	printf '{"paths":{"/files/{id}":{},"/files/{id}/{path}":{}}}\n' >"$T/lib/api/openapi.json"
+	printf '.PHONY: run\nrun: ## x\n' >"$T/Makefile"
+	printf '[x](lib/api/openapi.json) `AZLON_PORT=1 make run`, E2B_API_KEY_FILE\n```\nmake run PROMPT=\ncurl http://localhost:8000/files/ID/a/b?x=1\n```\n' >"$T/README.md"
 	printf '#ifndef E_H\n#define E_H\n#define AZ_API __attribute__((visibility("default")))\n/* not AZ_API int az_gone(void); */\nAZ_API int az_one(int a,\n    int b);\nextern AZ_API const int az_table[];\n#endif\n' >"$T/lib/include/azlon/err.h"
 	printf '#include <azlon/err.h>\n' >"$T/lib/include/azlon/json.h"
 	printf '#include <azlon/json.h>\n' >"$T/lib/include/azlon/store.h"
@@ -32,7 +36,7 @@ expect() { # pass|fail, script, what
 plant() { printf '%b\n' "$2" >>"$T/$1"; }
 
 fresh; lib
-for s in layers headers symbols words; do expect pass $s "a right tree passes"; done
+for s in layers headers symbols words docs; do expect pass $s "a right tree passes"; done
 fresh; plant lib/flow/a.c '#include <azlon/store.h>'; expect fail layers "flow includes a port"
 fresh; plant lib/json/json.c '#include <azlon/store.h>'; expect fail layers "json includes store"
 fresh; plant lib/store/store.c '#include <json-c/json.h>'; expect fail layers "json-c outside its room"
@@ -56,5 +60,12 @@ fresh; plant lib/base/err.c '/* FIX''ME */'; expect fail words "a known bug"
 fresh; plant lib/base/err.c 'const char *p = "/wo''rk/main/x";'; expect fail words "a path of one machine"
 fresh; plant lib/base/err.c 'const char *p = "/t''mp/azlon.sock";'; expect fail words "a fixed name in a shared directory"
 fresh; plant lib/base/err.c 'char p[] = "/t''mp/azlon-X''XXXXX";'; expect pass words "a name of mkdtemp"
+fresh; plant README.md '[x](lib/none.md)'; expect fail docs "a link to nowhere"
+fresh; plant README.md 'Set AZLON_PROT.'; expect fail docs "a variable that nobody reads"
+fresh; plant README.md 'Set AZLON_PORT_FILE.'; expect fail docs "a file for what is no secret"
+fresh; plant README.md 'Say `make runn`.'; expect fail docs "no target"
+fresh; plant README.md '```\nAZLON_PORT=1 make -j2 runn\n```'; expect fail docs "no target, in a block"
+fresh; plant README.md 'Ask `GET /files/{id}/a`, then `/run_workflow/{id}`.'; expect fail docs "no route"
+fresh; plant README.md 'To make sure of it, GET /nothing.'; expect pass docs "words that are none"
 echo "1..$n"
 exit $bad
