@@ -22,6 +22,9 @@
 #define THREADS_MAX 4096
 #define CROWDED_PART 8 /* of the threads, an eighth is kept from who would wait */
 #define DRAIN_MS 10000
+#define PATIENT_MS 3600000 /* the same after SIGQUIT: another process serves already */
+#define PATIENT_LOOK_MS 500
+#define LATE_MS 2000  /* after a stop was asked: for who had connected before */
 #define ABORT_MS 2000 /* after the drain: for handlers whose client was cut */
 #define ARENA_BYTES AZ_MIB(8)
 
@@ -53,6 +56,7 @@ stop_ask(struct web_server *s)
 {
 	uint64_t one = 1;
 
+	atomic_store(&s->late_until, az_boot_ms() + LATE_MS);
 	atomic_store(&s->stopping, true);
 	/* never read: every later leader sees it too */
 	(void)!write(s->stop_fd, &one, sizeof one);
@@ -104,7 +108,8 @@ web_thread_add(struct web_server *s, struct web_thread **out)
 	return AZ_OK;
 }
 
-/* Wait as the leader until somebody connects; false when told to stop. */
+/* Wait as the leader until somebody connects or a stop is asked; false when the socket is of
+   no use. */
 static bool
 connection_wait(struct web_server *s)
 {
@@ -115,7 +120,7 @@ connection_wait(struct web_server *s)
 	do
 		r = poll(p, 2, -1);
 	while (r < 0 && errno == EINTR);
-	if (r < 0 || p[1].revents)
+	if (r < 0)
 		return false;
 	if (p[0].revents & (POLLERR | POLLNVAL | POLLHUP)) {
 		az_log(AZ_ERROR, "web.listen", AZ_KC("err", "listening socket unusable"));
@@ -126,15 +131,23 @@ connection_wait(struct web_server *s)
 	return true;
 }
 
+/* Who connected before a stop was asked is still served: its connection is in the queue of a
+   socket that may go with us. */
+static bool
+takes_more(const struct web_server *s)
+{
+	return !atomic_load(&s->stopping) || az_boot_ms() < atomic_load(&s->late_until);
+}
+
 /* The next connection: one that waits already, for that nobody has to lead, or one that
-   comes. -1 when told to stop. */
+   comes. -1 when told to stop and none waits. */
 static int
 connection_next(struct web_thread *t)
 {
 	struct web_server *s = t->s;
 	bool again = false;
 
-	while (!atomic_load(&s->stopping)) {
+	while (takes_more(s)) {
 		int fd = web_conn_accept(s->w->listen_fd), sys = errno;
 
 		if (fd >= 0)
@@ -262,6 +275,19 @@ cut_busy(struct web_server *s)
 	pthread_mutex_unlock(&s->mu);
 }
 
+/* After SIGQUIT: false when another signal or PATIENT_MS came before the last request's end. */
+static bool
+ended_in_peace(struct web_server *s, int sfd)
+{
+	struct pollfd p = {.fd = sfd, .events = POLLIN};
+	int64_t end = az_boot_ms() + PATIENT_MS;
+
+	while (az_boot_ms() < end && poll(&p, 1, 0) == 0)
+		if (all_gone(s, PATIENT_LOOK_MS))
+			return true;
+	return false;
+}
+
 static void
 server_free(struct web_server *s)
 {
@@ -311,7 +337,7 @@ enum az_code
 az_web_run(const struct az_web *w, struct az_err *err)
 {
 	struct web_server *s = NULL;
-	struct signalfd_siginfo si;
+	struct signalfd_siginfo si = {0};
 	struct pollfd p[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	sigset_t set;
 	int sfd = -1, flags, ms = -1;
@@ -321,6 +347,7 @@ az_web_run(const struct az_web *w, struct az_err *err)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	/* 64 threads must not mean 64 heaps */
 	(void)mallopt(M_ARENA_MAX, 4);
@@ -362,7 +389,8 @@ az_web_run(const struct az_web *w, struct az_err *err)
 	stop_ask(s);
 	if (w->stopping)
 		w->stopping(w->app);
-	if (!all_gone(s, w->drain_ms > 0 ? w->drain_ms : DRAIN_MS)) {
+	if (!(si.ssi_signo == SIGQUIT && ended_in_peace(s, sfd)) &&
+	    !all_gone(s, w->drain_ms > 0 ? w->drain_ms : DRAIN_MS)) {
 		cut_busy(s);
 		if (!all_gone(s, ABORT_MS)) {
 			/* its threads still use s and the app: not freed */

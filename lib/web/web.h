@@ -35,9 +35,10 @@ struct web_server {
 	int stop_fd;  /* eventfd, readable once a stop was asked */
 	int watch_fd; /* eventfd, readable when the watch is to tick */
 	atomic_bool stopping;
-	atomic_int serving;       /* requests under way */
-	atomic_bool failed;       /* the listening socket is unusable */
-	struct web_count *counts; /* one for each route, and one for none */
+	atomic_int_least64_t late_until; /* then: who had connected is accepted until */
+	atomic_int serving;              /* requests under way */
+	atomic_bool failed;              /* the listening socket is unusable */
+	struct web_count *counts;        /* one for each route, and one for none */
 	size_t n_counts;
 	pthread_mutex_t mu;         /* all that follows */
 	pthread_cond_t gone;        /* a thread ended */

@@ -39,6 +39,7 @@ web_fixture_start(struct web_fixture *f, const struct az_route *routes, void *ap
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	/* a second signal to the server before this one */
 	while (sigtimedwait(&set, NULL, &now) > 0)

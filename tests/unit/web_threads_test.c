@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <sys/resource.h>
 #include <cmocka.h>
@@ -319,6 +320,114 @@ a_stop_cuts_what_does_not_end(void **state)
 	close(fd);
 }
 
+/* ---- how it ends ---- */
+
+static sem_t told;
+
+static void
+on_stopping(void *app)
+{
+	(void)app;
+	sem_post(&told);
+}
+
+/* One thread, which holds a request; *fd is its client. */
+static void
+one_in_hand(struct web_fixture *f, int *fd)
+{
+	struct fcgi_req q = {.path = "/hold"};
+
+	sem_init(&entered, 0, 0);
+	sem_init(&gate, 0, 0);
+	sem_init(&told, 0, 0);
+	memset(f, 0, sizeof *f);
+	f->w.threads = 1;
+	f->w.drain_ms = 1;
+	f->w.stopping = on_stopping;
+	assert_true(web_fixture_start(f, routes, NULL));
+	*fd = fcgi_peer_connect(f->path);
+	assert_true(fcgi_peer_send(*fd, &q, true));
+	while (sem_wait(&entered) != 0)
+		;
+}
+
+static void
+stop_by(int sig)
+{
+	kill(getpid(), sig);
+	while (sem_wait(&told) != 0)
+		;
+}
+
+static void
+answered(int fd, const char *body)
+{
+	struct fcgi_resp r = {.status = 0};
+
+	assert_true(fcgi_peer_read(fd, &r));
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body, body);
+	fcgi_peer_release(&r);
+	close(fd);
+}
+
+static void
+who_had_connected_before_a_stop_is_served(void **state)
+{
+	struct fcgi_req q = {.path = "/quick"};
+	struct web_fixture f;
+	int fd, later;
+
+	(void)state;
+	one_in_hand(&f, &fd);
+	later = fcgi_peer_connect(f.path);
+	assert_true(fcgi_peer_send(later, &q, true));
+	stop_by(SIGQUIT);
+	sem_post(&gate);
+	answered(fd, "held");
+	answered(later, "quick");
+	web_fixture_stop(&f);
+	assert_int_equal(f.rc, AZ_OK);
+}
+
+static void
+a_patient_stop_does_not_cut(void **state)
+{
+	struct pollfd p = {.events = POLLIN};
+	struct web_fixture f;
+
+	(void)state;
+	one_in_hand(&f, &p.fd);
+	stop_by(SIGQUIT);
+	/* the drain, of 1 ms, has gone by many times */
+	assert_int_equal(poll(&p, 1, 200), 0);
+	sem_post(&gate);
+	answered(p.fd, "held");
+	web_fixture_stop(&f);
+	assert_int_equal(f.rc, AZ_OK);
+}
+
+static void
+a_second_signal_ends_the_patience(void **state)
+{
+	struct fcgi_resp r = {.status = 0};
+	struct web_fixture f;
+	int fd;
+
+	(void)state;
+	one_in_hand(&f, &fd);
+	stop_by(SIGQUIT);
+	kill(getpid(), SIGTERM);
+	fcgi_peer_read(fd, &r); /* until it is cut */
+	assert_false(r.ended);
+	sem_post(&gate);
+	pthread_join(f.thread, NULL);
+	assert_int_equal(f.rc, AZ_OK);
+	fcgi_peer_unlisten(f.w.listen_fd, f.dir, f.path);
+	fcgi_peer_release(&r);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -340,6 +449,9 @@ main(void)
 	    S(a_crowd_of_short_requests_is_served),
 	    S(a_stop_finishes_the_request_in_hand),
 	    cmocka_unit_test(a_stop_cuts_what_does_not_end),
+	    cmocka_unit_test(who_had_connected_before_a_stop_is_served),
+	    cmocka_unit_test(a_patient_stop_does_not_cut),
+	    cmocka_unit_test(a_second_signal_ends_the_patience),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

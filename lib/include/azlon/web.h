@@ -38,14 +38,15 @@ struct az_web {
 	/* Problem document of a failure instead of problem+json; NULL = ours.
 	   Used by the stand-ins, whose protocols have error bodies of their own. */
 	enum az_code (*problem)(struct az_rq *rq, void *app, const struct az_err *e, int status);
-	/* NULL, or called once when SIGTERM arrived, before draining. */
+	/* NULL, or called once when such a signal arrived, before draining. */
 	void (*stopping)(void *app);
 };
 
 /*
- * Serve until SIGTERM or SIGINT, drain, return. Blocks those signals in all threads
- * and ignores SIGPIPE. AZ_ETIMEOUT: a handler did not end; it still uses app, so leave
- * by _exit(). AZ_EIO: the listening socket is unusable.
+ * Serve until SIGTERM, SIGINT or SIGQUIT, drain, return. After SIGQUIT requests in hand have
+ * an hour instead of drain_ms, unless another of these signals comes. Who had connected before is
+ * served. Blocks those signals in all threads and ignores SIGPIPE. AZ_ETIMEOUT: a handler did
+ * not end; it still uses app, so leave by _exit(). AZ_EIO: the listening socket is unusable.
  */
 AZ_API AZ_MUST_CHECK enum az_code az_web_run(const struct az_web *w, struct az_err *err);
 /* True once a stop was asked for: long handlers end soon. */
