@@ -189,10 +189,12 @@ endif
 
 export PROMPT TEST
 
-.PHONY: start stop status schedule
+.PHONY: start reload stop status schedule
 start: build ## the stack in the background, state under $AZLON_VAR (default var/); AZLON_ENGINE=restack: with a Temporal server, AZLON_STORE=s3: with a MinIO
 	@$(STACK) start
 	@$(STACK) status
+reload: build ## new processes with what was built and set meanwhile; requests in hand finish with the old ones, none fails
+	@$(STACK) reload
 stop: ## end the stack
 	@$(STACK) stop
 status: ## what runs, where it answers, the E2B key for the SDKs

@@ -1,8 +1,9 @@
 #!/bin/bash
-# One Azlon stack on loopback: stack.sh start|stop|status|var, and
-# stack.sh conf DIR, nginx's files for processes that systemd runs. State under
-# $AZLON_VAR. Nothing runs as root once started: as root, the system users azlon
-# (web, worker), azlon-sandbox and azlon-web (nginx) are made and used.
+# One Azlon stack on loopback: stack.sh start|reload|stop|status|var, and for processes that
+# systemd runs stack.sh conf DIR, nginx's files, and stack.sh keys, what they know each other by.
+# State under $AZLON_VAR. A process that ends by itself is launched again (AZLON_RESPAWN=off: not).
+# Nothing runs as root once started: as root, the system users azlon (web, worker),
+# azlon-sandbox and azlon-web (nginx) are made and used.
 set -eu
 
 me=$(id -u)
@@ -69,9 +70,10 @@ relocate() {
 	if ! as azlon test -x "$bin/worker" 2>/dev/null || ! as azlon test -r "$share/nginx/nginx.conf" 2>/dev/null; then
 		mkdir -p "$name/bin" "$name/lib" "$name/libexec" "$name/share"
 		chmod 755 /var/lib/azlon "$name"
-		for p in $programs; do cp -u "$bin/$p" "$name/bin/"; done
-		cp -u "$bin"/../lib/libazlon.so* "$name/lib/"
-		cp -u "$bin/../libexec/sandbox-agent" "$name/libexec/"
+		# those that run keep what they run
+		for p in $programs; do cp -u --remove-destination "$bin/$p" "$name/bin/"; done
+		cp -u --remove-destination "$bin"/../lib/libazlon.so* "$name/lib/"
+		cp -u --remove-destination "$bin/../libexec/sandbox-agent" "$name/libexec/"
 		rm -rf "$name/share/nginx" "$name/share/recordings"
 		cp -r --preserve=timestamps "$share/nginx" "$name/share/" # the fingerprint has them
 		cp -r "$share/$recordings" "$name/share/recordings"
@@ -136,7 +138,7 @@ secret() { # path owner text: made once, with only its owner able to read it
 hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
 state() {
-	local g_me g_web key; g_me=$(id -gn) g_web=$(id -gn $u_web)
+	local g_me g_web; g_me=$(id -gn) g_web=$(id -gn $u_web)
 	[ "$me" = 0 ] && chown root:root "$AZLON_VAR"
 	dir $mode "$(id -un)" "$g_me" "$AZLON_VAR/run"
 	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/log"
@@ -153,6 +155,16 @@ state() {
 	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/nginx"
 	dir 0700 "$u_web" "$g_web" "$AZLON_VAR/nginx/tmp"
 	dir 0755 "$(id -un)" "$g_me" "$AZLON_VAR/tls"
+	keys
+	for f in error access; do
+		: >>"$AZLON_VAR/log/nginx-$f.log"
+		[ "$me" != 0 ] || chown $u_web: "$AZLON_VAR/log/nginx-$f.log"
+		chmod 0640 "$AZLON_VAR/log/nginx-$f.log"
+	done
+	tls "$g_web"
+}
+keys() { # the stand-ins ask for them
+	local key
 	secret "$AZLON_VAR/secret/e2b.key" $u_app "e2b_$(hex 20)"
 	secret "$AZLON_VAR/secret/replay.key" $u_app "rk_$(hex 20)"
 	key=$(as $u_app cat "$AZLON_VAR/secret/e2b.key")
@@ -160,12 +172,6 @@ state() {
 		as $u_box rm -f "$AZLON_VAR/box/e2b.key"
 		secret "$AZLON_VAR/box/e2b.key" $u_box "$key"
 	fi
-	for f in error access; do
-		: >>"$AZLON_VAR/log/nginx-$f.log"
-		[ "$me" != 0 ] || chown $u_web: "$AZLON_VAR/log/nginx-$f.log"
-		chmod 0640 "$AZLON_VAR/log/nginx-$f.log"
-	done
-	tls "$g_web"
 }
 tls() { # a test CA and a server certificate for localhost
 	local d=$AZLON_VAR/tls
@@ -308,15 +314,20 @@ launch() { # name command…: in the background, own session, output to its log
 	local n=$1; shift
 	: >>"$AZLON_VAR/log/$n.log"
 	chmod 0640 "$AZLON_VAR/log/$n.log"
-	setsid "$@" </dev/null >>"$AZLON_VAR/log/$n.log" 2>&1 9>&- &
+	# the shell has a background command ignore those two
+	setsid env --default-signal=INT,QUIT "$@" </dev/null >>"$AZLON_VAR/log/$n.log" 2>&1 9>&- &
 	echo $! >"$AZLON_VAR/run/$n.pid"
 	stat_start $! >"$AZLON_VAR/run/$n.start" || :
 }
-fcgi() { # name user program args…
-	local n=$1 u=$2; shift 2
-	alive "$n" && return 0
-	local sock=$AZLON_VAR/run/$n.sock
+keeping() { # sets $keep: the command before one that is to be launched again
+	keep=()
+	# as text: who runs it may not be able to read where it is
+	off "${AZLON_RESPAWN:-on}" || keep=(/bin/sh -c "$(cat "$spawn/keep.sh")" keep)
+}
+fcgi() { # name socket user program args…
+	local n=$1 sock=$2 u=$3 keep; shift 3
 	rm -f "$sock"
+	keeping
 	local own=()
 	[ "$me" = 0 ] && own=(-u "$u" -g "$(id -gn "$u")" -U "$u" -G "$(id -gn $u_web)")
 	local in=()
@@ -325,7 +336,37 @@ fcgi() { # name user program args…
 		# shellcheck disable=SC2016
 		in=(sh -c 'echo $$ >"$0/server/cgroup.procs"; exec "$@"' "$AZLON_CGROUP")
 	fi
-	launch "$n" "${in[@]}" spawn-fcgi -n -s "$sock" -M $sock_mode -b 1024 "${own[@]}" -- "$@"
+	launch "$n" "${in[@]}" spawn-fcgi -n -s "$sock" -M $sock_mode -b 1024 "${own[@]}" -- "${keep[@]}" "$@"
+}
+part() { # name, its socket if that is not to be the usual one: launched unless it runs
+	local n=$1 sock=${2:-$AZLON_VAR/run/$1.sock} keep
+	if alive "$n"; then return 0; fi
+	case $n in
+	sandbox) ( # it gets its own key and nobody else's
+		for v in $(compgen -e); do
+			case $v in
+			AZLON_ENGINE|AZLON_STORE|AZLON_LLM|AZLON_IDENTITY|AZLON_FIREBASE_*) unset "$v" ;;
+			PATH|LANG|LC_*|TZ|TMPDIR|AZLON_*) ;;
+			*) unset "$v" ;;
+			esac
+		done
+		export AZLON_SANDBOX=local E2B_API_KEY_FILE=$AZLON_VAR/box/e2b.key
+		fcgi sandbox "$sock" $u_box "$bin/sandbox"
+	) ;;
+	run_workflow-wait) fcgi "$n" "$sock" $u_app "$bin/run_workflow" --role wait ;;
+	files-archive) fcgi "$n" "$sock" $u_app "$bin/files" --role archive ;;
+	worker)
+		local by=()
+		[ "$me" != 0 ] || by=(setpriv --reuid azlon --regid azlon --clear-groups --inh-caps=-all)
+		keeping
+		launch worker "${by[@]}" "${keep[@]}" "$bin/worker"
+		;;
+	*) fcgi "$n" "$sock" $u_app "$bin/$n" ;;
+	esac
+}
+cgroups_choose() { # an empty one says that there are to be none
+	local cg; cg=${AZLON_CGROUP-$(cgroups)}
+	[ -z "$cg" ] || export AZLON_CGROUP=$cg
 }
 
 # shellcheck source=fcgi/spawn/local.sh
@@ -334,6 +375,8 @@ fcgi() { # name user program args…
 . "$spawn/temporal.sh"
 # shellcheck source=fcgi/spawn/minio.sh
 . "$spawn/minio.sh"
+# shellcheck source=fcgi/spawn/reload.sh
+. "$spawn/reload.sh"
 
 fingerprint() { # of what decides how processes behave
 	{ env | grep -E '^(AZLON|E2B|MINIO|USE_EXTERNAL|EXTERNAL|RESTACK|OPENAI|ANTHROPIC|FIREBASE)_' | sort
@@ -370,35 +413,9 @@ start() {
 	minio_start "$new"
 	local run=$AZLON_VAR/run
 	conf_nginx "$AZLON_VAR/nginx" "$share"/nginx/*.conf
-	# an empty one says that there are to be none
-	local cg; cg=${AZLON_CGROUP-$(cgroups)}
-	[ -z "$cg" ] || export AZLON_CGROUP=$cg
-
+	cgroups_choose
 	descriptors
-	# the sandbox process gets its own key and nobody else's
-	if ! alive sandbox; then (
-		for v in $(compgen -e); do
-			case $v in
-			AZLON_ENGINE|AZLON_STORE|AZLON_LLM|AZLON_IDENTITY|AZLON_FIREBASE_*) unset "$v" ;;
-			PATH|LANG|LC_*|TZ|TMPDIR|AZLON_*) ;;
-			*) unset "$v" ;;
-			esac
-		done
-		export AZLON_SANDBOX=local E2B_API_KEY_FILE=$AZLON_VAR/box/e2b.key
-		fcgi sandbox $u_box "$bin/sandbox"
-	); fi
-	fcgi replay $u_app "$bin/replay"
-	fcgi run_workflow $u_app "$bin/run_workflow"
-	fcgi run_workflow-wait $u_app "$bin/run_workflow" --role wait
-	fcgi files $u_app "$bin/files"
-	fcgi files-archive $u_app "$bin/files" --role archive
-	if ! alive worker; then
-		if [ "$me" = 0 ]; then
-			launch worker setpriv --reuid azlon --regid azlon --clear-groups --inh-caps=-all "$bin/worker"
-		else
-			launch worker "$bin/worker"
-		fi
-	fi
+	for n in sandbox $pool worker; do part "$n"; done
 	if ! alive nginx; then
 		as $u_web nginx -t -q -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" ||
 		    die "nginx refuses its configuration"
@@ -475,7 +492,8 @@ ended() { # names: told to end, and waited for
 		p=$(cat "$AZLON_VAR/run/$n.pid" 2>/dev/null) || continue
 		for i in $(seq 75); do
 			alive "$n" || break
-			[ "$i" = 75 ] && kill -KILL "$p" 2>/dev/null
+			# with what it keeps, if any
+			[ "$i" = 75 ] && kill -KILL -- "-$p" 2>/dev/null
 			sleep 0.2
 		done
 		rm -f "$AZLON_VAR/run/$n.pid" "$AZLON_VAR/run/$n.start" "$AZLON_VAR/run/$n.sock"
@@ -483,8 +501,8 @@ ended() { # names: told to end, and waited for
 }
 stop_all() {
 	alive nginx || orphans
-	# shellcheck disable=SC2086
-	ended $parts
+	# shellcheck disable=SC2046,SC2086
+	ended $parts $(former)
 	ended temporal minio # after those that need them
 	rm -f "$AZLON_VAR/run/fingerprint" "$AZLON_VAR/run/temporal.ports" "$AZLON_VAR/run/minio.ports"
 	if [ "$me" = 0 ]; then
@@ -508,6 +526,9 @@ status() {
 		if alive "$n"; then printf '%-18s running  pid %s\n' "$n" "$(cat "$AZLON_VAR/run/$n.pid")"
 		else printf '%-18s stopped\n' "$n"; all=1; fi
 	done
+	for n in $(former); do
+		printf '%-18s ending   pid %s, once its requests have\n' "${n%%.old-*}" "$(cat "$AZLON_VAR/run/$n.pid")"
+	done
 	say
 	say "page and API   http://localhost:$AZLON_PORT/   https://localhost:$AZLON_TLS_PORT/ (CA: $AZLON_VAR/tls/ca.pem)"
 	say "E2B protocol   E2B_API_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_SANDBOX_URL=http://127.0.0.1:$AZLON_LOCAL_PORT E2B_API_KEY=$(as $u_app cat "$AZLON_VAR/secret/e2b.key" 2>/dev/null)"
@@ -519,6 +540,7 @@ status() {
 
 case $cmd in
 start) start ;;
+reload) reload ;;
 stop)
 	locate
 	[ -d "$AZLON_VAR/run" ] || exit 0
@@ -531,5 +553,6 @@ stop)
 status) locate; status ;;
 var) locate; say "$AZLON_VAR" ;;
 conf) conf "${2:-}" ;;
-*) echo "usage: stack.sh start|stop|status|var|conf DIR" >&2; exit 2 ;;
+keys) keys ;;
+*) echo "usage: stack.sh start|reload|stop|status|var|conf DIR|keys" >&2; exit 2 ;;
 esac

@@ -59,6 +59,7 @@ class Stack:
             "AZLON_TLS_PORT": str(self.tls_port),
             "AZLON_LOCAL_PORT": str(self.local_port),
             "AZLON_REPLAY_FAULTS": "1",
+            "AZLON_RESPAWN": "off",  # who is killed stays dead until start
             "AZLON_RATE": "5000",
             "AZLON_BURST": "5000",
             "AZLON_CONNS": "2000",
