@@ -3,6 +3,8 @@
  * may be killed at any moment: what was under way is done again by the next one.
  */
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <azlon/flow.h>
 #include <azlon/work.h>
@@ -16,6 +18,44 @@ on_stop(int sig)
 {
 	(void)sig;
 	az_engine_stop(engine);
+}
+
+/* What follows this option on the command line; NULL without it, empty at its end. */
+static const char *
+option(int argc, char **argv, const char *name)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], name))
+			return i + 1 < argc ? argv[i + 1] : "";
+	return NULL;
+}
+
+/* --backup and --restore of the journal; false when neither was asked. */
+static bool
+copied(struct process *p, int argc, char **argv)
+{
+	const char *to = option(argc, argv, "--backup"), *from = option(argc, argv, "--restore");
+	struct az_engine_local_copy made = {0};
+	char dir[4096];
+
+	if (!to && !from)
+		return false;
+	snprintf(dir, sizeof dir, "%s/journal", p->conf.var);
+	if (strcmp(p->conf.engine, "local") != 0)
+		(void)az_fail(&p->err, AZ_EINVAL, "worker.backup",
+		    "AZLON_ENGINE is %s: runs are kept by its server", p->conf.engine);
+	else if ((to && from) || !*(to ? to : from))
+		(void)az_fail(&p->err, AZ_EINVAL, "worker.backup", "name one file");
+	else
+		(void)!(to ? az_engine_local_backup(dir, to, &made, &p->err)
+			   : az_engine_local_restore(dir, from, &made, &p->err));
+	p->status = p->err.code ? 1 : 0;
+	if (p->err.code)
+		fprintf(stderr, "worker: %s\n", p->err.text);
+	else
+		printf("%lld runs, %lld of them not over\n", (long long)made.runs,
+		    (long long)made.open);
+	return true;
 }
 
 static enum az_code
@@ -35,7 +75,10 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
-	struct process p = {.name = "worker", .what = "carries out runs"};
+	struct process p = {.name = "worker",
+	    .what = "carries out runs\n\n"
+		    "  --backup FILE     the journal as one new file, while all runs\n"
+		    "  --restore FILE    that file as the journal, while nothing runs"};
 	struct az_workflow flows[2] = {az_flow_coding};
 	struct az_http *http = NULL;
 	struct az_work w = {0};
@@ -43,6 +86,8 @@ main(int argc, char **argv)
 
 	if (!process_begin(&p, argc, argv))
 		return p.status;
+	if (copied(&p, argc, argv))
+		return process_end(&p);
 	if (open_all(&p.conf, &http, &w, &p.err)) {
 		process_refused(&p);
 		goto out;
@@ -50,6 +95,7 @@ main(int argc, char **argv)
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGQUIT, &stop, NULL);
 	process_started(&p);
 	rc = az_engine_work(engine,
 	    &(struct az_worker){.workflows = flows,

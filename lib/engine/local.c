@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "local.h"
@@ -79,6 +80,10 @@ open_dir(struct local *e, const char *dir, struct az_err *err)
 	e->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (e->dirfd < 0)
 		return az_fail_errno(err, AZ_EIO, op, "%s", dir);
+	/* for as long as this engine is open nobody puts another journal here */
+	while (flock(e->dirfd, LOCK_SH) < 0)
+		if (errno != EINTR)
+			return az_fail_errno(err, AZ_EIO, op, "%s", dir);
 	e->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (e->stop_fd < 0)
 		return az_fail_errno(err, AZ_EIO, op, "eventfd");

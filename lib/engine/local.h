@@ -104,6 +104,8 @@ void conn_close(struct conn *c);
 /* ---- local_schema.c ---- */
 /* Open for writing: checks that the file is ours, makes the tables when new. */
 enum az_code schema_open(const char *path, struct conn *c, struct az_err *err);
+/* Is the file under c one of ours, of this version? Fresh: it is empty. */
+enum az_code schema_ours(struct conn *c, const char *path, bool *fresh, struct az_err *err);
 /* A further connection: read-only, or for checkpoints. */
 enum az_code schema_reader(const char *path, bool readonly, struct conn *c, struct az_err *err);
 /* quick_check; AZ_EIO with reason "journal_damaged". */

@@ -71,6 +71,30 @@ refuse(const char *path, const char *reason, const char *what, struct az_err *er
 	return AZ_EIO;
 }
 
+enum az_code
+schema_ours(struct conn *c, const char *path, bool *fresh, struct az_err *err)
+{
+	int64_t app = 0, version = 0, objects = 0;
+	int rc = one_int(c->db, "PRAGMA application_id", &app);
+
+	if (!rc)
+		rc = one_int(c->db, "PRAGMA user_version", &version);
+	if (!rc)
+		rc = one_int(c->db, "SELECT count(*) FROM sqlite_schema", &objects);
+	if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT)
+		return refuse(path, "journal_damaged", "is damaged or no database", err);
+	if (rc)
+		return sql_fail(c, rc, "engine.open", err);
+	*fresh = app == 0 && version == 0 && objects == 0;
+	if (*fresh)
+		return AZ_OK;
+	if (app != LOCAL_APP_ID)
+		return refuse(path, "journal_foreign", "is another program's database", err);
+	if (version != LOCAL_SCHEMA)
+		return refuse(path, "journal_version", "was written by another version", err);
+	return AZ_OK;
+}
+
 static enum az_code
 create(struct conn *c, struct az_err *err)
 {
@@ -94,7 +118,8 @@ enum az_code
 schema_open(const char *path, struct conn *c, struct az_err *err)
 {
 	static const char op[] = "engine.open";
-	int64_t app = 0, version = 0, objects = 0;
+	enum az_code code;
+	bool fresh;
 	int rc, fd;
 
 	/* SQLite would make it 0644; -wal and -shm take their mode from it */
@@ -118,25 +143,8 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 	/* never run what a damaged or planted schema may hold */
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	rc = one_int(c->db, "PRAGMA application_id", &app);
-	if (!rc)
-		rc = one_int(c->db, "PRAGMA user_version", &version);
-	if (!rc)
-		rc = one_int(c->db, "SELECT count(*) FROM sqlite_schema", &objects);
-	if ((rc & 0xff) == SQLITE_NOTADB || (rc & 0xff) == SQLITE_CORRUPT)
-		return refuse(path, "journal_damaged", "is damaged or no database", err);
-	if (rc)
-		return sql_fail(c, rc, op, err);
-	if (app == 0 && version == 0 && objects == 0) {
-		enum az_code code = create(c, err);
-
-		if (code)
-			return code;
-	} else if (app != LOCAL_APP_ID) {
-		return refuse(path, "journal_foreign", "is another program's database", err);
-	} else if (version != LOCAL_SCHEMA) {
-		return refuse(path, "journal_version", "was written by another version", err);
-	}
+	if ((code = schema_ours(c, path, &fresh, err)) || (fresh && (code = create(c, err))))
+		return code;
 	rc = sqlite3_exec(c->db,
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA wal_autocheckpoint = 0;PRAGMA journal_size_limit = 16777216;"

@@ -157,6 +157,24 @@ AZ_API AZ_MUST_CHECK enum az_code az_engine_local_open(
     const struct az_engine_local_opts *o, struct az_engine **out, struct az_err *err);
 
 /*
+ * The journal in dir as one new file, as it was at one moment, while processes read and write
+ * it. The copy is checked as a whole, synced, and appears under its name only then. AZ_ECONFLICT:
+ * there is a file of that name. Only dir's owner may.
+ */
+struct az_engine_local_copy {
+	int64_t runs, open; /* in it; open: not over */
+};
+AZ_API AZ_MUST_CHECK enum az_code az_engine_local_backup(
+    const char *dir, const char *to, struct az_engine_local_copy *out, struct az_err *err);
+/*
+ * Such a file as the journal in dir, which is made if there is none. AZ_ECONFLICT: a journal is
+ * there already. AZ_EUNAVAIL: processes have that engine open. AZ_EIO: from is no whole journal
+ * of this version. Nothing has changed then.
+ */
+AZ_API AZ_MUST_CHECK enum az_code az_engine_local_restore(
+    const char *dir, const char *from, struct az_engine_local_copy *out, struct az_err *err);
+
+/*
  * A Restack engine, Restack Cloud, or a plain Temporal server. Strings are copied; NULL
  * or empty means unset. Opening connects to nothing: who comes first after the server
  * went away waits for it as long as its call allows. AZ_EINVAL names the variable.
