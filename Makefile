@@ -306,7 +306,8 @@ format: ## clang-format, in place
 install: ## all dependencies, then build
 	@fcgi/spawn/setup.sh run
 	@$(MAKE) --no-print-directory build
-install-files: build ## programs, library, units, man pages, nginx files (DESTDIR= PREFIX=)
+install-files: build ## programs, library, units, man pages, nginx files, example.env (DESTDIR= PREFIX=)
+	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(PREFIX)/share/man/man5
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/libexec $(DESTDIR)$(PREFIX)/include/azlon \
 	    $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/azlon/nginx/html \
 	    $(DESTDIR)$(PREFIX)/share/azlon/recordings $(DESTDIR)$(PREFIX)/share/azlon/spawn $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -323,7 +324,14 @@ install-files: build ## programs, library, units, man pages, nginx files (DESTDI
 	install -m 755 fcgi/spawn/*.sh $(DESTDIR)$(PREFIX)/share/azlon/spawn
 	for d in README.md docker/*.md nginx/*.md lib/*.md lib/*/*.md; do \
 	    install -D -m 644 "$$d" "$(DESTDIR)$(PREFIX)/share/doc/azlon/$$d" || exit 1; done
-	for u in fcgi/systemd/*; do \
+	install -m 644 fcgi/spawn/azlon.logrotate $(DESTDIR)$(PREFIX)/share/azlon
+	install -m 644 fcgi/systemd/azlon.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/azlon.conf
+	install -m 644 fcgi/systemd/azlon.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/azlon.conf
+	$(O)/bin/worker --example-config >$(DESTDIR)$(PREFIX)/share/azlon/example.env
+	{ sed '/^@VARIABLES@/,$$d' fcgi/azlon.env.5; $(O)/bin/worker --man-config; sed '1,/^@VARIABLES@/d' fcgi/azlon.env.5; } \
+	    >$(DESTDIR)$(PREFIX)/share/man/man5/azlon.env.5
+	chmod 644 $(DESTDIR)$(PREFIX)/share/azlon/example.env $(DESTDIR)$(PREFIX)/share/man/man5/azlon.env.5
+	for u in fcgi/systemd/*.service fcgi/systemd/*.socket fcgi/systemd/*.target; do \
 	    sed 's|/usr/local/|$(PREFIX)/|g' "$$u" >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit 1; \
 	    chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
 clean: ## what the build made

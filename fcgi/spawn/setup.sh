@@ -11,7 +11,7 @@ set -eu
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
  libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
  bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 python3-pip procps util-linux"
-test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk docker-compose libfcgi-bin"
+test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk docker-compose libfcgi-bin systemd groff-base"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 full="$lint debootstrap"
 

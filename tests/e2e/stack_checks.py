@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, made_on_request
+from conftest import BIN, ROOT, made_on_request
 
 PARTS = ("nginx", "run_workflow", "run_workflow-wait", "files", "files-archive", "sandbox", "replay", "worker")
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can look at this")
@@ -30,6 +30,17 @@ def own(trial):
     with contextlib.closing(trial(OPENAI_KEY_CANARY="canary-1")) as s:
         s.said = s.control("start").stdout
         yield s
+
+
+@pytest.fixture(scope="module")
+def installed(open_dir):
+    """Where `make install-files` has put everything: its PREFIX, /usr."""
+    dest = open_dir
+    variant = BIN.parent.name
+    subprocess.run(["make", "-s", "install-files", f"DESTDIR={dest}", "PREFIX=/usr", f"BUILD={BIN.parents[1]}",
+                    *([f"SANITIZE={variant.replace('-', ',')}"] if variant not in ("release", "coverage") else [])],
+                   cwd=ROOT, check=True, capture_output=True, timeout=600)
+    return dest / "usr"
 
 
 def pids(stack):

@@ -45,6 +45,11 @@ accepted() { # scheme, server, host, TLS lines of the store
 	}
 	END
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/host.conf" -e "$tmp/log/error.log"
+	# a file that none of the others includes would have been looked at by nobody
+	nginx -T -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log" >"$tmp/all"
+	for f in nginx/*.conf; do
+		grep -qxF "# configuration file $tmp/$f:" "$tmp/all" || { echo "$f is included nowhere"; exit 1; }
+	done
 }
 accepted http "127.0.0.1:1 down" none ""
 accepted http "[::1]:9000" "[::1]:9000" ""
