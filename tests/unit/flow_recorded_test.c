@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -77,9 +78,9 @@ json(struct az_str text)
 
 /* The embedded engine's: a row of its journal per line. */
 static struct az_history
-local(struct az_event **ev)
+local_of(const char *path, struct az_event **ev)
 {
-	struct az_str rest = file(LOCAL), line;
+	struct az_str rest = file(path), line;
 	struct az_history h = {0};
 
 	*ev = az_arena_alloc(A, sizeof(**ev) * EVENTS_MAX);
@@ -102,6 +103,12 @@ local(struct az_event **ev)
 	}
 	h.ev = *ev;
 	return h;
+}
+
+static struct az_history
+local(struct az_event **ev)
+{
+	return local_of(LOCAL, ev);
 }
 
 static Azt__History *
@@ -196,13 +203,21 @@ check_all(const struct az_history *h)
 }
 
 static void
-the_embedded_engines_history_replays(void **state)
+the_embedded_engines_histories_replay(void **state)
 {
-	struct az_event *ev;
-	struct az_history h = local(&ev);
+	glob_t g;
 
 	(void)state;
-	check_all(&h);
+	assert_int_equal(glob(DIR "*.local.jsonl", 0, NULL, &g), 0);
+	assert_true(g.gl_pathc >= 4);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		struct az_event *ev;
+		struct az_history h = local_of(g.gl_pathv[i], &ev);
+
+		print_message("# %s\n", strrchr(g.gl_pathv[i], '/') + 1);
+		check_all(&h);
+	}
+	globfree(&g);
 }
 
 static void
@@ -366,7 +381,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(the_embedded_engines_history_replays),
+	    T(the_embedded_engines_histories_replay),
 	    T(temporals_history_replays),
 	    T(both_tell_the_same_run),
 	    T(a_changed_name_is_refused),

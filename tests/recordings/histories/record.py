@@ -1,4 +1,5 @@
-"""Record the history of one example's run from both engines: record.py NAME [DIRECTORY].
+"""Record the history of one example's run: record.py NAME [DIRECTORY], from both engines, or from the
+embedded one with --local before NAME. "cancelled" is a run of "endless" that is cancelled.
 
 Needs what tests/e2e needs (its Python environment, a build). Overwrites nothing: see README.md.
 """
@@ -10,15 +11,25 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "e2e"))
 
-from conftest import Stack, example  # noqa: E402
+from conftest import RECORDINGS, Stack, example, until  # noqa: E402
 from restack_stub import RestackStub  # noqa: E402
 from temporal_peer import Temporal  # noqa: E402
 from temporalio.api.history.v1 import History  # noqa: E402
 
 
+ENDS = {"hopeless": "failed", "cancelled": "cancelled"}
+
+
 def played(stack, name):
-    run = stack.start().start_run(example(name))
-    assert stack.finish(run)["status"] == "succeeded"
+    stack.start()
+    which = "endless" if name == "cancelled" else name
+    inputs = [stack.post("/files/inputs", files={"file": (f.name, f.read_bytes())}).json()["input_id"]
+              for f in sorted((RECORDINGS / which).glob("*.csv"))]
+    run = stack.start_run({**example(which), **({"inputs": inputs} if inputs else {})})
+    if name == "cancelled":
+        until(lambda: stack.get(f"/run_workflow/{run}").json()["phase"] == "execute", 60)
+        stack.post(f"/run_workflow/{run}/cancel", json={"mode": "now"})
+    assert stack.finish(run)["status"] == ENDS.get(name, "succeeded")
     return run
 
 
@@ -55,8 +66,10 @@ def of_the_journal(name):
         stack.close()
 
 
-def main(name, directory=HERE):
-    for kind, record in (("temporal.pb", of_temporal), ("local.jsonl", of_the_journal)):
+def main(*args):
+    local = args[0] == "--local"
+    name, directory = (*args[local:], HERE)[:2]
+    for kind, record in (() if local else (("temporal.pb", of_temporal),)) + (("local.jsonl", of_the_journal),):
         with open(pathlib.Path(directory) / f"{name}.{kind}", "xb") as f:
             f.write(record(name))
 
