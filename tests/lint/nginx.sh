@@ -22,6 +22,11 @@ accepted() { # scheme, server, host, TLS lines of the store
 	sed -i 's|^    # the stand-ins.*|    server { listen 127.0.0.1:18900; include azlon_minio.conf; }|' "$tmp/nginx/nginx.conf"
 	grep -q azlon_minio.conf "$tmp/nginx/nginx.conf"
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log"
+	# a file that none of the others includes would have been looked at by nobody
+	nginx -T -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log" >"$tmp/all"
+	for f in nginx/*.conf; do
+		grep -qxF "# configuration file $tmp/$f:" "$tmp/all" || { echo "$f is included nowhere"; exit 1; }
+	done
 	for f in docker/*.conf; do
 		sed -e "s|@TMP@|$tmp/nginx/tmp|; s|^pid .*|pid $tmp/pid;|; s|/dev/stdout|$tmp/log/access.log|" "$f" >"$tmp/nginx/${f##*/}"
 		nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/${f##*/}" -e "$tmp/log/error.log"
@@ -45,11 +50,6 @@ accepted() { # scheme, server, host, TLS lines of the store
 	}
 	END
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/host.conf" -e "$tmp/log/error.log"
-	# a file that none of the others includes would have been looked at by nobody
-	nginx -T -q -p "$tmp/nginx" -c "$tmp/nginx/nginx.conf" -e "$tmp/log/error.log" >"$tmp/all"
-	for f in nginx/*.conf; do
-		grep -qxF "# configuration file $tmp/$f:" "$tmp/all" || { echo "$f is included nowhere"; exit 1; }
-	done
 }
 accepted http "127.0.0.1:1 down" none ""
 accepted http "[::1]:9000" "[::1]:9000" ""
