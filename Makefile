@@ -222,7 +222,7 @@ PEERS := $(VENV)/.stamp $(NPM)/.stamp
 
 # files of tests side by side: for the most part they wait
 E2E_JOBS ?= 3
-E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) AZLON_NPM=$(abspath $(NPM)) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini -n $(E2E_JOBS) --dist loadfile
+E2E = $(CLEAN_ENV) $(foreach v,AZLON_TEST_FULL AZLON_KEEP AZLON_CHROMIUM,$${$(v):+$(v)="$$$(v)"}) $(E2E_ENV) AZLON_BIN=$(abspath $(O)/bin) AZLON_NPM=$(abspath $(NPM)) $(VENV)/bin/python -m pytest -q -p no:cacheprovider -c tests/e2e/pytest.ini -n $(E2E_JOBS) --dist loadfile
 
 # a real MinIO is built once, which takes some minutes: begun while other things go on, and
 # waited for by the tests that need it

