@@ -35,7 +35,7 @@ _TABLE = {
         "WorkflowExecutionConfig WorkflowExecutionInfo WorkflowExecutionExtendedInfo PendingActivityInfo "
         "PendingWorkflowTaskInfo",
     "temporal.api.namespace.v1":
-        "NamespaceInfo NamespaceCapabilities=NamespaceInfo.Capabilities NamespaceLimits=NamespaceInfo.Limits",
+        "NamespaceInfo NamespaceLimits=NamespaceInfo.Limits",
     "temporal.api.errordetails.v1":
         "WorkflowExecutionAlreadyStartedFailure QueryFailedFailure NamespaceNotFoundFailure NotFoundFailure "
         "PermissionDeniedFailure ResourceExhaustedFailure",
