@@ -48,17 +48,20 @@ static struct row
 closed_row(const struct az_run_info *r, struct az_arena *a)
 {
 	const struct az_json *j = NULL;
-	struct row out = {.status = "failed"};
+	struct row out = {.status = NULL};
 
 	if (az_json_parse_in(a, r->close_payload, &az_json_own_limits, &j, NULL) == AZ_OK)
 		out.status = api_run_status(az_json_gets(j, "status"));
+	out.reason = az_json_gets(j, "reason");
+	/* closes that the engine made by itself, as the run's own view has them */
 	if (r->state == AZ_RUN_TERMINATED)
-		out.status = "cancelled";
+		out = (struct row){.status = "cancelled", .reason = AZ_S("user_cancelled")};
 	else if (r->state == AZ_RUN_TIMED_OUT)
-		out.status = "timed_out";
+		out = (struct row){.status = "timed_out", .reason = AZ_S("budget_exhausted")};
+	else if (!out.status && r->state == AZ_RUN_FAILED)
+		out = (struct row){.status = "failed", .reason = AZ_S("engine_unavailable")};
 	else if (!out.status)
 		out.status = "failed";
-	out.reason = az_json_gets(j, "reason");
 	out.result = !strcmp(out.status, "succeeded");
 	return out;
 }

@@ -39,6 +39,10 @@ flow_fn_step(struct az_str name)
 	return STEP_NONE;
 }
 
+const char *const az_flow_reasons[] = {"iterations_exhausted", "budget_exhausted", "stuck",
+    "llm_unavailable", "llm_not_configured", "bad_model_output", "sandbox_unavailable",
+    "store_unavailable", "engine_unavailable", "user_cancelled", "bad_input", NULL};
+
 void
 flow_begin(struct flow_state *st, struct az_arena *a, bool lenient)
 {

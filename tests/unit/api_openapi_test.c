@@ -143,6 +143,29 @@ nothing_else_is_documented(void **state)
 }
 
 static void
+its_reasons_are_those_of_runs(void **state)
+{
+	struct az_arena *a = az_arena_new(1 << 24);
+	const struct az_json *said = az_json_get(
+	    az_json_get(az_json_get(az_json_get(document(a), "components"), "schemas"), "Reason"),
+	    "enum");
+	size_t n = 0;
+
+	(void)state;
+	for (; az_flow_reasons[n]; n++) {
+		bool there = false;
+
+		for (size_t i = 0; i < az_json_len(said); i++)
+			there |= az_str_eqc(az_json_str(az_json_at(said, i)), az_flow_reasons[n]);
+		if (!there)
+			fail_msg("%s is not documented", az_flow_reasons[n]);
+	}
+	/* and null, of runs that have none */
+	assert_int_equal(az_json_len(said), n + 1);
+	az_arena_free(a);
+}
+
+static void
 it_has_a_tag_and_needs_no_identity(void **state)
 {
 	char etag[80], v[80], line[160];
@@ -185,6 +208,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(every_route_is_documented),
 	    T(nothing_else_is_documented),
+	    T(its_reasons_are_those_of_runs),
 	    T(it_has_a_tag_and_needs_no_identity),
 	};
 

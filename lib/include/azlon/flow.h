@@ -41,12 +41,15 @@ AZ_API AZ_MUST_CHECK enum az_code az_flow_events(const struct az_history *h, int
     struct az_arena *a, bool (*fn)(void *arg, const struct az_flow_event *e), void *arg,
     struct az_err *err);
 
+/* Every reason that a run can end for, NULL at the end. The contract has the same. */
+extern AZ_API const char *const az_flow_reasons[];
+
 /* What a reader wants to know of a run; text in the arena or the history. */
 struct az_flow_view {
 	const char *status; /* queued, running, awaiting_input, paused, cancelling,
 			       succeeded, failed, cancelled, timed_out */
 	const char *phase;  /* prepare, generate, execute, check, judge, finalize; NULL when over */
-	const char *reason; /* API.md's list, or NULL */
+	const char *reason; /* of az_flow_reasons, or NULL */
 	const char *needs;  /* the signal a person has to send: approve, reply; or NULL */
 	const char *needs_step; /* with it: the function that comes after */
 	int result;             /* 1 true, 0 false, -1 not known */
