@@ -137,8 +137,10 @@ write_files(struct az_jw *w, const struct az_manifest *m)
 	az_jw_end(w, ']');
 }
 
+/* run: the iteration's record, which knows what was cut; NULL while it is under way. */
 static enum az_code
-write_logs(struct az_jw *w, const struct iter *it, bool *any, struct az_err *err)
+write_logs(struct az_jw *w, const struct iter *it, const struct az_json *run, bool *any,
+    struct az_err *err)
 {
 	static const char *const logs[] = {"stdout", "stderr"};
 	enum az_code rc = AZ_OK;
@@ -158,7 +160,9 @@ write_logs(struct az_jw *w, const struct iter *it, bool *any, struct az_err *err
 			*any = true;
 			az_jw_obj(w);
 			az_jw_ki(w, "bytes", o.bytes);
-			az_jw_kb(w, "cut", o.bytes >= (int64_t)AZ_LIM_LOG_BYTES);
+			az_jw_kb(w, "cut",
+			    az_json_getb(az_json_get(run, logs[i]), "cut",
+				o.bytes >= (int64_t)AZ_LIM_LOG_BYTES));
 			az_jw_end(w, '}');
 		} else {
 			az_jw_null(w);
@@ -204,7 +208,7 @@ run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 	az_jw_value(&w, run);
 	write_files(&w, &m);
 	if (rc == AZ_OK)
-		rc = write_logs(&w, &it, &any, err);
+		rc = write_logs(&w, &it, run, &any, err);
 	write_links(&w, &it, it.n);
 	az_jw_end(&w, '}');
 	if (rc == AZ_OK && !any && !verdict && !run)

@@ -286,6 +286,8 @@ iterations_are_read_from_the_store(void **state)
 	(void)state;
 	put_iter(id, 1, "verdict", "{\"passed\":false}");
 	put_iter(id, 1, "stdout", "hello log");
+	put_iter(id, 1, "run", "{\"stdout\":{\"bytes\":99,\"cut\":true}}");
+	put_iter(id, 2, "stdout", "all of it");
 	put_iter(id, 2, "verdict", "{\"passed\":true}");
 	put_iter(id, 10, "stdout", "x");
 	j = GET(id, "/iterations", "", &r, );
@@ -298,7 +300,11 @@ iterations_are_read_from_the_store(void **state)
 	assert_int_equal(r.status, 200);
 	assert_int_equal(
 	    az_json_geti(az_json_get(az_json_get(j, "logs"), "stdout"), "bytes", 0), 9);
+	assert_true(az_json_getb(az_json_get(az_json_get(j, "logs"), "stdout"), "cut", false));
 	assert_int_equal(az_json_type(az_json_get(az_json_get(j, "logs"), "stderr")), AZ_JNULL);
+	fcgi_peer_release(&r);
+	j = GET(id, "/iterations/2", "", &r, );
+	assert_false(az_json_getb(az_json_get(az_json_get(j, "logs"), "stdout"), "cut", true));
 	fcgi_peer_release(&r);
 	GET(id, "/iterations/3", "", &r, );
 	assert_int_equal(r.status, 404);
