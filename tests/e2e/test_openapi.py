@@ -325,6 +325,7 @@ def is_problem(answer, status, code):
     assert headers["content-type"] == "application/problem+json", (headers, body[:300])
     problem = json.loads(body)
     assert (problem["status"], problem["code"]) == (status, code)
+    assert status != 405 or "GET" in headers["allow"]
     said = openapi.resolved(openapi.document()["components"]["responses"][openapi.NAMES[status]])
     openapi.validate(problem, said["content"]["application/problem+json"]["schema"])
 
