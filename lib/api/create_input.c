@@ -1,5 +1,6 @@
 /* The start input: the request with everything filled in, and a queued run's view. */
 #include <azlon/flow.h>
+#include <azlon/log.h>
 #include "run.h"
 
 /* "c1", "c2", … for checks without an id, skipping what others use. */
@@ -80,6 +81,8 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 		az_jw_key(&w, "metadata");
 		az_jw_value(&w, c->metadata);
 	}
+	if (az_log_traceparent().n)
+		az_jw_ks(&w, "traceparent", az_log_traceparent());
 	az_jw_end(&w, '}');
 	az_jw_key(&w, "warnings");
 	az_jw_arr(&w);

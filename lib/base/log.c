@@ -4,12 +4,13 @@
 #include <azlon/clock.h>
 #include <azlon/log.h>
 #include <azlon/path.h>
+#include <azlon/trace.h>
 
 static const char *program = "azlon";
 /* silent until a program opens the log: a library does not print by itself */
 static enum az_level lowest = (enum az_level)(AZ_ERROR + 1);
 static bool to_syslog;
-static _Thread_local char ctx_req[64], ctx_run[128];
+static _Thread_local char ctx_req[64], ctx_run[128], ctx_trace[AZ_TRACE_BYTES];
 
 static const char *const level_name[] = {"debug", "info", "warn", "error"};
 
@@ -28,6 +29,22 @@ az_log_context(struct az_str request_id, struct az_str workflow_id)
 {
 	snprintf(ctx_req, sizeof ctx_req, "%.*s", AZ_FMT(request_id));
 	snprintf(ctx_run, sizeof ctx_run, "%.*s", AZ_FMT(workflow_id));
+	if (!request_id.n && !workflow_id.n)
+		ctx_trace[0] = '\0';
+}
+
+void
+az_log_trace(struct az_str traceparent)
+{
+	ctx_trace[0] = '\0';
+	if (az_trace_ok(traceparent))
+		snprintf(ctx_trace, sizeof ctx_trace, "%.*s", AZ_FMT(traceparent));
+}
+
+struct az_str
+az_log_traceparent(void)
+{
+	return az_str_c(ctx_trace);
 }
 
 struct az_str
@@ -139,6 +156,10 @@ az_log_format(struct az_buf *b, enum az_level level, const char *ev, const struc
 	if (ctx_run[0]) {
 		az_buf_addc(b, " run=");
 		value(b, az_str_c(ctx_run));
+	}
+	if (ctx_trace[0] && !az_str_eqc(az_trace_id(az_str_c(ctx_trace)), ctx_req)) {
+		az_buf_addc(b, " trace=");
+		value(b, az_trace_id(az_str_c(ctx_trace)));
 	}
 	for (; kv->kind; kv++) {
 		if (kv->kind == 's' && !kv->s.n)

@@ -1,7 +1,10 @@
 /* What goes out: the URL, header lines and body of a request as libcurl's options. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <strings.h>
+#include <azlon/log.h>
+#include <azlon/trace.h>
 #include "http_room.h"
 
 #define CONNECT_MS 10000
@@ -44,6 +47,8 @@ enum az_code
 http_headers_of(const struct az_http_req *q, struct curl_slist **out, struct az_err *err)
 {
 	struct curl_slist *l = curl_slist_append(NULL, "Expect:"), *more;
+	struct az_str trace = az_log_traceparent();
+	char line[AZ_TRACE_BYTES + 16];
 	bool type = false;
 
 	for (size_t i = 0; l && q->headers && q->headers[i]; i++) {
@@ -53,6 +58,12 @@ http_headers_of(const struct az_http_req *q, struct curl_slist **out, struct az_
 		}
 		type |= strncasecmp(q->headers[i], "content-type:", 13) == 0;
 		if (!(more = curl_slist_append(l, q->headers[i])))
+			goto nomem;
+		l = more;
+	}
+	if (l && trace.n) {
+		snprintf(line, sizeof line, "traceparent: %.*s", AZ_FMT(trace));
+		if (!(more = curl_slist_append(l, line)))
 			goto nomem;
 		l = more;
 	}

@@ -1,6 +1,7 @@
 /* One request from route to log line. */
 #include <azlon/clock.h>
 #include <azlon/log.h>
+#include <azlon/trace.h>
 #include "web.h"
 
 static void
@@ -32,8 +33,11 @@ handle(struct az_rq *rq, struct az_err *err)
 	const struct az_route *r;
 	struct az_buf allow;
 	enum az_code rc = web_rq_open(rq, err);
+	char trace[AZ_TRACE_BYTES];
 
 	az_log_context(rq->id, AZ_S(""));
+	az_trace_next(az_rq_header(rq, "traceparent"), rq->id, trace);
+	az_log_trace(az_str_c(trace));
 	if (rc != AZ_OK)
 		return rc;
 	az_buf_init(&allow, 256);

@@ -4,6 +4,7 @@
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
 #include <azlon/keys.h>
+#include <azlon/log.h>
 
 #define OP "work.job"
 
@@ -367,6 +368,7 @@ job_open(struct work_job *j, struct az_fn_ctx *ctx, void *app, struct az_str inp
 		return rc;
 	j->iteration = (int)(az_json_geti(j->in, "iteration", 0) & 0xffff);
 	rc = load_request(j, err);
+	az_log_trace(az_json_gets(j->request, "traceparent"));
 	if (rc == AZ_OK)
 		job_beat(j);
 	return rc;

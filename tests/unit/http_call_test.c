@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <azlon/clock.h>
 #include <azlon/http.h>
+#include <azlon/log.h>
 #include "http_peer.h"
 
 static struct az_http *http;
@@ -58,6 +59,30 @@ a_path_is_sent_as_it_is(void **state)
 	assert_non_null(
 	    strstr(http_peer_request(peer, 0, NULL), "GET /a/../b//./%2e%2e/c?d HTTP/1.1\r\n"));
 	az_http_resp_release(&r);
+	http_peer_stop(peer);
+}
+
+static void
+the_trace_of_the_thread_goes_out(void **state)
+{
+	static const struct http_peer_step s[] = {
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+	struct az_http_req q = {.method = "GET", .url = url};
+	const char *sent;
+
+	(void)state;
+	against(s, 1);
+	az_log_trace(AZ_S("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+	for (int i = 0; i < 2; i++) {
+		struct az_http_resp r = {.status = 0};
+
+		assert_int_equal(az_http_call(http, &q, &r, &err), AZ_OK);
+		sent = strstr(http_peer_request(peer, i, NULL),
+		    "\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n");
+		assert_true(i == 0 ? sent != NULL : sent == NULL);
+		az_http_resp_release(&r);
+		az_log_context(AZ_S(""), AZ_S(""));
+	}
 	http_peer_stop(peer);
 }
 
@@ -466,6 +491,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_path_is_sent_as_it_is),
+	    T(the_trace_of_the_thread_goes_out),
 	    T(statuses_and_headers_arrive),
 	    T(failures_have_their_codes),
 	    T(refused_is_unavailable),

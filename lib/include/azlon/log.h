@@ -33,8 +33,13 @@ struct az_kv {
 
 /* Once at start. program is static. target: "stderr" or "syslog". */
 AZ_API void az_log_open(const char *program, const char *target, enum az_level min);
-/* Ids put on every line this thread logs until changed; "" clears. Copied. */
+/* Ids put on every line this thread logs until changed; "" clears, and both "" end what it works
+   for, the trace too. Copied. */
 AZ_API void az_log_context(struct az_str request_id, struct az_str workflow_id);
+/* The trace that this thread works for, see azlon/trace.h: its lines name it unless the request
+   has that id, its HTTP calls carry it on. One that is not ok clears. */
+AZ_API void az_log_trace(struct az_str traceparent);
+AZ_API struct az_str az_log_traceparent(void); /* borrowed; empty: none */
 /* The request id set by az_log_context() for this thread; borrowed. */
 AZ_API struct az_str az_log_request_id(void);
 AZ_API void az_log_kv(enum az_level level, const char *ev, const struct az_kv *kv);
