@@ -5,6 +5,7 @@
 #include <azlon/flow.h>
 #include <azlon/json.h>
 #include <azlon/keys.h>
+#include <azlon/manifest.h>
 #include "caller.h"
 
 #define RUN_JSON_BYTES AZ_MIB(1)
@@ -85,6 +86,18 @@ bool create_regex_ok(struct az_str pattern);
 /* The start input: {"v":1,"uid","request","warnings"}. */
 void create_input(const struct create *c, struct az_str uid, struct az_buf *b);
 
+/* ---- run_iterations.c ---- */
+struct run_iter { /* {n} of an own run */
+	struct az_rq *rq;
+	const struct az_api *api;
+	struct az_arena *a;
+	struct az_bucket bucket;
+	struct az_str wid;
+	int n;
+};
+AZ_MUST_CHECK enum az_code run_iter_open(
+    struct run_iter *it, struct az_rq *rq, void *app, struct az_err *err);
+
 /* ---- inputs.c ---- */
 /* Each entry of c->inputs exists and is uid's; else an item. */
 AZ_MUST_CHECK enum az_code create_check_inputs(
@@ -110,6 +123,7 @@ RUN_HANDLER(run_signal);
 RUN_HANDLER(run_remove);
 RUN_HANDLER(run_iterations);
 RUN_HANDLER(run_iteration);
+RUN_HANDLER(run_diff);
 RUN_HANDLER(run_log);
 RUN_HANDLER(run_prompts_get);
 RUN_HANDLER(run_prompts_set);

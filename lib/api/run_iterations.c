@@ -1,7 +1,6 @@
 /* The timeline of a run, read from the store: manifests, verdicts, logs. */
 #include <stdio.h>
 #include <azlon/limits.h>
-#include <azlon/manifest.h>
 #include "files.h"
 #include "run.h"
 #include "send.h"
@@ -9,17 +8,8 @@
 #define VERDICT_BYTES AZ_MIB(1)
 #define ANSWER_BYTES AZ_MIB(6)
 
-struct iter {
-	struct az_rq *rq;
-	const struct az_api *api;
-	struct az_arena *a;
-	struct az_bucket bucket;
-	struct az_str wid;
-	int n;
-};
-
-static enum az_code
-iter_open(struct iter *it, struct az_rq *rq, void *app, struct az_err *err)
+enum az_code
+run_iter_open(struct run_iter *it, struct az_rq *rq, void *app, struct az_err *err)
 {
 	struct az_str n = az_rq_param(rq, "n");
 	struct az_run_info info;
@@ -27,7 +17,7 @@ iter_open(struct iter *it, struct az_rq *rq, void *app, struct az_err *err)
 	int64_t v = 0;
 	enum az_code rc;
 
-	*it = (struct iter){.rq = rq, .api = app, .a = az_rq_arena(rq)};
+	*it = (struct run_iter){.rq = rq, .api = app, .a = az_rq_arena(rq)};
 	if ((rc = api_caller_run(rq, it->api, &who, &it->wid, err)) != AZ_OK ||
 	    (rc = api_run_describe(it->api, it->a, who.uid, it->wid, &info, err)))
 		return rc;
@@ -40,8 +30,8 @@ iter_open(struct iter *it, struct az_rq *rq, void *app, struct az_err *err)
 
 /* An object that is one JSON value; NULL when it is not there or no JSON. */
 static enum az_code
-iter_json(
-    const struct iter *it, int n, const char *name, const struct az_json **out, struct az_err *err)
+iter_json(const struct run_iter *it, int n, const char *name, const struct az_json **out,
+    struct az_err *err)
 {
 	struct az_buf key, body;
 	enum az_code rc;
@@ -60,7 +50,7 @@ iter_json(
 }
 
 static void
-write_links(struct az_jw *w, const struct iter *it, int n)
+write_links(struct az_jw *w, const struct run_iter *it, int n)
 {
 	static const char *const logs[] = {"stdout", "stderr"};
 
@@ -92,10 +82,10 @@ run_iterations(struct az_rq *rq, void *app, struct az_err *err)
 {
 	int n[AZ_LIM_ITERATIONS_MAX + 1];
 	size_t count = 0;
-	struct iter it;
+	struct run_iter it;
 	struct az_buf b;
 	struct az_jw w;
-	enum az_code rc = iter_open(&it, rq, app, err);
+	enum az_code rc = run_iter_open(&it, rq, app, err);
 
 	if (rc != AZ_OK || (rc = files_iterations(it.api, it.a, &it.bucket, it.wid, n,
 				sizeof n / sizeof *n, &count, err)) != AZ_OK)
@@ -139,7 +129,7 @@ write_files(struct az_jw *w, const struct az_manifest *m)
 
 /* run: the iteration's record, which knows what was cut; NULL while it is under way. */
 static enum az_code
-write_logs(struct az_jw *w, const struct iter *it, const struct az_json *run, bool *any,
+write_logs(struct az_jw *w, const struct run_iter *it, const struct az_json *run, bool *any,
     struct az_err *err)
 {
 	static const char *const logs[] = {"stdout", "stderr"};
@@ -180,10 +170,10 @@ run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 	const struct az_json *verdict = NULL, *run = NULL;
 	struct az_manifest m;
 	struct az_buf b, key;
-	struct iter it;
+	struct run_iter it;
 	struct az_jw w;
 	bool any = false;
-	enum az_code rc = iter_open(&it, rq, app, err);
+	enum az_code rc = run_iter_open(&it, rq, app, err);
 
 	if (rc != AZ_OK)
 		return rc;
@@ -238,10 +228,10 @@ run_log(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_str name = az_rq_param(rq, "stream");
 	struct az_buf key;
 	struct az_obj o;
-	struct iter it;
+	struct run_iter it;
 	char etag[64];
 	const char *const *at;
-	enum az_code rc = iter_open(&it, rq, app, err);
+	enum az_code rc = run_iter_open(&it, rq, app, err);
 
 	if (rc != AZ_OK)
 		return rc;

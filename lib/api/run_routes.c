@@ -1,5 +1,5 @@
 /* The route tables of run_workflow: the first serves short requests, the second those
-   that may wait. nginx sends ?wait= and /events to the second. */
+   that may wait. nginx sends ?wait=, /events and what may take seconds to the second. */
 #include "run.h"
 
 #define ID "/run_workflow/{id}"
@@ -14,6 +14,7 @@
 	    {"GET", ID "/iterations", run_iterations},                                             \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
 	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \
+	    {"GET", ID "/iterations/{n}/diff", run_diff},                                         \
 	    {"GET", ID "/events", run_events}, {"POST", "/run_workflow", run_create},              \
 	{                                                                                          \
 		"GET", "/run_workflow", run_list                                                   \

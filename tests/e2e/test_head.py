@@ -14,7 +14,7 @@ def run(stack):
 @pytest.mark.parametrize("path", [
     "/run_workflow", "/run_workflow/prompts", "/run_workflow/health/live", "/run_workflow/{}", "/run_workflow/{}?wait=1",
     "/run_workflow/{}/result", "/run_workflow/{}/result?wait=1", "/run_workflow/{}/events", "/run_workflow/{}/iterations",
-    "/run_workflow/{}/iterations/1", "/files/{}", "/files/{}/solution.py"])
+    "/run_workflow/{}/iterations/1", "/run_workflow/{}/iterations/1/diff", "/files/{}", "/files/{}/solution.py"])
 def test_head_is_get_without_its_body(stack, run, path):
     get = stack.get(path.format(run), user="header")
     head = stack.request("HEAD", path.format(run), user="header")

@@ -7,7 +7,7 @@ mkdir -p "$o/fuzz"
 for f in tests/fuzz/*_fuzz.c; do
 	n=$(basename "$f" _fuzz.c)
 	# shellcheck disable=SC2086
-	clang -std=c11 -D_GNU_SOURCE -DAZ_SRC="\"$PWD\"" -O1 -g -fsanitize=fuzzer,address,undefined -Ilib/include -Ilib -I"${o%/*}/gen" \
+	clang -std=c11 -D_GNU_SOURCE -DAZ_SRC="\"$PWD\"" -O1 -g -fsanitize=fuzzer,address,undefined -Ilib/include -Ilib -Itests/lib -I"${o%/*}/gen" \
 	    "$f" "$o/lib/libazlon.a" $libs -o "$o/fuzz/$n"
 	mkdir -p "$o/corpus/$n" "tests/fuzz/corpus/$n"
 	printf '%-24s ' "$n"

@@ -1,5 +1,5 @@
 /* Status, list, cancel, removal, iterations, prompts, health. */
-#include "api_run_fixture.h"
+#include "api_tree_fixture.h"
 
 static void
 the_run_object_follows_the_run(void **state)
@@ -250,19 +250,6 @@ cancel_is_asked_once_and_removal_is_for_finished_runs(void **state)
 	GET(id, "", "", &r, );
 	assert_int_equal(r.status, 404);
 	fcgi_peer_release(&r);
-	az_buf_release(&key);
-}
-
-static void
-put_iter(struct az_str id, int n, const char *name, const char *text)
-{
-	struct az_bucket b = az_bucket_of(AZ_S("alice"));
-	struct az_buf key;
-
-	az_buf_init(&key, 500);
-	az_key_iter(&key, id, n, name);
-	assert_int_equal(
-	    az_store_put(fix.api.store, &b, az_buf_str(&key), az_str_c(text), NULL), AZ_OK);
 	az_buf_release(&key);
 }
 
