@@ -1,4 +1,4 @@
-/* POST /run_workflow: parse once, one call of the engine. */
+/* POST /run_workflow: parse once, one call of the engine. What a fork has in common with it. */
 #include <stdio.h>
 #include <azlon/clock.h>
 #include <azlon/crypto.h>
@@ -49,8 +49,9 @@ choose_model(struct create *c, const struct az_api *api, struct az_err *err)
 	return az_err_reason(err, "llm_not_configured");
 }
 
-static enum az_code
-read_body(struct az_rq *rq, struct az_str *body, const struct az_json **json, struct az_err *err)
+enum az_code
+create_read_body(
+    struct az_rq *rq, struct az_str *body, const struct az_json **json, struct az_err *err)
 {
 	enum az_code rc;
 
@@ -140,6 +141,8 @@ accepted(struct az_rq *rq, const struct create *c, struct az_str uid, struct az_
 	struct az_buf b, limits, warnings;
 	enum az_code rc;
 
+	if (c->fork)
+		v.forked_from = c->fork->said;
 	az_buf_init(&limits, 200);
 	az_buf_addf(&limits,
 	    "{\"iterations\":%lld,\"tokens\":%lld,\"wall_s\":%lld,"
@@ -206,59 +209,75 @@ check_world(struct az_rq *rq, struct create *c, const struct az_api *api, struct
 	return az_rs_problem(rq, 0, err, c->items, c->n_items);
 }
 
+/* The run itself, once nothing is wrong with what it needs; *refused when that was said. */
 static enum az_code
-start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_str uid,
+begin(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_start *s,
+    bool *existed, bool *refused, struct az_err *err)
+{
+	bool keyed = az_rq_header(rq, "Idempotency-Key").p != NULL;
+	struct az_buf input;
+	enum az_code rc = c->fork ? fork_prepare(rq, api, c, s->uid, err) : AZ_OK;
+
+	az_buf_init(&input, AZ_LIM_PAYLOAD_BYTES);
+	if (rc == AZ_OK)
+		rc = check_world(rq, c, api, s->uid, refused, err);
+	if (rc != AZ_OK || *refused)
+		goto out;
+	create_input(c, s->uid, &input);
+	if ((rc = az_buf_check(&input, "api.create", err)) != AZ_OK ||
+	    (c->fork && (rc = fork_take(rq, api, c->fork, s->workflow_id, err)) != AZ_OK))
+		goto out;
+	s->input = az_buf_str(&input);
+	rc = api_engine_rc(az_engine_start(api->engine, s, existed, err), err);
+	/* another request may have started the run of a key */
+	if (rc != AZ_OK && c->fork && !keyed)
+		fork_drop(api, c->fork, s->workflow_id);
+out:
+	az_buf_release(&input);
+	return rc;
+}
+
+enum az_code
+create_start(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_str uid,
     struct az_str body, struct az_err *err)
 {
 	struct prefer p = prefer_of(rq);
 	struct az_arena *a = az_rq_arena(rq);
+	struct az_start s = {.type = az_flow_coding.name, .uid = uid};
 	struct az_run_info info;
 	bool existed = false, refused = false, async = c->async || p.async;
-	struct az_str id = {NULL, 0};
-	struct az_buf input;
 	char sha[65], memo[128];
 	enum az_code rc;
 
-	az_buf_init(&input, AZ_LIM_PAYLOAD_BYTES);
 	az_sha256_hex(body, sha);
 	snprintf(memo, sizeof memo, "{\"mode\":\"%s\",\"body_sha256\":\"%s\"}",
 	    async ? "async" : "sync", sha);
-	if ((rc = choose_id(rq, api, uid, &id, &existed, &info, err)) != AZ_OK)
-		goto out;
+	s.memo = az_str_c(memo);
+	if ((rc = choose_id(rq, api, uid, &s.workflow_id, &existed, &info, err)) != AZ_OK)
+		return rc;
 	if (!existed) {
-		rc = check_world(rq, c, api, uid, &refused, err);
+		rc = begin(rq, api, c, &s, &existed, &refused, err);
 		if (rc != AZ_OK || refused)
-			goto out;
-		create_input(c, uid, &input);
-		if ((rc = az_buf_check(&input, "api.create", err)) != AZ_OK)
-			goto out;
-		struct az_start s = {.workflow_id = id,
-		    .type = az_flow_coding.name,
-		    .uid = uid,
-		    .input = az_buf_str(&input),
-		    .memo = az_str_c(memo)};
-		rc = api_engine_rc(az_engine_start(api->engine, &s, &existed, err), err);
-		if (rc == AZ_OK && existed)
-			rc = api_engine_rc(az_engine_describe(api->engine, id, a, &info, err), err);
+			return rc;
+		if (existed)
+			rc = api_engine_rc(
+			    az_engine_describe(api->engine, s.workflow_id, a, &info, err), err);
 	}
 	if (rc == AZ_OK && existed) {
 		rc = compare_body(&info, a, sha, err);
 		az_rs_header(rq, "Idempotency-Replayed", AZ_S("true"));
 	}
 	if (rc != AZ_OK)
-		goto out;
-	if (!async || p.wait_s > 0) {
-		rc = hand_over(rq, api, uid, id, p.wait_s, existed, err);
-	} else if (existed) {
+		return rc;
+	if (!async || p.wait_s > 0)
+		return hand_over(rq, api, uid, s.workflow_id, p.wait_s, existed, err);
+	if (existed) {
 		struct api_run r;
-		if ((rc = api_run_load(api, a, uid, id, &r, err)) == AZ_OK)
-			rc = api_run_accepted(rq, id, r.json, err);
-	} else {
-		rc = accepted(rq, c, uid, id, err);
+
+		rc = api_run_load(api, a, uid, s.workflow_id, &r, err);
+		return rc == AZ_OK ? api_run_accepted(rq, s.workflow_id, r.json, err) : rc;
 	}
-out:
-	az_buf_release(&input);
-	return rc;
+	return accepted(rq, c, uid, s.workflow_id, err);
 }
 
 enum az_code
@@ -273,7 +292,7 @@ run_create(struct az_rq *rq, void *app, struct az_err *err)
 
 	/* nobody's body is read; only in dev it may say who calls */
 	if ((rc = api_caller(rq, api, (struct az_str){NULL, 0}, &who, err)) != AZ_OK ||
-	    (rc = read_body(rq, &body, &json, err)) != AZ_OK)
+	    (rc = create_read_body(rq, &body, &json, err)) != AZ_OK)
 		return rc;
 	user = az_json_gets(json, "user_id");
 	if (who.assumed && (rc = api_caller(rq, api, user.n ? user : AZ_S(""), &who, err)) != AZ_OK)
@@ -282,7 +301,7 @@ run_create(struct az_rq *rq, void *app, struct az_err *err)
 		return az_fail(err, AZ_EPERM, "api.create", "user_id is not the caller's");
 	az_buf_init(&c.warnings, AZ_KIB(32));
 	create_check(&c, json);
-	rc = start(rq, api, &c, who.uid, body, err);
+	rc = create_start(rq, api, &c, who.uid, body, err);
 	az_buf_release(&c.warnings);
 	return rc;
 }

@@ -81,6 +81,8 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 		az_jw_key(&w, "metadata");
 		az_jw_value(&w, c->metadata);
 	}
+	if (c->fork)
+		az_jw_kraw(&w, "forked_from", c->fork->said);
 	if (az_log_traceparent().n)
 		az_jw_ks(&w, "traceparent", az_log_traceparent());
 	az_jw_end(&w, '}');

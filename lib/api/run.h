@@ -71,6 +71,7 @@ struct create {
 	bool default_inputs; /* the default set is there and no inputs were named */
 	bool async;
 	int64_t iterations, tokens, wall_s, sandbox_s;
+	struct fork *fork; /* a run that begins with an earlier one's tree, or NULL */
 };
 /* One more entry of "errors"; loc is printf'ed: "\"body\",\"checks\",%d". */
 void create_item(struct create *c, const char *type, const char *msg, const char *loc, ...)
@@ -85,6 +86,34 @@ void create_check_checks(struct create *c, const struct az_json *checks);
 bool create_regex_ok(struct az_str pattern);
 /* The start input: {"v":1,"uid","request","warnings"}. */
 void create_input(const struct create *c, struct az_str uid, struct az_buf *b);
+
+/* ---- create.c: what creates and forks share ---- */
+/* A JSON object. */
+AZ_MUST_CHECK enum az_code create_read_body(
+    struct az_rq *rq, struct az_str *body, const struct az_json **json, struct az_err *err);
+/* Start the run that c describes and answer, or say what is wrong with it. body: what a second
+   use of an Idempotency-Key must be equal to. */
+AZ_MUST_CHECK enum az_code create_start(struct az_rq *rq, const struct az_api *api,
+    struct create *c, struct az_str uid, struct az_str body, struct az_err *err);
+
+/* ---- run_fork.c ---- */
+struct fork {
+	struct az_str from;         /* the run it begins with */
+	const struct az_json *body; /* of the request */
+	/* by fork_prepare() */
+	int iteration;
+	struct az_str said; /* {"workflow_id","iteration"} */
+	struct az_bucket bucket;
+	struct az_manifest tree, inputs;
+};
+/* Read what is forked; c is checked as if all of it had been posted. */
+AZ_MUST_CHECK enum az_code fork_prepare(struct az_rq *rq, const struct az_api *api,
+    struct create *c, struct az_str uid, struct az_err *err);
+/* Make its files those of the run wid, which has not been started yet. */
+AZ_MUST_CHECK enum az_code fork_take(struct az_rq *rq, const struct az_api *api,
+    const struct fork *f, struct az_str wid, struct az_err *err);
+/* The run did not come to be. */
+void fork_drop(const struct az_api *api, const struct fork *f, struct az_str wid);
 
 /* ---- run_iterations.c ---- */
 struct run_iter { /* {n} of an own run */
@@ -124,6 +153,7 @@ RUN_HANDLER(run_remove);
 RUN_HANDLER(run_iterations);
 RUN_HANDLER(run_iteration);
 RUN_HANDLER(run_diff);
+RUN_HANDLER(run_fork);
 RUN_HANDLER(run_log);
 RUN_HANDLER(run_prompts_get);
 RUN_HANDLER(run_prompts_set);

@@ -14,7 +14,7 @@
 	    {"GET", ID "/iterations", run_iterations},                                             \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
 	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \
-	    {"GET", ID "/iterations/{n}/diff", run_diff},                                         \
+	    {"GET", ID "/iterations/{n}/diff", run_diff}, {"POST", ID "/fork", run_fork},          \
 	    {"GET", ID "/events", run_events}, {"POST", "/run_workflow", run_create},              \
 	{                                                                                          \
 		"GET", "/run_workflow", run_list                                                   \

@@ -227,6 +227,8 @@ api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_r
 	write_needed(&w, v, info->workflow_id);
 	if (v->best_iteration)
 		az_jw_ki(&w, "best_iteration", v->best_iteration);
+	if (v->forked_from.n)
+		az_jw_kraw(&w, "forked_from", v->forked_from);
 	az_jw_kraw(&w, "checks", v->checks.n ? v->checks : AZ_S("[]"));
 	az_jw_key(&w, "model");
 	az_jw_obj(&w);

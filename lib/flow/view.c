@@ -150,6 +150,31 @@ limits_of(const struct flow_state *st, struct az_str *out, struct az_err *err)
 	return AZ_OK;
 }
 
+/* Only what is said by us: another client may have put anything there. */
+static enum az_code
+forked_from_of(const struct flow_state *st, struct az_str *out, struct az_err *err)
+{
+	const struct az_json *from = az_json_get(st->request, "forked_from");
+	struct az_str id = az_json_gets(from, "workflow_id");
+	enum az_code rc;
+	struct az_buf b;
+	struct az_jw w;
+
+	if (id.n == 0)
+		return AZ_OK;
+	az_buf_init(&b, 1024);
+	az_jw_init(&w, &b);
+	az_jw_obj(&w);
+	az_jw_ks(&w, "workflow_id", az_str_sub(id, 0, 128));
+	az_jw_ki(&w, "iteration", az_json_geti(from, "iteration", 0) & 0xffff);
+	az_jw_end(&w, '}');
+	rc = az_buf_check(&b, OP, err);
+	if (rc == AZ_OK && !(*out = az_arena_str(st->a, az_buf_str(&b))).p)
+		rc = az_fail(err, AZ_ENOMEM, OP, "no memory for the view");
+	az_buf_release(&b);
+	return rc;
+}
+
 static bool
 count_event(void *arg, const struct az_flow_event *e)
 {
@@ -174,6 +199,8 @@ az_flow_view(
 		rc = limits_of(&st, &out->limits, err);
 	if (rc == AZ_OK)
 		rc = text_of(a, st.request, &out->request, err);
+	if (rc == AZ_OK)
+		rc = forked_from_of(&st, &out->forked_from, err);
 	out->checks = AZ_S("[]");
 	if (rc == AZ_OK && st.checks)
 		rc = text_of(a, st.checks, &out->checks, err);

@@ -43,10 +43,13 @@ static enum az_code
 load_trees(struct generate *g, struct az_err *err)
 {
 	int base = (int)(az_json_geti(g->j.in, "base", 0) & 0xffff);
+	bool forked = az_json_type(az_json_get(g->j.request, "forked_from")) == AZ_JOBJ;
 	enum az_code rc = job_manifest(&g->j, 0, "source", &g->inputs, err);
 
+	/* a fork begins with another run's tree, of which the inputs are only a part */
 	if (rc == AZ_OK)
-		rc = job_manifest(&g->j, base, "source", &g->tree, err);
+		rc = job_manifest(
+		    &g->j, base, base == 0 && forked ? "manifest" : "source", &g->tree, err);
 	return rc;
 }
 

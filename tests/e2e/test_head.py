@@ -30,6 +30,6 @@ def test_head_of_a_stream_ends_at_once(stack, run):
     assert r.headers["Content-Type"] == "text/event-stream"
 
 
-@pytest.mark.parametrize("path", ["/run_workflow/{}/cancel", "/files/inputs"])
+@pytest.mark.parametrize("path", ["/run_workflow/{}/cancel", "/run_workflow/{}/fork", "/files/inputs"])
 def test_head_of_what_cannot_be_read_is_refused(stack, run, path):
     assert stack.request("HEAD", path.format(run), user="header").status_code == 405

@@ -57,6 +57,7 @@ class Host:
         body, query = b"", "format=zip" if sock == "files-archive" else ""
         if method == "POST":
             doc = {"/run_workflow": {**example("human-eval-127"), "mode": "async"},
+                   "/run_workflow/{id}/fork": {"iteration": 1, "mode": "async"},
                    "/run_workflow/prompts": {"generate_code_prompt": ""}}.get(
                        pattern, {"path": "note.txt" if inputs else self.path, "ttl_s": 60})
             if user_id and pattern == "/run_workflow":

@@ -194,6 +194,29 @@ def test_iterations_and_logs(ask, run):
         ask("GET", f"{url}/1/logs/{stream}", 412, headers={"If-Match": '"x"'})
         ask("GET", f"{url}/1/logs/{stream}", 416, headers={"Range": "bytes=99999999-"})
     ask("GET", f"{url}/1/logs/both", 404)
+    ask("GET", f"{url}/1/diff", 200)
+    ask("HEAD", f"{url}/1/diff?against=1", 200)
+    ask("GET", f"{url}/1/diff?against=x", 400)
+    ask("GET", f"{url}/99/diff", 404)
+
+
+def test_forks(stack, ask, run):
+    url = f"/run_workflow/{run}/fork"
+    key = {"Idempotency-Key": "contract-fork"}
+    body = {"iteration": 1, "mode": "async", "limits": {"iterations": 1}, "colour": "blue"}
+    made = ask("POST", url, 202, json=body, headers=key).json()
+    assert made["forked_from"] == {"workflow_id": run, "iteration": 1} and made["warnings"]
+    stack.finish(made["workflow_id"], user=USER)
+    assert ask("GET", f"/run_workflow/{made['workflow_id']}", 200).json()["forked_from"]["iteration"] == 1
+    assert ask("POST", url, 202, json=body, headers=key).headers["Idempotency-Replayed"] == "true"
+    assert ask("POST", url, 200, json={"iteration": 1, "limits": {"iterations": 1}}).json()["run"]["forked_from"]
+    for status, sent in ((422, {"json": {**body, "iteration": 0}, "headers": key}), (422, {"json": {}}), (404, {"json": {"iteration": 9}}),
+                         (409, {"json": {"iteration": 1, "model": None}}), (403, {"json": {"iteration": 1, "user_id": "other"}}),
+                         (400, {"data": b"{", "headers": {"Content-Type": "application/json"}}), (415, {"data": b"{}"}),
+                         (413, {"json": {"iteration": 1, "user_prompt": "x" * 300_000}})):
+        ask("POST", url, status, **sent)
+    ask("POST", url, 404, user="another", json=body)
+    assert "POST" in stack.get(url, user=USER).headers["Allow"]
 
 
 def test_prompts_and_health(ask):

@@ -50,6 +50,11 @@ def tamed(case, there):
             case.body["model"] = "recording/human-eval-010"
         else:
             case.body.pop("model", None)
+    if case.operation.label == "POST /run_workflow/{id}/fork" and isinstance(case.body, dict):
+        case.body["mode"] = "async"
+        case.body.pop("model", None)  # that of the run
+        if next(there["starts"]) >= STARTS:
+            case.body["model"] = None
     return case
 
 

@@ -64,6 +64,8 @@ struct az_flow_view {
 	int64_t llm_calls, tokens_in, tokens_out, sandbox_ms;
 	int64_t created_ms, started_ms, finished_ms; /* 0 = not yet */
 	int64_t last_event;                          /* seq of the last public event */
+	/* {"workflow_id","iteration"}, or empty */
+	struct az_str forked_from;
 };
 AZ_API AZ_MUST_CHECK enum az_code az_flow_view(
     const struct az_history *h, struct az_arena *a, struct az_flow_view *out, struct az_err *err);
