@@ -109,7 +109,7 @@ engine(const struct az_api *api, struct az_buf *b)
 	    [AZ_RUN_TERMINATED] = "terminated"};
 	struct az_err err = AZ_ERR_INIT;
 	struct az_engine_load l;
-	bool up = az_engine_load(api->engine, &l, &err) == AZ_OK;
+	bool up = az_engine_load(api->engine, az_flow_coding.name, &l, &err) == AZ_OK;
 
 	gauge(b, "azlon_engine_up", "Could the engine be asked.", up);
 	if (!up) {

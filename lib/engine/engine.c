@@ -45,11 +45,9 @@ check_payload(struct az_str s, const char *op, struct az_err *err)
 	return AZ_OK;
 }
 
-enum az_code
-az_engine_start(struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err)
+static enum az_code
+check_start(const struct az_start *s, const char *op, struct az_err *err)
 {
-	static const char op[] = "engine.start";
-	bool dummy;
 	enum az_code rc;
 
 	if ((rc = check_id(s->workflow_id, op, err)) || (rc = check_name(s->type, op, err)) ||
@@ -57,6 +55,17 @@ az_engine_start(struct az_engine *e, const struct az_start *s, bool *existed, st
 		return rc;
 	if (s->uid.n < 1 || s->uid.n > UID_MAX)
 		return az_fail(err, AZ_EINVAL, op, "bad uid");
+	return AZ_OK;
+}
+
+enum az_code
+az_engine_start(struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err)
+{
+	enum az_code rc = check_start(s, "engine.start", err);
+	bool dummy;
+
+	if (rc)
+		return rc;
 	if (!existed)
 		existed = &dummy;
 	*existed = false;
@@ -118,10 +127,13 @@ az_engine_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, 
 }
 
 enum az_code
-az_engine_load(struct az_engine *e, struct az_engine_load *out, struct az_err *err)
+az_engine_load(
+    struct az_engine *e, const char *type, struct az_engine_load *out, struct az_err *err)
 {
+	enum az_code rc = check_name(type, "engine.load", err);
+
 	memset(out, 0, sizeof *out);
-	return e->ops->load(e, out, err);
+	return rc ? rc : e->ops->load(e, type, out, err);
 }
 
 enum az_code
@@ -150,6 +162,19 @@ az_engine_signal(struct az_engine *e, struct az_str id, const char *name, struct
 	    (rc = check_payload(payload, op, err)))
 		return rc;
 	return e->ops->signal(e, id, name, payload, err);
+}
+
+enum az_code
+az_engine_signal_start(struct az_engine *e, const struct az_start *s, const char *name,
+    struct az_str payload, struct az_err *err)
+{
+	static const char op[] = "engine.signal_start";
+	enum az_code rc;
+
+	if ((rc = check_start(s, op, err)) || (rc = check_name(name, op, err)) ||
+	    (rc = check_payload(payload, op, err)))
+		return rc;
+	return e->ops->signal_start(e, s, name, payload, err);
 }
 
 enum az_code

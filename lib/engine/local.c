@@ -56,6 +56,7 @@ static const struct az_engine_ops ops = {
     .load = local_load,
     .wait = local_wait,
     .signal = local_signal,
+    .signal_start = local_signal_start,
     .cancel = local_cancel,
     .terminate = local_terminate,
     .remove = local_remove,

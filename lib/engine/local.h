@@ -40,6 +40,8 @@ enum query {
 	Q_RUN_GET,
 	Q_RUN_HEAD,
 	Q_RUN_PUT,
+	Q_RUN_RENEW,
+	Q_RUN_OWNER,
 	Q_RUN_TOUCH,
 	Q_RUN_DEL,
 	Q_EVENT_ADD,
@@ -338,6 +340,11 @@ struct enter_op {
 	int index;
 };
 enum az_code enter_apply(struct local *e, struct conn *c, struct op *op);
+/* local_ops.c, used inside ops: a run's history begins anew, under the same row; fails as
+   SQLite's own. start_ms differs from that of before, so that whoever read the run then
+   finds that it is another. */
+enum az_code renew_apply(
+    struct conn *c, struct op *op, const struct run_head *h, const struct az_event *started);
 /* Append an event the fold has to see; used inside ops. */
 enum az_code append_apply(struct conn *c, struct op *op, const char *id, struct az_event *ev);
 
@@ -450,6 +457,8 @@ enum az_code local_start(
     struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err);
 enum az_code local_signal(struct az_engine *e, struct az_str id, const char *name,
     struct az_str payload, struct az_err *err);
+enum az_code local_signal_start(struct az_engine *e, const struct az_start *s, const char *name,
+    struct az_str payload, struct az_err *err);
 enum az_code local_cancel(
     struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err);
 enum az_code local_terminate(
@@ -459,7 +468,8 @@ enum az_code local_describe(struct az_engine *e, struct az_str id, struct az_are
     struct az_run_info *out, struct az_err *err);
 enum az_code local_history(struct az_engine *e, struct az_str id, int64_t after, size_t max,
     struct az_arena *a, struct az_history *out, struct az_err *err);
-enum az_code local_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err);
+enum az_code local_load(
+    struct az_engine *eng, const char *type, struct az_engine_load *out, struct az_err *err);
 enum az_code local_count(
     struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 enum az_code local_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,

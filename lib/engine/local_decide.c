@@ -21,6 +21,7 @@ struct decision {
 	struct step step[AZ_CMDS_MAX + 2];
 	size_t n;
 	enum az_run_state state;
+	bool renew;      /* the one step is another start, all that was is dropped */
 	bool fold_later; /* the fold is not ours to run */
 };
 
@@ -46,10 +47,12 @@ fence(struct conn *c, struct decision *d)
 		    c, Q_TASK_TAKE, "iiii", d->head.n, t->ev.ref, (int64_t)t->attempt, t->token);
 		break;
 	case FENCE_FREE:
-		rc = sql_do(c, Q_TASK_DROP_FREE, "iii", d->head.n, t->ev.ref, (int64_t)t->attempt);
+		rc = sql_do(c, Q_TASK_DROP_FREE, "iiii", d->head.n, t->ev.ref, (int64_t)t->attempt,
+		    az_boot_ms());
 		break;
 	case FENCE_TIMER:
-		rc = sql_do(c, Q_TIMER_DEL, "ii", d->head.n, t->ev.ref);
+		/* one that is due: its number may be another's in a history begun anew */
+		rc = sql_do(c, Q_TIMER_DEL, "iii", d->head.n, t->ev.ref, az_boot_ms());
 		break;
 	case FENCE_NONE:
 		return AZ_OK;
@@ -109,6 +112,8 @@ decision_apply(struct local *e, struct conn *c, struct op *op)
 		code = fence(c, d);
 	if (code)
 		return code;
+	if (d->renew)
+		return renew_apply(c, op, &now, &d->step[d->n - 1].ev);
 	run = now.n;
 	last = now.last_event;
 	for (size_t i = 0; i < d->n && rc == SQLITE_DONE; i++) {
@@ -178,6 +183,7 @@ fail_run(struct decision *d, int64_t now, const char *reason, const char *messag
 	struct step *s;
 
 	d->n = d->t.any ? 1 : 0; /* none of the commands */
+	d->renew = false;
 	s = add(d, now, AZ_EV_FAILED);
 	s->ev.reason = az_str_c(az_arena_printf(d->arena, "%s", reason));
 	s->ev.message = az_str_c(az_arena_printf(d->arena, "%s", message));
@@ -235,6 +241,11 @@ command(struct decision *d, const struct az_history *h, const struct az_cmd *cmd
 		s = add(d, now, AZ_EV_CANCELED);
 		d->state = AZ_RUN_CANCELED;
 		break;
+	case AZ_CMD_CONTINUE:
+		s = add(d, now, AZ_EV_STARTED);
+		s->ev.name = d->head.type;
+		d->renew = true;
+		break;
 	default:
 		return "an unknown command";
 	}
@@ -279,8 +290,8 @@ fold(struct local *e, struct decision *d, const struct az_workflow *wf, const st
 	if (cmds.n > AZ_CMDS_MAX)
 		wrong = "too many commands";
 	for (size_t i = 0; !wrong && i < cmds.n; i++)
-		wrong = d->state == AZ_RUN_OPEN ? command(d, h, &cmds.v[i], now)
-						: "goes on after its end";
+		wrong = d->state == AZ_RUN_OPEN && !d->renew ? command(d, h, &cmds.v[i], now)
+							     : "goes on after its end";
 	if (wrong)
 		fail_run(d, now, "internal", wrong);
 	return AZ_OK;

@@ -3,10 +3,10 @@
 #include "local.h"
 
 static enum az_code
-runs(struct reader *r, struct az_engine_load *out, struct az_err *err)
+runs(struct reader *r, const char *type, struct az_engine_load *out, struct az_err *err)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sql_step(&r->c, Q_LOAD_RUNS, &st, "");
+	int rc = sql_step(&r->c, Q_LOAD_RUNS, &st, "s", az_str_c(type));
 
 	for (; rc == SQLITE_ROW; rc = sqlite3_step(st)) {
 		int64_t state = sql_i64(st, 0);
@@ -37,7 +37,7 @@ functions(struct reader *r, struct az_engine_load *out, struct az_err *err)
 }
 
 enum az_code
-local_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err)
+local_load(struct az_engine *eng, const char *type, struct az_engine_load *out, struct az_err *err)
 {
 	struct local *e = (struct local *)eng;
 	struct reader *r = NULL;
@@ -45,7 +45,7 @@ local_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err
 
 	if (code)
 		return code;
-	code = runs(r, out, err);
+	code = runs(r, type, out, err);
 	if (!code)
 		code = functions(r, out, err);
 	reader_give(e, r, code == AZ_EIO);

@@ -63,6 +63,37 @@ append_apply(struct conn *c, struct op *op, const char *id, struct az_event *ev)
 	return AZ_OK;
 }
 
+static enum az_code
+do_all(struct op *op, struct conn *c, const enum query *q, size_t n, int64_t run)
+{
+	for (size_t i = 0; i < n; i++) {
+		int rc = sql_do(c, q[i], "i", run);
+
+		if (rc != SQLITE_DONE)
+			return op_sql(op, c, rc, "engine.run");
+	}
+	return AZ_OK;
+}
+
+enum az_code
+renew_apply(struct conn *c, struct op *op, const struct run_head *h, const struct az_event *started)
+{
+	static const enum query q[] = {Q_TASKS_DEL, Q_TIMERS_DEL, Q_EVENTS_DEL};
+	int64_t start_ms = started->t_ms > h->start_ms ? started->t_ms : h->start_ms + 1;
+	struct az_event ev = *started;
+	enum az_code code;
+	int rc;
+
+	ev.id = 1;
+	if ((code = do_all(op, c, q, 3, h->n)) || (code = append(c, op, h->n, &ev)))
+		return code;
+	rc = sql_do(c, Q_RUN_RENEW, "ii", h->n, start_ms);
+	if (rc != SQLITE_DONE)
+		return op_sql(op, c, rc, "engine.run");
+	op->touched = true;
+	return AZ_OK;
+}
+
 /* ---- start ---- */
 
 struct start_op {
@@ -171,24 +202,59 @@ local_cancel(struct az_engine *eng, struct az_str id, struct az_str payload, str
 	return tell(eng, id, AZ_EV_CANCEL_REQUESTED, AZ_S(""), payload, err);
 }
 
+/* ---- signal, with a start before if there is none to tell ---- */
+
+struct signal_start_op {
+	struct start_op start; /* its op is ours */
+	struct az_event signal;
+};
+
+static enum az_code
+start_again(struct conn *c, struct op *op, const struct az_start *s, const struct run_head *h)
+{
+	struct az_event ev = {.type = AZ_EV_STARTED,
+	    .t_ms = az_wall_ms(),
+	    .name = az_str_c(s->type),
+	    .payload = s->input};
+	int rc = sql_do(c, Q_RUN_OWNER, "isss", h->n, s->uid, az_str_c(s->type), s->memo);
+
+	if (rc != SQLITE_DONE)
+		return op_sql(op, c, rc, "engine.start");
+	return renew_apply(c, op, h, &ev);
+}
+
+static enum az_code
+signal_start_apply(struct local *e, struct conn *c, struct op *op)
+{
+	struct signal_start_op *o = (struct signal_start_op *)op;
+	struct run_head h;
+	enum az_code rc = start_apply(e, c, op);
+
+	if (!rc && o->start.existed) {
+		rc = head_get(c, op, op->id, &h);
+		if (!rc && h.state != AZ_RUN_OPEN)
+			rc = start_again(c, op, o->start.s, &h);
+	}
+	return rc ? rc : append_apply(c, op, op->id, &o->signal);
+}
+
+enum az_code
+local_signal_start(struct az_engine *eng, const struct az_start *s, const char *name,
+    struct az_str payload, struct az_err *err)
+{
+	struct signal_start_op o = {.start = {.s = s},
+	    .signal = {.type = AZ_EV_SIGNALED, .name = az_str_c(name), .payload = payload}};
+
+	op_init(&o.start.op, s->workflow_id, signal_start_apply);
+	return op_run((struct local *)eng, &o.start.op, err);
+}
+
 /* ---- terminate, remove ---- */
 
 struct end_op {
 	struct op op;
 	struct az_str reason;
 };
-
-static enum az_code
-do_all(struct op *op, struct conn *c, const enum query *q, size_t n, int64_t run)
-{
-	for (size_t i = 0; i < n; i++) {
-		int rc = sql_do(c, q[i], "i", run);
-
-		if (rc != SQLITE_DONE)
-			return op_sql(op, c, rc, "engine.run");
-	}
-	return AZ_OK;
-}
 
 static enum az_code
 terminate_apply(struct local *e, struct conn *c, struct op *op)

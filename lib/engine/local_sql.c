@@ -31,6 +31,9 @@ static const char *const text[Q_COUNT] = {
     [Q_RUN_PUT] = "UPDATE runs SET state = ?2, close_ms = ?3, "
 		  "last_event = ?4, need_fold = ?5, version = version + 1 "
 		  "WHERE n = ?1",
+    [Q_RUN_RENEW] = "UPDATE runs SET state = 1, start_ms = ?2, close_ms = 0, "
+		    "last_event = 1, need_fold = 1, version = version + 1 WHERE n = ?1",
+    [Q_RUN_OWNER] = "UPDATE runs SET uid = ?2, type = ?3, memo = ?4 WHERE n = ?1",
     [Q_RUN_TOUCH] = "UPDATE runs SET version = version + 1 WHERE n = ?1",
     [Q_RUN_DEL] = "DELETE FROM runs WHERE n = ?1",
 
@@ -48,7 +51,7 @@ static const char *const text[Q_COUNT] = {
     [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?5 " LIST_TAIL,
     [Q_LIST_OPEN] = LIST_HEAD "AND r.state = 1 " LIST_TAIL,
     [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2)",
-    [Q_LOAD_RUNS] = "SELECT state, count(*) FROM runs GROUP BY state",
+    [Q_LOAD_RUNS] = "SELECT state, count(*) FROM runs WHERE type = ?1 GROUP BY state",
     [Q_LOAD_TASKS] = "SELECT count(*) FILTER (WHERE owner = 0 AND due <= ?1), "
 		     "count(*) FILTER (WHERE owner = 0 AND due > ?1), "
 		     "count(*) FILTER (WHERE owner <> 0), "
@@ -65,7 +68,7 @@ static const char *const text[Q_COUNT] = {
     [Q_TASK_TAKE] = "DELETE FROM tasks WHERE run = ?1 AND ref = ?2 AND "
 		    "attempt = ?3 AND owner <> 0 AND token = ?4",
     [Q_TASK_DROP_FREE] = "DELETE FROM tasks WHERE run = ?1 AND ref = ?2 "
-			 "AND attempt = ?3 AND owner = 0",
+			 "AND attempt = ?3 AND owner = 0 AND dead <= ?4",
     [Q_TASK_DROP_IDLE] = "DELETE FROM tasks WHERE run = ?1 AND ref = ?2 "
 			 "AND owner = 0",
     [Q_TASK_CANCEL] = "UPDATE tasks SET cancel = 1 "
@@ -107,7 +110,7 @@ static const char *const text[Q_COUNT] = {
 
     [Q_TIMER_ADD] = "INSERT INTO timers(run, ref, due, due_wall) "
 		    "VALUES(?1, ?2, ?3, ?4)",
-    [Q_TIMER_DEL] = "DELETE FROM timers WHERE run = ?1 AND ref = ?2",
+    [Q_TIMER_DEL] = "DELETE FROM timers WHERE run = ?1 AND ref = ?2 AND due <= ?3",
     [Q_TIMERS_DEL] = "DELETE FROM timers WHERE run = ?1",
     [Q_TIMERS_DUE] = "SELECT r.id, t.ref FROM timers t CROSS JOIN runs r "
 		     "WHERE t.due <= ?1 AND r.n = t.run ORDER BY t.due LIMIT 32",

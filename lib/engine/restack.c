@@ -49,6 +49,7 @@ static const struct az_engine_ops ops = {
     .load = restack_load,
     .wait = restack_wait,
     .signal = restack_signal,
+    .signal_start = restack_signal_start,
     .cancel = restack_cancel,
     .terminate = restack_terminate,
     .remove = restack_remove,

@@ -55,6 +55,7 @@ enum rpc {
 	RPC_LIST,
 	RPC_COUNT,
 	RPC_SIGNAL,
+	RPC_SIGNAL_START,
 	RPC_CANCEL,
 	RPC_TERMINATE,
 	RPC_DELETE,
@@ -163,7 +164,9 @@ struct events {
 	size_t n_activities, n_timers; /* scheduled and started so far */
 	struct az_str uid;             /* from the start's memo, empty if it has none */
 	struct az_str type;            /* workflow type of the start */
-	bool suggest_end;              /* the server finds the history too long */
+	/* the start itself, for a history that begins anew; NULL before it was seen */
+	const Azt__WorkflowExecutionStarted *start;
+	bool suggest_end; /* the server finds the history too long */
 	struct az_arena *a;
 };
 void events_init(struct events *e, struct az_arena *a);
@@ -223,12 +226,15 @@ enum az_code restack_history(struct az_engine *e, struct az_str id, int64_t afte
     struct az_arena *a, struct az_history *out, struct az_err *err);
 enum az_code restack_list(struct az_engine *e, const struct az_list_query *q, struct az_arena *a,
     struct az_list_page *out, struct az_err *err);
-enum az_code restack_load(struct az_engine *e, struct az_engine_load *out, struct az_err *err);
+enum az_code restack_load(
+    struct az_engine *e, const char *type, struct az_engine_load *out, struct az_err *err);
 enum az_code restack_count(
     struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 enum az_code restack_wait(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
     const bool *stop, int64_t *now, struct az_err *err);
 enum az_code restack_signal(struct az_engine *e, struct az_str id, const char *name,
+    struct az_str payload, struct az_err *err);
+enum az_code restack_signal_start(struct az_engine *e, const struct az_start *s, const char *name,
     struct az_str payload, struct az_err *err);
 enum az_code restack_cancel(
     struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err);

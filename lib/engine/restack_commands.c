@@ -207,10 +207,37 @@ canceled(struct out *o, const struct az_cmd *c, Azt__Command *m)
 	return payloads_put(o->r, o->a, c->payload, &x->details, o->err);
 }
 
+/* What the run was started with goes on with it: no server copies it. */
+static enum az_code
+begin_anew(struct out *o, const struct az_cmd *c, Azt__Command *m)
+{
+	Azt__ContinueAsNewWorkflowExecution *x =
+	    msg_new(o->a, &azt__continue_as_new_workflow_execution__descriptor);
+	Azt__TaskQueue *queue = msg_new(o->a, &azt__task_queue__descriptor);
+
+	if (!x || !queue)
+		return no_memory(o);
+	queue->name = o->r->addr.queue;
+	queue->kind = AZT__TASK_QUEUE_KIND__E__NORMAL;
+	x->task_queue = queue;
+	x->initiator = AZT__CONTINUE_AS_NEW_INITIATOR__E__WORKFLOW;
+	if (o->e->start) {
+		x->workflow_type = o->e->start->workflow_type;
+		x->memo = o->e->start->memo;
+		x->search_attributes = o->e->start->search_attributes;
+		x->header = o->e->start->header;
+	}
+	m->command_type = AZT__COMMAND_TYPE__E__CONTINUE_AS_NEW_WORKFLOW_EXECUTION;
+	m->attributes_case = AZT__COMMAND__ATTRIBUTES_CONTINUE_AS_NEW_WORKFLOW_EXECUTION;
+	m->continue_as_new_workflow_execution = x;
+	return payloads_put(o->r, o->a, c->payload, &x->input, o->err);
+}
+
 static bool
 closes(const struct az_cmd *c)
 {
-	return c->type == AZ_CMD_COMPLETE || c->type == AZ_CMD_FAIL || c->type == AZ_CMD_CANCELED;
+	return c->type == AZ_CMD_COMPLETE || c->type == AZ_CMD_FAIL || c->type == AZ_CMD_CANCELED ||
+	       c->type == AZ_CMD_CONTINUE;
 }
 
 static enum az_code
@@ -233,6 +260,8 @@ command(struct out *o, const struct az_cmd *c, Azt__Command *m)
 		return fail_run(o, c, m);
 	case AZ_CMD_CANCELED:
 		return canceled(o, c, m);
+	case AZ_CMD_CONTINUE:
+		return begin_anew(o, c, m);
 	}
 	return refuse(o, "an unknown command");
 }

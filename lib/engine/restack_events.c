@@ -135,6 +135,7 @@ take_started(struct in *in)
 	struct events *e = in->e;
 	enum az_code rc;
 
+	e->start = x;
 	/* known also when the input cannot be read: the run is ended then */
 	if (x->workflow_type)
 		e->type = az_str_c(x->workflow_type->name);
@@ -384,6 +385,8 @@ static const struct row {
 	AZ_EV_CANCELED},
     [TYPE(WORKFLOW_EXECUTION_SIGNALED)] = {take_signal, ATTR(WORKFLOW_EXECUTION_SIGNALED),
 	AZ_EV_SIGNALED},
+    /* the rest of the story has a history of its own, which is the latest run's */
+    [TYPE(WORKFLOW_EXECUTION_CONTINUED_AS_NEW)] = {take_nothing, 0, 0},
     [TYPE(WORKFLOW_EXECUTION_TERMINATED)] = {take_terminated, ATTR(WORKFLOW_EXECUTION_TERMINATED),
 	AZ_EV_TERMINATED},
     /* asked for from outside, and none of it changes what a run does */

@@ -153,12 +153,13 @@ restack_count(struct az_engine *e, const struct az_list_query *q, int64_t *n, st
 
 /* The server counts runs; what waits in its queues it keeps to itself. */
 enum az_code
-restack_load(struct az_engine *e, struct az_engine_load *out, struct az_err *err)
+restack_load(struct az_engine *e, const char *type, struct az_engine_load *out, struct az_err *err)
 {
 	enum az_code rc = AZ_OK;
 
 	out->fn_waiting = out->fn_later = out->fn_running = out->timers = -1;
 	for (int s = AZ_RUN_OPEN; !rc && s <= AZ_RUN_TERMINATED; s++)
-		rc = restack_count(e, &(struct az_list_query){.state = s}, &out->runs[s], err);
+		rc = restack_count(e, &(struct az_list_query){.state = s, .type = az_str_c(type)},
+		    &out->runs[s], err);
 	return rc;
 }

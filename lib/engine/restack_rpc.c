@@ -44,6 +44,8 @@ static const struct method {
 	&azt__count_workflow_executions_response__descriptor},
     [RPC_SIGNAL] = {"SignalWorkflowExecution", AZ_GRPC_NORMAL, ASK, ASK_MS, false,
 	&azt__empty__descriptor},
+    [RPC_SIGNAL_START] = {"SignalWithStartWorkflowExecution", AZ_GRPC_NORMAL, ASK, ASK_MS, false,
+	&azt__signal_with_start_workflow_execution_response__descriptor},
     [RPC_CANCEL] = {"RequestCancelWorkflowExecution", AZ_GRPC_NORMAL, ASK, ASK_MS, false,
 	&azt__empty__descriptor},
     [RPC_TERMINATE] = {"TerminateWorkflowExecution", AZ_GRPC_NORMAL, ASK, ASK_MS, false,

@@ -1,4 +1,5 @@
-/* Starting a workflow: what Restack's clients put into a start, plus our owner. */
+/* Starting a workflow, with a signal or without: what Restack's clients put into a start,
+   plus our owner. */
 #include <azlon/json.h>
 #include <azlon/log.h>
 #include "restack.h"
@@ -131,6 +132,38 @@ attribute_unknown(const struct restack *r, const struct az_grpc_status *st)
 	       strstr(st->message, "search attribute") && strstr(st->message, "engineId");
 }
 
+/* Once more without the attribute when the server does not know it; *attrs is where the
+   request has it. */
+static enum az_code
+send(struct restack *r, struct az_arena *a, const struct rpc_call *call,
+    Azt__SearchAttributes **attrs, struct az_grpc_status *st, struct az_err *err)
+{
+	enum az_code rc = rpc_call(r, call, a, NULL, st, err);
+
+	if (rc == AZ_OK || !attribute_unknown(r, st))
+		return rc;
+	if (!atomic_exchange(&r->no_search_attribute, true))
+		az_log(AZ_WARN, "engine.degraded",
+		    AZ_KC("why", "the server has no search "
+				 "attribute engineId; runs are started without it"));
+	*attrs = NULL;
+	return rpc_call(r, call, a, NULL, st, err);
+}
+
+/* What an AZ_EINVAL of the server means: ids and sizes were checked here. */
+static enum az_code
+refused(enum az_code rc, const struct az_grpc_status *st, struct az_err *err)
+{
+	if (rc != AZ_EINVAL)
+		return rc;
+	/* the server's own limit may be below ours */
+	if (strstr(st->message, "exceeds limit"))
+		return az_fail(err, AZ_ETOOBIG, OP, "the start is over the engine's size limit: %s",
+		    st->message);
+	/* what is left is between us and the server */
+	return az_fail(err, AZ_EUPSTREAM, OP, "the engine refused the start: %s", st->message);
+}
+
 enum az_code
 restack_start(struct az_engine *e, const struct az_start *s, bool *existed, struct az_err *err)
 {
@@ -146,26 +179,48 @@ restack_start(struct az_engine *e, const struct az_start *s, bool *existed, stru
 	if ((rc = fill(r, a, &m, s, err)) != AZ_OK)
 		goto out;
 	call.req = &m.req;
-	rc = rpc_call(r, &call, a, NULL, &st, err);
-	if (rc != AZ_OK && attribute_unknown(r, &st)) {
-		if (!atomic_exchange(&r->no_search_attribute, true))
-			az_log(AZ_WARN, "engine.degraded",
-			    AZ_KC("why", "the server has no search "
-					 "attribute engineId; runs are started without it"));
-		m.req.search_attributes = NULL;
-		rc = rpc_call(r, &call, a, NULL, &st, err);
-	}
+	rc = send(r, a, &call, &m.req.search_attributes, &st, err);
 	if (rc != AZ_OK && st.code == AZ_GRPC_ALREADY_EXISTS) {
 		*existed = true;
 		rc = AZ_OK;
-	} else if (rc == AZ_EINVAL && strstr(st.message, "exceeds limit")) {
-		/* the server's own limit may be below ours */
-		rc = az_fail(err, AZ_ETOOBIG, OP, "the start is over the engine's size limit: %s",
-		    st.message);
-	} else if (rc == AZ_EINVAL) {
-		/* ids and sizes were checked: what is left is between us and the server */
-		rc = az_fail(err, AZ_EUPSTREAM, OP, "the engine refused the start: %s", st.message);
 	}
+	rc = refused(rc, &st, err);
+out:
+	az_grpc_status_release(&st);
+	az_arena_free(a);
+	return rc;
+}
+
+enum az_code
+restack_signal_start(struct az_engine *e, const struct az_start *s, const char *name,
+    struct az_str payload, struct az_err *err)
+{
+	Azt__SignalWithStartWorkflowExecutionRequest req =
+	    AZT__SIGNAL_WITH_START_WORKFLOW_EXECUTION_REQUEST__INIT;
+	struct restack *r = (struct restack *)e;
+	struct az_arena *a = az_arena_new(AZ_MIB(8));
+	struct az_grpc_status st = {.code = AZ_GRPC_OK};
+	struct rpc_call call = {.method = RPC_SIGNAL_START, .req = &req};
+	struct start m;
+	enum az_code rc;
+
+	if (!a)
+		return az_fail(err, AZ_ENOMEM, OP, "out of memory");
+	if ((rc = fill(r, a, &m, s, err)) != AZ_OK ||
+	    (rc = payloads_put(r, a, payload, &req.signal_input, err)) != AZ_OK)
+		goto out;
+	req.namespace_ = m.req.namespace_;
+	req.workflow_id = m.req.workflow_id;
+	req.workflow_type = m.req.workflow_type;
+	req.task_queue = m.req.task_queue;
+	req.input = m.req.input;
+	req.identity = m.req.identity;
+	req.request_id = m.req.request_id;
+	req.memo = m.req.memo;
+	req.search_attributes = m.req.search_attributes;
+	req.workflow_id_reuse_policy = AZT__WORKFLOW_ID_REUSE_POLICY__E__ALLOW_DUPLICATE;
+	req.signal_name = name;
+	rc = refused(send(r, a, &call, &req.search_attributes, &st, err), &st, err);
 out:
 	az_grpc_status_release(&st);
 	az_arena_free(a);

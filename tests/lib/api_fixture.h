@@ -391,11 +391,12 @@ fake_remove(struct az_engine *eng, struct az_str id, struct az_err *err)
 }
 
 static enum az_code
-fake_load(struct az_engine *eng, struct az_engine_load *out, struct az_err *err)
+fake_load(struct az_engine *eng, const char *type, struct az_engine_load *out, struct az_err *err)
 {
 	struct fake_engine *e;
 	enum az_code rc = fake_lock(eng, &e, err);
 
+	(void)type;
 	if (rc != AZ_OK)
 		return rc;
 	for (size_t i = 0; i < e->n; i++)

@@ -127,6 +127,10 @@ void assert_told(const struct az_history *h, const char *want);
 	T(a_stopped_worker_hands_its_function_over)                                                \
 	T(two_workers_share_without_doing_anything_twice)                                          \
 	T(a_long_history_is_read_whole)                                                            \
+	T(a_signal_starts_what_is_not_open)                                                        \
+	T(a_history_begins_anew)                                                                   \
+	T(timers_of_a_new_history_are_its_own)                                                     \
+	T(no_signal_is_lost_at_an_end)                                                             \
 	T(it_answers_a_ping)
 
 #define ENGINE_DECLARE(t) void engine_test_##t(void **state);

@@ -100,7 +100,7 @@ engine_test_lists_page_newest_first_and_by_owner(void **state)
 	lists(f, &q, any, 0, 9);
 	assert_int_equal(az_engine_count(f->e, &q, &open, &err), AZ_OK);
 	assert_int_equal(open, 9);
-	assert_int_equal(az_engine_load(f->e, &load, &err), AZ_OK);
+	assert_int_equal(az_engine_load(f->e, "Toy", &load, &err), AZ_OK);
 	assert_true(load.runs[AZ_RUN_OPEN] >= 9 && load.runs[AZ_RUN_TERMINATED] >= 1);
 	assert_true(load.fn_waiting >= -1 && load.timers >= -1);
 	q.cursor = AZ_S("x");

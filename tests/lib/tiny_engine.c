@@ -72,8 +72,15 @@ apply(struct tiny *t, const struct az_cmd *c)
 	    [AZ_CMD_COMPLETE] = AZ_EV_COMPLETED,
 	    [AZ_CMD_FAIL] = AZ_EV_FAILED,
 	    [AZ_CMD_CANCELED] = AZ_EV_CANCELED,
+	    [AZ_CMD_CONTINUE] = AZ_EV_STARTED,
 	};
-	struct az_event *e = next(t, as[c->type], c->ref);
+	struct az_event *e;
+
+	if (c->type == AZ_CMD_CONTINUE) {
+		t->n = 0;
+		t->anew++;
+	}
+	e = next(t, as[c->type], c->ref);
 
 	e->name = az_arena_str(t->a, c->name);
 	e->payload = az_arena_str(t->a, c->payload);

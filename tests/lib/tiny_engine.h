@@ -16,6 +16,7 @@ struct tiny {
 	struct az_event ev[TINY_MAX];
 	size_t n;
 	int64_t t_ms; /* advances by 10 with each event */
+	int anew;     /* how often the history began anew */
 };
 
 void tiny_init(struct tiny *t, const struct az_workflow *wf, const char *input);

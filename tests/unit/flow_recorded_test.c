@@ -156,6 +156,8 @@ made_by(enum az_cmd_type t)
 		return AZ_EV_FAILED;
 	case AZ_CMD_CANCELED:
 		return AZ_EV_CANCELED;
+	case AZ_CMD_CONTINUE: /* leaves no history behind */
+		break;
 	}
 	return 0;
 }

@@ -67,7 +67,8 @@ struct az_list_page {
 
 /* What an engine has in hand, over all users; -1: it does not say. */
 struct az_engine_load {
-	int64_t runs[AZ_RUN_TERMINATED + 1]; /* by enum az_run_state; those it still knows */
+	int64_t runs[AZ_RUN_TERMINATED + 1]; /* of one workflow, by enum az_run_state; those it
+						still knows */
 	int64_t fn_waiting;                  /* functions that are due and no worker has */
 	int64_t fn_later;                    /* that wait for their next try */
 	int64_t fn_running;                  /* that a worker has */
@@ -123,14 +124,20 @@ struct az_engine_ops {
 	/* How many such runs there are; limit and cursor do not matter. */
 	enum az_code (*count)(
 	    struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
-	/* Not cheap: it may look at every run. out comes zeroed. */
-	enum az_code (*load)(struct az_engine *e, struct az_engine_load *out, struct az_err *err);
+	/* Runs are those of this workflow. Not cheap: it may look at every run. out comes zeroed.
+	 */
+	enum az_code (*load)(
+	    struct az_engine *e, const char *type, struct az_engine_load *out, struct az_err *err);
 	/* Until the run's version differs from seen, or ms passed, or *stop became true
 	   (stop may be NULL); *now is the version then. */
 	enum az_code (*wait)(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
 	    const bool *stop, int64_t *now, struct az_err *err);
 	enum az_code (*signal)(struct az_engine *e, struct az_str id, const char *name,
 	    struct az_str payload, struct az_err *err);
+	/* Signal the run of s's id; start s before, in the same step, if it is not open. Of a
+	   closed run only the new one is seen afterwards. */
+	enum az_code (*signal_start)(struct az_engine *e, const struct az_start *s,
+	    const char *name, struct az_str payload, struct az_err *err);
 	enum az_code (*cancel)(struct az_engine *e, struct az_str id, struct az_str payload,
 	    struct az_err *err); /* idempotent; closed = AZ_ECONFLICT */
 	enum az_code (*terminate)(
@@ -207,11 +214,13 @@ AZ_API AZ_MUST_CHECK enum az_code az_engine_list(struct az_engine *e, const stru
 AZ_API AZ_MUST_CHECK enum az_code az_engine_count(
     struct az_engine *e, const struct az_list_query *q, int64_t *n, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_load(
-    struct az_engine *e, struct az_engine_load *out, struct az_err *err);
+    struct az_engine *e, const char *type, struct az_engine_load *out, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_wait(struct az_engine *e, struct az_str id,
     int64_t seen, int64_t ms, const bool *stop, int64_t *now, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_signal(struct az_engine *e, struct az_str id,
     const char *name, struct az_str payload, struct az_err *err);
+AZ_API AZ_MUST_CHECK enum az_code az_engine_signal_start(struct az_engine *e,
+    const struct az_start *s, const char *name, struct az_str payload, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_cancel(
     struct az_engine *e, struct az_str id, struct az_str payload, struct az_err *err);
 AZ_API AZ_MUST_CHECK enum az_code az_engine_terminate(

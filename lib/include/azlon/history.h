@@ -66,6 +66,9 @@ enum az_cmd_type {
 	AZ_CMD_COMPLETE,        /* payload */
 	AZ_CMD_FAIL,            /* reason, message, payload */
 	AZ_CMD_CANCELED,        /* payload */
+	AZ_CMD_CONTINUE,        /* payload: the input with which the history begins anew.
+				   Functions and timers under way are dropped, signals that
+				   the fold has not seen are not: then it is asked again. */
 };
 
 struct az_cmd {
