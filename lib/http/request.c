@@ -93,6 +93,17 @@ on_socket(void *arg, curl_socket_t fd, curlsocktype type)
 	return CURL_SOCKOPT_OK;
 }
 
+/* The address that libcurl is about to connect to. */
+static curl_socket_t
+on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	const struct az_http_req *q = arg;
+
+	if (purpose != CURLSOCKTYPE_IPCXN || !q->may_reach(q->arg, &to->addr))
+		return CURL_SOCKET_BAD;
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 #define SET(opt, v) (r |= curl_easy_setopt(e, (opt), (v)) != CURLE_OK)
 
 static bool
@@ -155,5 +166,11 @@ http_set_up(CURL *e, const struct az_http_req *q, struct curl_slist *headers)
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_ms > 0 ? q->connect_ms : CONNECT_MS));
 	SET(CURLOPT_HTTPHEADER, headers);
 	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+	if (q->may_reach) {
+		SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+		SET(CURLOPT_OPENSOCKETDATA, (void *)(uintptr_t)q);
+		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
 	return !r && http_guard(e, q->ca_file) && set_body(e, q);
 }

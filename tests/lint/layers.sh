@@ -6,7 +6,7 @@ cd "${LINT_ROOT:-$(dirname "$0")/../..}" || exit 2
 # owner of each public header
 declare -A owner=(
 	[err]=base [str]=base [buf]=base [arena]=base [clock]=base [cond]=base [log]=base [path]=base
-	[limits]=base [history]=base [draw]=base [trace]=base
+	[addr]=base [limits]=base [history]=base [draw]=base [trace]=base
 	[json]=json [crypto]=crypto [http]=http [grpc]=http [conf]=conf [web]=web [multipart]=web [gzip]=web [auth]=auth [apikeys]=auth
 	[archive]=archive [flow]=flow [work]=work [api]=api [box]=box [replay]=replay
 	[engine]=engine [store]=store [ahead]=store [keys]=store [manifest]=store [llm]=llm

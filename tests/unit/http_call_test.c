@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <azlon/addr.h>
 #include <azlon/clock.h>
 #include <azlon/http.h>
 #include <azlon/log.h>
@@ -42,6 +43,52 @@ against(const struct http_peer_step *s, size_t n)
 {
 	peer = http_peer_start(s, n, NULL, NULL);
 	http_peer_url(peer, "/a/b?c=secret", url, sizeof url);
+}
+
+/* What may_reach was asked, and what it says. */
+struct reach {
+	int asked;
+	bool yes, loopback;
+};
+
+static bool
+may_reach(void *arg, const struct sockaddr *to)
+{
+	struct reach *r = arg;
+
+	r->asked++;
+	r->loopback = az_addr_loopback(to) && !az_addr_public(to);
+	return r->yes;
+}
+
+static void
+an_address_is_looked_at_before_it_is_connected_to(void **state)
+{
+	static const struct http_peer_step s[] = {
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+	    {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+	struct reach reach = {.yes = false};
+	struct az_http_req q = {.method = "GET", .url = url}, plain = {.method = "GET", .url = url};
+	struct az_http_resp r;
+
+	(void)state;
+	against(s, 3);
+	/* a connection that somebody else left open is not taken either */
+	r = (struct az_http_resp){0};
+	assert_int_equal(az_http_call(http, &plain, &r, &err), AZ_OK);
+	az_http_resp_release(&r);
+	q.may_reach = may_reach;
+	q.arg = &reach;
+	for (int i = 0; i < 2; i++) {
+		reach.yes = i == 1;
+		r = (struct az_http_resp){0};
+		assert_int_equal(az_http_call(http, &q, &r, &err), i ? AZ_OK : AZ_EUNAVAIL);
+		az_http_resp_release(&r);
+		assert_int_equal(reach.asked, i + 1);
+		assert_true(reach.loopback);
+	}
+	http_peer_stop(peer);
 }
 
 static void
@@ -492,6 +539,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(a_path_is_sent_as_it_is),
 	    T(the_trace_of_the_thread_goes_out),
+	    T(an_address_is_looked_at_before_it_is_connected_to),
 	    T(statuses_and_headers_arrive),
 	    T(failures_have_their_codes),
 	    T(refused_is_unavailable),

@@ -1,13 +1,14 @@
 /*
  * HTTP client: one call with deadline, cancel, size caps and, where asked, retries.
- * Hosts come from configuration only. Redirects are not followed, proxies and
- * netrc ignored, TLS always verified.
+ * Hosts come from configuration only, unless may_reach looks at addresses. Redirects are not
+ * followed, proxies and netrc ignored, TLS always verified.
  */
 #ifndef AZLON_HTTP_H
 #define AZLON_HTTP_H
 
 #include <azlon/buf.h>
 
+struct sockaddr;
 struct az_http; /* pool of connections, safe for threads */
 
 AZ_API AZ_MUST_CHECK enum az_code az_http_new(struct az_http **out, struct az_err *err);
@@ -29,7 +30,10 @@ struct az_http_req {
 	/* Asked about twice a second and between reads; true ends the call with
 	   AZ_ECANCELLED. */
 	bool (*cancelled)(void *arg);
-	void *arg;           /* for read, data, head, cancelled */
+	/* For hosts that others name: asked for each address before it is connected to, after
+	   all looking up of names. The connection is new and not used again. May be NULL. */
+	bool (*may_reach)(void *arg, const struct sockaddr *to);
+	void *arg;           /* for read, data, head, cancelled, may_reach */
 	int connect_ms;      /* 0 = 10 s */
 	int idle_ms;         /* no byte for so long = AZ_ETIMEOUT; 0 = 60 s */
 	int64_t total_ms;    /* 0 = none */
