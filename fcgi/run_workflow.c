@@ -5,6 +5,7 @@
 #include <string.h>
 #include <azlon/api.h>
 #include <azlon/crypto.h>
+#include <azlon/flow.h>
 #include <azlon/limits.h>
 #include <azlon/work.h>
 #include "common/ports.h"
@@ -41,6 +42,12 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	api->upload_bytes = c->upload_bytes;
 	api->quota_bytes = c->quota_bytes;
 	api->quota_files = c->quota_files;
+	api->user_runs = c->user_runs;
+	api->user_caps[AZ_M_ITERATIONS] = c->user_iterations;
+	api->user_caps[AZ_M_TOKENS] = c->user_tokens;
+	api->user_caps[AZ_M_WALL_S] = c->user_wall_s;
+	api->user_caps[AZ_M_SANDBOX_S] = c->user_sandbox_s;
+	api->webhook_local = c->webhook_local;
 	/* without these all is right, only slower */
 	api->cache = az_api_cache_new(CACHE_RUNS);
 	api->logs = az_api_logs_new();

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <azlon/crypto.h>
 #include <azlon/flow.h>
 #include <azlon/work.h>
+#include "common/hook.h"
 #include "common/ports.h"
 #include "common/process.h"
 
@@ -65,10 +67,13 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_work *w, stru
 
 	if ((rc = az_http_new(http, err)) || (rc = ports_store(c, *http, &w->store, err)) ||
 	    (rc = ports_sandbox(c, *http, c->e2b_api_key, &w->sandbox, err)) ||
-	    (rc = ports_llm(c, *http, &w->llm, err)))
+	    (rc = ports_llm(c, *http, &w->llm, err)) ||
+	    (rc = az_secret_load(c->secret_file, w->secret, err)))
 		return rc;
 	w->default_model = c->model;
-	return ports_engine(c, *http, &engine, err);
+	rc = ports_engine(c, *http, &engine, err);
+	w->engine = engine;
+	return rc;
 }
 
 int
@@ -79,9 +84,10 @@ main(int argc, char **argv)
 	    .what = "carries out runs\n\n"
 		    "  --backup FILE     the journal as one new file, while all runs\n"
 		    "  --restore FILE    that file as the journal, while nothing runs"};
-	struct az_workflow flows[2] = {az_flow_coding};
+	struct az_workflow flows[3] = {az_flow_coding, az_flow_user};
+	struct hook hook = {0};
 	struct az_http *http = NULL;
-	struct az_work w = {0};
+	struct az_work w = {.post = hook_post, .post_arg = &hook};
 	enum az_code rc;
 
 	if (!process_begin(&p, argc, argv))
@@ -92,6 +98,7 @@ main(int argc, char **argv)
 		process_refused(&p);
 		goto out;
 	}
+	hook = (struct hook){.http = http, .local = p.conf.webhook_local};
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
@@ -112,5 +119,6 @@ out:
 	az_sandbox_close(w.sandbox);
 	az_store_close(w.store);
 	az_http_free(http);
+	az_wipe(w.secret, sizeof w.secret);
 	return process_end(&p);
 }

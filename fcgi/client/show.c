@@ -217,13 +217,17 @@ void
 cl_view_event(struct cl *cl, struct cl_view *v, const char *type, const struct az_json *d)
 {
 	struct az_str none = {NULL, 0};
+	char place[32];
 
 	if (strcmp(type, "run.finished") != 0)
 		v->iteration = az_json_geti(d, "iteration", v->iteration);
 	v->max_iterations = az_json_geti(d, "max_iterations", v->max_iterations);
 	if (!strcmp(type, "run.status")) {
 		copy(v->status, sizeof v->status, az_json_gets(d, "status"));
-		line(cl, v, "run is", az_json_gets(d, "status"), none);
+		snprintf(place, sizeof place, "place %lld",
+		    (long long)az_json_geti(d, "queue_position", 0));
+		line(cl, v, "run is", az_json_gets(d, "status"),
+		    az_json_get(d, "queue_position") ? az_str_c(place) : none);
 	} else if (!strcmp(type, "iteration.start")) {
 		advance(v, "generate", 0);
 		v->tail[0] = 0;

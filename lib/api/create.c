@@ -284,7 +284,7 @@ enum az_code
 run_create(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
-	struct create c = {.a = az_rq_arena(rq)};
+	struct create c = {.a = az_rq_arena(rq), .service = api};
 	const struct az_json *json = NULL;
 	struct az_caller who;
 	struct az_str body, user;

@@ -236,17 +236,6 @@ check_models(struct create *c)
 	}
 }
 
-/* What this build does not do may only be given as what means "off". */
-static void
-check_absent_features(struct create *c)
-{
-	const struct az_json *webhook = az_json_get(c->body, "webhook");
-
-	if (!absent(webhook))
-		create_item(c, "not_supported", "Webhooks are not supported in this build",
-		    "\"body\",\"webhook\"");
-}
-
 static void
 check_metadata(struct create *c)
 {
@@ -300,7 +289,7 @@ create_check(struct create *c, const struct az_json *body)
 		    "\"body\",\"test_conditions\"");
 	create_check_limits(c);
 	check_network(c);
-	check_absent_features(c);
+	create_check_webhook(c);
 	check_metadata(c);
 	c->inputs = az_json_get(body, "inputs");
 	warn_unknown(c, body, "", names);

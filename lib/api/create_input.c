@@ -30,6 +30,25 @@ write_checks(const struct az_json *checks, struct az_jw *w)
 	az_jw_end(w, ']');
 }
 
+/* Then the run applies for a place first, and its last step says that it is over. */
+static void
+write_user(const struct create *c, struct az_jw *w)
+{
+	const struct az_api *s = c->service;
+	bool any = s->user_runs > 0 || c->webhook.n;
+
+	for (int i = 0; i < AZ_MEASURES; i++)
+		any = any || s->user_caps[i] > 0;
+	if (!any)
+		return;
+	az_jw_key(w, "user");
+	az_jw_obj(w);
+	az_jw_ki(w, "runs", s->user_runs);
+	for (int i = 0; i < AZ_MEASURES; i++)
+		az_jw_ki(w, az_measure_names[i], s->user_caps[i]);
+	az_jw_end(w, '}');
+}
+
 void
 create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 {
@@ -40,6 +59,8 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 	az_jw_obj(&w);
 	az_jw_ki(&w, "v", 1);
 	az_jw_ks(&w, "uid", uid);
+	if (c->service)
+		write_user(c, &w);
 	az_jw_key(&w, "request");
 	az_jw_obj(&w);
 	az_jw_ks(&w, "user_prompt", c->prompt);
@@ -77,6 +98,12 @@ create_input(const struct create *c, struct az_str uid, struct az_buf *b)
 	az_jw_ks(&w, "on_disconnect", c->on_disconnect);
 	if (!az_str_eqc(c->hitl, "off"))
 		az_jw_ks(&w, "hitl", c->hitl);
+	if (c->webhook.n) {
+		az_jw_key(&w, "webhook");
+		az_jw_obj(&w);
+		az_jw_ks(&w, "url", c->webhook);
+		az_jw_end(&w, '}');
+	}
 	if (c->metadata) {
 		az_jw_key(&w, "metadata");
 		az_jw_value(&w, c->metadata);

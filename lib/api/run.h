@@ -71,7 +71,9 @@ struct create {
 	bool default_inputs; /* the default set is there and no inputs were named */
 	bool async;
 	int64_t iterations, tokens, wall_s, sandbox_s;
-	struct fork *fork; /* a run that begins with an earlier one's tree, or NULL */
+	struct fork *fork;            /* a run that begins with an earlier one's tree, or NULL */
+	struct az_str webhook;        /* its url, or empty */
+	const struct az_api *service; /* what holds for all runs of a user */
 };
 /* One more entry of "errors"; loc is printf'ed: "\"body\",\"checks\",%d". */
 void create_item(struct create *c, const char *type, const char *msg, const char *loc, ...)
@@ -82,6 +84,8 @@ void create_check(struct create *c, const struct az_json *body);
 /* "limits" alone, into the last four. */
 void create_check_limits(struct create *c);
 void create_check_checks(struct create *c, const struct az_json *checks);
+/* create_webhook.c */
+void create_check_webhook(struct create *c);
 /* regex.c: a POSIX extended expression that costs no more than it looks like */
 bool create_regex_ok(struct az_str pattern);
 /* The start input: {"v":1,"uid","request","warnings"}. */
@@ -140,6 +144,7 @@ AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, struct az_str uid,
 /* ---- handlers ---- */
 #define RUN_HANDLER(f) enum az_code f(struct az_rq *rq, void *app, struct az_err *err)
 RUN_HANDLER(run_create);
+RUN_HANDLER(run_webhook);
 RUN_HANDLER(run_list);
 RUN_HANDLER(run_status);
 RUN_HANDLER(run_status_wait);

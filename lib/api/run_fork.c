@@ -346,7 +346,7 @@ run_fork(struct az_rq *rq, void *app, struct az_err *err)
 {
 	const struct az_api *api = app;
 	struct fork f = {.iteration = 0};
-	struct create c = {.a = az_rq_arena(rq), .fork = &f};
+	struct create c = {.a = az_rq_arena(rq), .fork = &f, .service = api};
 	struct az_buf bound;
 	struct az_caller who;
 	struct az_str body, user;

@@ -216,6 +216,8 @@ api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_r
 	az_jw_kc(&w, "reason", v->reason);
 	if (v->message.n)
 		az_jw_ks(&w, "message", v->message);
+	if (v->queue_position)
+		az_jw_ki(&w, "queue_position", v->queue_position);
 	az_jw_key(&w, "progress");
 	az_jw_obj(&w);
 	az_jw_ki(&w, "percent", v->percent);

@@ -113,3 +113,17 @@ az_secret_load(const char *path, unsigned char out[SECRET], struct az_err *err)
 		return rc;
 	return read_secret(path, out, err);
 }
+
+enum az_code
+az_user_key(const unsigned char secret[32], struct az_str uid, const char *purpose, char out[65],
+    struct az_err *err)
+{
+	unsigned char key[SECRET];
+	enum az_code rc = az_hkdf(
+	    az_str_n((const char *)secret, SECRET), uid, az_str_c(purpose), key, sizeof key, err);
+
+	if (rc == AZ_OK)
+		az_hex(key, sizeof key, out);
+	az_wipe(key, sizeof key);
+	return rc;
+}

@@ -32,7 +32,7 @@ flow_deadline(const struct flow_state *st)
 {
 	if (flow_waiting(st))
 		return (st->waiting_ms ? st->waiting_ms : st->now_ms) + PEOPLE_MS;
-	return st->started->t_ms + st->lim.wall_ms + st->waited_ms;
+	return (st->began_ms ? st->began_ms : st->now_ms) + st->lim.wall_ms + st->waited_ms;
 }
 
 bool
@@ -41,6 +41,9 @@ flow_clock_wanted(const struct flow_state *st)
 	int64_t deadline = flow_deadline(st);
 
 	if (st->status && st->any_timer)
+		return false;
+	/* a run that waits for a place uses up no time of its own */
+	if (!st->status && flow_queued(st))
 		return false;
 	for (size_t i = 0; i < st->n_timers; i++)
 		if (st->timers[i].deadline_ms <= deadline)

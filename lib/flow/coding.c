@@ -20,6 +20,8 @@ static int64_t
 attempt_ms(enum flow_step s)
 {
 	switch (s) {
+	case STEP_JOIN:
+		return 60 * 1000;
 	case STEP_GENERATE:
 		return 1000 * 1000;
 	case STEP_PREFLIGHT:
@@ -28,6 +30,7 @@ attempt_ms(enum flow_step s)
 	case STEP_VALIDATE:
 		return 1800 * 1000;
 	case STEP_FINALIZE:
+	case STEP_QUEUE:
 	case STEP_NONE:
 	case STEP_CLOSE:
 		break;
@@ -83,6 +86,9 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 	az_jw_ki(&w, "v", 1);
 	az_jw_ki(&w, "iteration", st->iteration);
 	switch (st->step) {
+	case STEP_JOIN:
+		flow_place_wants(st, &w);
+		break;
 	case STEP_GENERATE:
 		az_jw_ki(&w, "previous", st->n_att ? st->att[st->n_att - 1].iteration : 0);
 		az_jw_ki(&w, "base", st->plan.base);
@@ -104,13 +110,16 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 		az_jw_ki(&w, "best", st->best);
 		az_jw_kc(&w, "status", st->status);
 		az_jw_kc(&w, "reason", st->reason);
+		if (st->user)
+			flow_place_leave(st, &w);
 		break;
+	case STEP_QUEUE:
 	case STEP_NONE:
 	case STEP_CLOSE:
 		break;
 	}
 	flow_people_input(st, &w);
-	if (!st->request_sent) {
+	if (!st->request_sent && st->step != STEP_JOIN) {
 		az_jw_key(&w, "request");
 		az_jw_value(&w, st->request);
 	}
@@ -211,6 +220,11 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 		if (rc != AZ_OK)
 			return rc;
 	}
+	if (st.step == STEP_QUEUE && st.again)
+		return AZ_OK;
+	if (st.step == STEP_QUEUE)
+		return add(out,
+		    &(struct az_cmd){.type = AZ_CMD_START_TIMER, .delay_ms = FLOW_AGAIN_MS}, err);
 	if (!st.pending)
 		return flow_waiting(&st) ? AZ_OK : want_function(&st, out, err);
 	return st.status ? want_stop(&st, out, err) : AZ_OK;

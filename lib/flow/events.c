@@ -70,6 +70,17 @@ tell_status(struct emit *m, const char *status, struct az_err *err)
 }
 
 static enum az_code
+tell_position(struct emit *m, struct az_err *err)
+{
+	struct az_jw w;
+
+	begin(m, &w);
+	az_jw_kc(&w, "status", flow_status(m->st));
+	az_jw_ki(&w, "queue_position", m->st->position);
+	return flush(m, &w, "run.status", err);
+}
+
+static enum az_code
 tell_warning(struct emit *m, struct az_str code, struct az_str message, struct az_err *err)
 {
 	struct az_jw w;
@@ -103,6 +114,8 @@ at_scheduled(struct emit *m, struct az_err *err)
 	enum az_code rc = AZ_OK;
 	struct az_jw w;
 
+	if (m->st->step == STEP_JOIN)
+		return AZ_OK;
 	if (!m->running && m->st->step != STEP_FINALIZE) {
 		m->running = true;
 		rc = tell_status(m, "running", err);
@@ -247,6 +260,8 @@ project(struct emit *m, const struct az_event *e, const struct before *was, cons
 		return at_close(m, err);
 	if (e->type == AZ_EV_CANCEL_REQUESTED)
 		return was->undecided ? tell_status(m, "cancelling", err) : AZ_OK;
+	if (e->type == AZ_EV_SIGNALED && az_str_eqc(e->name, AZ_SIG_QUEUE))
+		return now->position && flow_queued(now) ? tell_position(m, err) : AZ_OK;
 	if (e->type == AZ_EV_SIGNALED)
 		return now->heard ? tell_heard(m, err) : AZ_OK;
 	then.iteration = was->iteration;

@@ -115,10 +115,14 @@ on_resume(struct flow_state *st, const struct az_json *j)
 
 /* Only upwards: what was begun under a limit stays within it. */
 static bool
-raise(int64_t *limit, const struct az_json *limits, const char *key, int64_t unit, int64_t max)
+raise(const struct flow_state *st, int64_t *limit, const struct az_json *limits, const char *key,
+    int64_t unit, int64_t max)
 {
 	int64_t v = az_json_geti(limits, key, 0);
 
+	/* what the user may use up was reserved when the run was admitted */
+	if (az_json_geti(st->user, key, 0) > 0)
+		return false;
 	if (v > max)
 		v = max;
 	if (v <= 0 || v * unit <= *limit)
@@ -132,12 +136,12 @@ on_limits(struct flow_state *st, const struct az_json *j)
 {
 	const struct az_json *l = az_json_get(j, "limits");
 	int64_t iterations = st->lim.iterations;
-	bool any = raise(&iterations, l, "iterations", 1, AZ_LIM_ITERATIONS_MAX);
+	bool any = raise(st, &iterations, l, "iterations", 1, AZ_LIM_ITERATIONS_MAX);
 
 	st->lim.iterations = (int)iterations;
-	any |= raise(&st->lim.tokens, l, "tokens", 1, FLOW_TOKENS_MAX);
-	any |= raise(&st->lim.wall_ms, l, "wall_s", 1000, FLOW_SECONDS_MAX);
-	any |= raise(&st->lim.sandbox_ms, l, "sandbox_s", 1000, FLOW_SECONDS_MAX);
+	any |= raise(st, &st->lim.tokens, l, "tokens", 1, FLOW_TOKENS_MAX);
+	any |= raise(st, &st->lim.wall_ms, l, "wall_s", 1000, FLOW_SECONDS_MAX);
+	any |= raise(st, &st->lim.sandbox_ms, l, "sandbox_s", 1000, FLOW_SECONDS_MAX);
 	return any;
 }
 

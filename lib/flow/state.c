@@ -13,6 +13,7 @@ static const struct {
 	enum flow_step step;
 	const char *name;
 } fns[] = {
+    {STEP_JOIN, AZ_FN_JOIN},
     {STEP_PREFLIGHT, AZ_FN_PREFLIGHT},
     {STEP_GENERATE, AZ_FN_GENERATE},
     {STEP_RUN, AZ_FN_RUN},
@@ -63,8 +64,8 @@ decide(struct flow_state *st, const char *status, const char *reason, struct az_
 }
 
 /* A stop from outside; the command wanted until now may be on its way already. */
-static void
-stop(struct flow_state *st, const char *status, const char *reason, struct az_str message)
+void
+flow_stop(struct flow_state *st, const char *status, const char *reason, struct az_str message)
 {
 	if (st->status)
 		return;
@@ -112,6 +113,8 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	st->request = az_json_get(st->input, "request");
 	if (az_json_type(st->request) != AZ_JOBJ)
 		st->request = st->input;
+	else if (az_json_type(az_json_get(st->input, "user")) == AZ_JOBJ)
+		st->user = az_json_get(st->input, "user");
 	if (!is_prompt(az_json_get(st->request, "user_prompt")))
 		st->bad_input = true;
 	st->ask_each = az_str_eqc(az_json_gets(st->request, "hitl"), "each");
@@ -133,11 +136,10 @@ take_start(struct flow_state *st, const struct az_event *e, struct az_err *err)
 		st->reason = "bad_input";
 		st->infra = true;
 		st->message = AZ_S("The start input is no request.");
-	} else if (az_json_len(az_json_get(st->request, "inputs")) > 0) {
-		st->step = STEP_PREFLIGHT;
+	} else if (st->user) {
+		st->step = STEP_JOIN;
 	} else {
-		st->step = STEP_GENERATE;
-		st->iteration = 1;
+		flow_first_step(st);
 	}
 	return AZ_OK;
 }
@@ -269,6 +271,11 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
 	if (take_wait(st, *result))
 		return AZ_OK;
 	switch (done) {
+	case STEP_JOIN:
+		advance(st, STEP_QUEUE);
+		if (!st->status && st->admitted)
+			flow_first_step(st);
+		break;
 	case STEP_PREFLIGHT:
 		take_preflight(st, *result);
 		break;
@@ -290,6 +297,7 @@ take_result(struct flow_state *st, const struct az_event *e, const struct az_jso
 		st->step = STEP_CLOSE;
 		break;
 	case STEP_NONE:
+	case STEP_QUEUE:
 	case STEP_CLOSE:
 		break;
 	}
@@ -316,6 +324,8 @@ reason_of(struct az_str r, enum flow_step step)
 		return "llm_not_configured";
 	if (az_str_eqc(r, "sandbox_gone"))
 		return "sandbox_unavailable";
+	if (step == STEP_JOIN)
+		return "engine_unavailable";
 	if (step == STEP_GENERATE)
 		return "llm_unavailable";
 	return step == STEP_FINALIZE ? "store_unavailable" : "sandbox_unavailable";
@@ -368,6 +378,8 @@ take_scheduled(struct flow_state *st, const struct az_event *e, struct az_err *e
 	st->step = s;
 	st->overtaken = STEP_NONE;
 	st->pending = e->id;
+	if (s == STEP_JOIN)
+		return AZ_OK;
 	st->request_sent = true;
 	if (!st->first_fn_ms)
 		st->first_fn_ms = e->t_ms;
@@ -387,7 +399,7 @@ take_cancel(struct flow_state *st, const struct az_event *e, struct az_err *err)
 		return AZ_ENOMEM;
 	graceful = az_str_eqc(az_json_gets(j, "mode"), "graceful");
 	if (!st->status) {
-		stop(st, "cancelled", "user_cancelled", (struct az_str){0});
+		flow_stop(st, "cancelled", "user_cancelled", (struct az_str){0});
 		st->cancelled = true;
 		st->graceful = graceful;
 	} else if (!graceful) {
@@ -396,13 +408,19 @@ take_cancel(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	return AZ_OK;
 }
 
-/* Timers have no names: it is the clock's while that wants one, else a graceful cancel's. */
+/* Timers have no names: one of a certain length is that of a run that waits for a place, others are
+   the clock's while that wants one, else a graceful cancel's. */
 static enum az_code
 take_timer(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
 	bool taken;
-	enum az_code rc = flow_clock_started(st, e->id, &taken, err);
+	enum az_code rc;
 
+	if (az_str_eqc(e->payload, FLOW_AGAIN_TEXT)) {
+		st->again = e->id;
+		return AZ_OK;
+	}
+	rc = flow_clock_started(st, e->id, &taken, err);
 	if (rc != AZ_OK || taken)
 		return rc;
 	if (!st->graceful || st->grace)
@@ -416,12 +434,18 @@ take_fired(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
 	bool reached = true, people = flow_waiting(st);
 
+	if (e->ref && e->ref == st->again) {
+		st->again = 0;
+		if (st->step == STEP_QUEUE && !st->status)
+			st->step = STEP_JOIN;
+		return AZ_OK;
+	}
 	if (e->ref == 0 || (!flow_clock_fired(st, e->ref, &reached) && e->ref != st->grace))
 		return refuse(err, e, "refers to nothing under way");
 	if (!reached)
 		return AZ_OK;
 	st->hurry = true;
-	stop(st, "timed_out", "budget_exhausted",
+	flow_stop(st, "timed_out", "budget_exhausted",
 	    people ? AZ_S("Nobody answered within seven days.")
 		   : AZ_S("The time allowed is used up."));
 	return AZ_OK;
@@ -487,7 +511,8 @@ take(struct flow_state *st, const struct az_event *e, const struct az_json **res
 	case AZ_EV_CANCEL_REQUESTED:
 		return take_cancel(st, e, err);
 	case AZ_EV_SIGNALED:
-		return flow_signal(st, e, err);
+		return az_str_starts(e->name, AZ_S("azlon.")) ? flow_place(st, e, err)
+							      : flow_signal(st, e, err);
 	case AZ_EV_COMPLETED:
 	case AZ_EV_FAILED:
 	case AZ_EV_CANCELED:

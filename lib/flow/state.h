@@ -9,6 +9,8 @@
 
 enum flow_step {
 	STEP_NONE = 0,
+	STEP_JOIN,  /* it applies for a place among its user's runs */
+	STEP_QUEUE, /* nothing is wanted: it waits to be admitted */
 	STEP_PREFLIGHT,
 	STEP_GENERATE,
 	STEP_RUN,
@@ -64,6 +66,13 @@ struct flow_state {
 	const struct az_json *input, *request;
 	bool bad_input;
 	struct flow_limits lim;
+
+	/* the place: user is what its user's runs may use up, NULL where nobody gives places */
+	const struct az_json *user;
+	bool admitted;
+	int position;     /* in the queue, 0 = not known */
+	int64_t again;    /* id of the timer after which it applies once more, 0 = none */
+	int64_t began_ms; /* when it was free to begin, 0 = not yet */
 
 	/* what is under way */
 	enum flow_step step;      /* wanted next, or under way when pending */
@@ -150,6 +159,24 @@ void flow_view_of(const struct flow_state *st, struct az_flow_view *v);
 void flow_next_attempt(struct flow_state *st);
 /* "running", "paused" …: of a run that has not ended. */
 const char *flow_status(const struct flow_state *st);
+
+/* A stop from outside; the outcome is decided by whoever comes first. */
+void flow_stop(
+    struct flow_state *st, const char *status, const char *reason, struct az_str message);
+
+/* ---- place.c ---- */
+/* A run that waits asks again after so long: what it asked may have failed. */
+#define FLOW_AGAIN_MS 600007
+#define FLOW_AGAIN_TEXT "600007"
+/* It has no place yet. */
+bool flow_queued(const struct flow_state *st);
+/* It may begin. */
+void flow_first_step(struct flow_state *st);
+/* A signal of its user's workflow. */
+enum az_code flow_place(struct flow_state *st, const struct az_event *e, struct az_err *err);
+/* What it applies for, and what it used up of that, as members of a function's input. */
+void flow_place_wants(const struct flow_state *st, struct az_jw *w);
+void flow_place_leave(const struct flow_state *st, struct az_jw *w);
 
 /* ---- clock.c ---- */
 /* Nothing goes on before a person says so. */

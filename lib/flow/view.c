@@ -26,6 +26,8 @@ phase_of(const struct flow_state *st)
 	case STEP_CLOSE:
 		return "finalize";
 	case STEP_NONE:
+	case STEP_JOIN:
+	case STEP_QUEUE:
 	case STEP_PREFLIGHT:
 		break;
 	}
@@ -43,7 +45,7 @@ percent_of(const struct flow_state *st)
 	if (st->step == STEP_FINALIZE || st->step == STEP_CLOSE)
 		return 98;
 	if (st->iteration < 1)
-		return st->pending ? 1 : 0;
+		return st->pending && !flow_queued(st) ? 1 : 0;
 	if (st->step == STEP_RUN)
 		in_phase = 35;
 	else if (st->step == STEP_VALIDATE)
@@ -101,6 +103,7 @@ flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 			v->needs = st->awaiting == AWAIT_REPLY ? "reply" : "approve";
 			v->needs_step = flow_fn_name(st->step);
 		}
+		v->queue_position = flow_queued(st) ? st->position : 0;
 	}
 	v->iteration = st->iteration;
 	v->max_iterations = st->lim.iterations;

@@ -102,6 +102,15 @@ az_wid_prefix(struct az_buf *b, struct az_str uid)
 }
 
 void
+az_wid_user(struct az_buf *b, struct az_str uid)
+{
+	char tag[33];
+
+	az_user_tag(uid, tag);
+	az_buf_addf(b, "azlon-user-%s", tag);
+}
+
+void
 az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms, const char *tail26)
 {
 	az_wid_prefix(b, uid);

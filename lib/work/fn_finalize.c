@@ -4,6 +4,7 @@
  */
 #include "box.h"
 #include "functions.h"
+#include "user.h"
 
 #include <azlon/keys.h>
 
@@ -123,6 +124,9 @@ fn_finalize(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		if (err)
 			*err = kill_err;
 	}
+	/* nothing of the run is under way any more: the next one of its user may come */
+	if (rc == AZ_OK)
+		rc = user_tell_done(ctx, j.w, az_json_get(j.in, "leave"), err);
 	if (rc == AZ_OK) {
 		az_jw_init(&w, result);
 		az_jw_obj(&w);

@@ -1,4 +1,4 @@
-/* The five functions, one file each: fn_<name>.c. */
+/* The functions, one file each: fn_<name>.c, and what runs of a user share in fn_queue.c. */
 #ifndef AZ_WORK_FUNCTIONS_H
 #define AZ_WORK_FUNCTIONS_H
 
@@ -13,5 +13,9 @@ WORK_FN(fn_generate);
 WORK_FN(fn_run);
 WORK_FN(fn_validate);
 WORK_FN(fn_finalize);
+WORK_FN(fn_join);
+WORK_FN(fn_admit);
+WORK_FN(fn_check);
+WORK_FN(fn_webhook);
 
 #endif

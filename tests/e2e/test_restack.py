@@ -75,7 +75,7 @@ def test_public_events_are_the_same_on_both_engines(engine, stack):
         """Without times, durations and ids."""
         if isinstance(value, dict):
             return {k: same(v, run) for k, v in value.items()
-                    if k not in ("t", "ms", "sandbox_ms", "sandbox_id", "duration_ms", "wall_ms")}
+                    if k not in ("t", "ms", "sandbox_ms", "sandbox_s", "sandbox_id", "duration_ms", "wall_ms")}
         if isinstance(value, list):
             return [same(v, run) for v in value]
         return value.replace(run, "RUN") if isinstance(value, str) else value
@@ -258,6 +258,6 @@ def test_restack_schedules_our_workflow_and_gets_its_result(engine):
 
 def test_our_worker_is_registered_with_the_engine(engine):
     body = engine.stub.registered()[0]
-    assert [w["name"] for w in body["workflows"]] == [NAME] and body["agents"] == []
+    assert [w["name"] for w in body["workflows"]] == [NAME, "UserWorkflow"] and body["agents"] == []
     assert body["workflows"][0]["task_queue"] == "restack"
     assert "user_prompt" in body["workflows"][0]["input_schema"]["properties"]

@@ -221,9 +221,9 @@ def test_another_worker_takes_over_and_the_late_result_is_dropped(faulty, tempor
         events = [e["type"] for e in faulty.events(run)]
         assert events.count("run.finished") == 1 and events[-1] == "run.finished"
         program = [e.activity_task_started_event_attributes for e in history(temporal, run)
-                   if e.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED][1]
+                   if e.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED][2]
         assert program.attempt > 1 and program.identity == f"faults-{next(iter(pids))}"
-        assert types(temporal, run).count("ACTIVITY_TASK_COMPLETED") == 4
+        assert types(temporal, run).count("ACTIVITY_TASK_COMPLETED") == 5
 
 
 def test_a_worker_told_to_stop_loses_nothing(direct, server):

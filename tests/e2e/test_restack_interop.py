@@ -118,7 +118,7 @@ def test_plain_temporal_knows_no_attribute_and_runs_start_all_the_same(place, ow
     runs = [s.start_run(example("human-eval-010")) for _ in range(3)]
     assert [s.finish(r)["status"] for r in runs] == ["succeeded"] * 3
     warned = [line for line in whole_log(s).splitlines() if "engine.degraded" in line]
-    assert len(warned) == 1 and "engineId" in warned[0]
+    assert len(warned) == 2 and all("engineId" in line for line in warned)  # once in each process that starts something
     until(lambda: len(s.get("/run_workflow").json()["runs"]) == 3, within=20)
 
 
@@ -144,4 +144,4 @@ def test_addresses_are_taken_as_they_come(place, temporal, restack_stub, form):
     s = place(temporal, RESTACK_ENGINE_ID=f"form-{form[:3]}", **env)
     assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
     if form == "old pair":
-        assert [w["name"] for w in restack_stub.registered()[0]["workflows"]] == [NAME]
+        assert [w["name"] for w in restack_stub.registered()[0]["workflows"]] == [NAME, "UserWorkflow"]

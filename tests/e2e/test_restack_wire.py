@@ -68,7 +68,7 @@ def tap(temporal):
 
 EXPECTED = (
     "StartWorkflowExecution GetWorkflowExecutionHistory DescribeWorkflowExecution ListWorkflowExecutions "
-    "CountWorkflowExecutions SignalWorkflowExecution RequestCancelWorkflowExecution TerminateWorkflowExecution "
+    "CountWorkflowExecutions SignalWorkflowExecution SignalWithStartWorkflowExecution RequestCancelWorkflowExecution TerminateWorkflowExecution "
     "DeleteWorkflowExecution DescribeNamespace DescribeTaskQueue PollWorkflowTaskQueue RespondWorkflowTaskCompleted "
     "RespondWorkflowTaskFailed RespondQueryTaskCompleted PollActivityTaskQueue RespondActivityTaskCompleted "
     "RespondActivityTaskFailed RespondActivityTaskCanceled RecordActivityTaskHeartbeat ShutdownWorker").split()
@@ -141,11 +141,21 @@ def test_what_is_asked_of_runs(tap):
 def test_signals_and_ends(tap):
     hints = [value(m.input) for m in tap.of("SignalWorkflowExecution") if m.signal_name == "hint"]
     assert hints[:2] == [{"x": 1}, {"x": 2}]
-    assert {m.signal_name for m in tap.of("SignalWorkflowExecution")} == {"hint", "azlon.cancel"}
+    assert {m.signal_name for m in tap.of("SignalWorkflowExecution")} == {"hint", "azlon.cancel", "azlon.admitted"}
     assert {m.reason for m in tap.of("RequestCancelWorkflowExecution")} == {'{"mode":"now"}'}
     assert "operator" in {m.reason for m in tap.of("TerminateWorkflowExecution")}
     for m in tap.of("DeleteWorkflowExecution"):
         assert m.workflow_execution.workflow_id.endswith("-r1")
+
+
+def test_a_run_and_the_workflow_of_its_user(tap):
+    mine = [m for m in tap.of("SignalWithStartWorkflowExecution")
+            if m.signal_input.payloads and value(m.signal_input)["wid"] == tap.run]
+    assert [m.signal_name for m in mine] == ["azlon.apply", "azlon.done"]
+    for m in mine:
+        assert m.workflow_id.startswith("wire-azlon-user-") and m.workflow_type.name == "UserWorkflow"
+        assert m.workflow_id_reuse_policy == WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
+        assert (m.task_queue.name, json.loads(m.memo.fields["uid"].data)) == ("wire-restack", "alice")
 
 
 # ---- the worker's ----
@@ -167,8 +177,9 @@ def commands(tap, kind):
 
 
 def test_a_scheduled_function(tap):
-    ours = [c for c in commands(tap, "SCHEDULE_ACTIVITY_TASK") if c.task_queue.name == "wire-restack"]
-    assert [c.activity_type.name for c in ours[:3]] == ["generate_code", "run_with_e2b", "validate_output"]
+    ours = [c for c in commands(tap, "SCHEDULE_ACTIVITY_TASK")
+            if c.task_queue.name == "wire-restack" and c.activity_type.name != "admit_runs"]
+    assert [c.activity_type.name for c in ours[:4]] == ["join_queue", "generate_code", "run_with_e2b", "validate_output"]
     for n, c in enumerate(ours, 1):
         assert c.activity_id == str(n)
         assert c.start_to_close_timeout.ToMilliseconds() > 0

@@ -11,10 +11,27 @@ NAME = "AutonomousCodingWorkflow"
 
 @workflow.defn(name=NAME)
 class Twin:
+    def __init__(self):
+        self.admitted = False
+
+    @workflow.signal(name="azlon.admitted")
+    async def admit(self, grant: dict) -> None:
+        self.admitted = True
+
+    @workflow.signal(name="azlon.queue")
+    async def queue(self, position: dict) -> None:
+        pass
+
     @workflow.run
     async def run(self, start: dict) -> dict:
         request = start.get("request", start)
         limits = request.get("limits", {})
+        if "user" in start:
+            await step("join_queue")
+            if not self.admitted:
+                again = asyncio.create_task(asyncio.sleep(600.007))
+                await workflow.wait_condition(lambda: self.admitted)
+                assert not again.done()
         wall = asyncio.create_task(asyncio.sleep(limits.get("wall_s", 3600)))
         await asyncio.sleep(0)  # the timer is commanded before the first step
         assert not wall.done()

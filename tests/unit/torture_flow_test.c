@@ -72,7 +72,7 @@ fold(struct az_err *err)
 
 	if (!a)
 		return az_fail(err, AZ_ENOMEM, "test", "no arena");
-	rc = az_flow_coding.fold(&now, a, &c, err);
+	rc = T.wf->fold(&now, a, &c, err);
 	torture_pause();
 	az_buf_init(&b, AZ_MIB(1));
 	for (size_t i = 0; !rc && i < c.n; i++)
@@ -233,12 +233,54 @@ a_run_without_sandboxes(void **state)
 	tiny_release(&T);
 }
 
+/* One that waits for a place first. */
+static void
+a_run_that_is_queued_and_refused(void **state)
+{
+	(void)state;
+	tiny_init(&T, &az_flow_coding,
+	    "{\"v\":1,\"user\":{\"runs\":1,\"tokens\":9},\"request\":{\"user_prompt\":\"p\"}}");
+	done("{\"v\":1}");
+	tiny_add(&T, AZ_EV_SIGNALED, 0, AZ_SIG_QUEUE, AZ_S("{\"position\":2}"));
+	tiny_add(&T, AZ_EV_SIGNALED, 0, AZ_SIG_REFUSED, AZ_S("{\"message\":\"no\"}"));
+	done(FINAL);
+	close_it();
+	every_prefix();
+	tiny_release(&T);
+}
+
+/* The workflow that serves such runs, with all that it may have in hand. */
+static void
+runs_of_a_user(void **state)
+{
+	(void)state;
+	tiny_init(&T, &az_flow_user,
+	    "{\"v\":1,\"caps\":{\"runs\":1,\"tokens\":90},\"used\":{\"tokens\":5},\"running\":[["
+	    "\"a\",1,2,3,4,"
+	    "false,0,false]],\"waiting\":[[\"b\",1,2,3,4,true,1,false]],\"refused\":[],\"hooks\":[["
+	    "\"h\","
+	    "1,5,6]]}");
+	tiny_add(&T, AZ_EV_SIGNALED, 0, AZ_SIG_APPLY,
+	    AZ_S("{\"wid\":\"c\",\"want\":{\"tokens\":7},\"caps\":{\"runs\":2,\"tokens\":90}}"));
+	done("{\"v\":1,\"over\":true}");
+	tiny_add(&T, AZ_EV_SIGNALED, 0, AZ_SIG_DONE,
+	    AZ_S("{\"wid\":\"a\",\"used\":{\"tokens\":70},\"hook\":true}"));
+	done(NULL);
+	for (size_t n = 1; n <= T.n; n++) {
+		now = (struct az_history){T.ev, n};
+		torture("fold of a user's workflow", fold);
+	}
+	tiny_release(&T);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_run_that_succeeds_at_last),
 	    cmocka_unit_test(a_run_that_is_cancelled),
+	    cmocka_unit_test(a_run_that_is_queued_and_refused),
+	    cmocka_unit_test(runs_of_a_user),
 	    cmocka_unit_test(a_run_without_sandboxes),
 	};
 

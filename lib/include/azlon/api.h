@@ -31,11 +31,15 @@ struct az_api { /* app of every route; ports borrowed */
 	int64_t sync_wait_ms;
 	int64_t upload_bytes;
 	int64_t quota_bytes, quota_files; /* of one user, 0 = none */
-	struct az_api_usage *usage;       /* az_api_usage_new(), needed with a quota */
-	struct az_api_logs *logs;         /* az_api_logs_new(), or NULL: each stream has its own */
-	struct az_api_rates *rates;       /* az_api_rates_open(), or NULL: no limits */
-	const char *external_url;         /* how links begin, or NULL: they are relative */
-	bool store_links;                 /* links are the store's own, where it has any */
+	/* of one user: runs at once, and what they may use up a day, in the order of enum
+	   az_measure; 0 = none */
+	int64_t user_runs, user_caps[4];
+	bool webhook_local;         /* webhooks may name loopback addresses */
+	struct az_api_usage *usage; /* az_api_usage_new(), needed with a quota */
+	struct az_api_logs *logs;   /* az_api_logs_new(), or NULL: each stream has its own */
+	struct az_api_rates *rates; /* az_api_rates_open(), or NULL: no limits */
+	const char *external_url;   /* how links begin, or NULL: they are relative */
+	bool store_links;           /* links are the store's own, where it has any */
 	struct az_api_manifests *manifests; /* az_api_manifests_new(), or NULL: read each time */
 	struct az_api_cache *cache;         /* az_api_cache_new() */
 };

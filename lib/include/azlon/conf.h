@@ -29,6 +29,9 @@ struct az_conf {
 	int64_t quota_bytes, quota_files;              /* of one user; 0 = none */
 	int64_t rate, burst, conns, streams;           /* of one address, in nginx */
 	int64_t user_reads, user_writes, user_creates; /* requests of one user, a minute; 0 = any */
+	/* of one user: runs at once (0: no queue), and what they may use up a day (0: any) */
+	int64_t user_runs, user_iterations, user_tokens, user_wall_s, user_sandbox_s;
+	bool webhook_local; /* AZLON_WEBHOOK_LOCAL */
 	const char *cors_origins;
 	const char *model; /* AZLON_MODEL: when a request names none */
 	const char *llm_profile;

@@ -69,5 +69,10 @@ AZ_API void az_user_tag(struct az_str uid, char out[33]);
    yields a key per purpose. */
 AZ_API AZ_MUST_CHECK enum az_code az_secret_load(
     const char *path, unsigned char out[32], struct az_err *err);
+/* A user's own key for one purpose, as 64 hex digits and a NUL. */
+AZ_API AZ_MUST_CHECK enum az_code az_user_key(const unsigned char secret[32], struct az_str uid,
+    const char *purpose, char out[65], struct az_err *err);
+/* What webhooks of a user are signed with, and how that is told. */
+#define AZ_KEY_WEBHOOK "azlon webhook v1"
 
 #endif

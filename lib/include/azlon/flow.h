@@ -9,6 +9,7 @@
 #include <azlon/json.h>
 
 extern AZ_API const struct az_workflow az_flow_coding; /* AutonomousCodingWorkflow */
+extern AZ_API const struct az_workflow az_flow_user;   /* UserWorkflow */
 
 /* Names of the functions it schedules. */
 #define AZ_FN_PREFLIGHT "pre_flight_run"
@@ -16,6 +17,21 @@ extern AZ_API const struct az_workflow az_flow_coding; /* AutonomousCodingWorkfl
 #define AZ_FN_RUN "run_with_e2b"
 #define AZ_FN_VALIDATE "validate_output"
 #define AZ_FN_FINALIZE "finalize_run"
+#define AZ_FN_JOIN "join_queue"
+#define AZ_FN_ADMIT "admit_runs"
+#define AZ_FN_CHECK "check_runs"
+#define AZ_FN_WEBHOOK "deliver_webhook"
+
+/* What runs tell their user's workflow, and what it tells them. */
+#define AZ_SIG_APPLY "azlon.apply"
+#define AZ_SIG_DONE "azlon.done"
+#define AZ_SIG_ADMITTED "azlon.admitted"
+#define AZ_SIG_REFUSED "azlon.refused"
+#define AZ_SIG_QUEUE "azlon.queue"
+
+/* What a run may use up: the members of "limits", in this order wherever they are listed. */
+enum az_measure { AZ_M_ITERATIONS, AZ_M_TOKENS, AZ_M_WALL_S, AZ_M_SANDBOX_S, AZ_MEASURES };
+extern AZ_API const char *const az_measure_names[AZ_MEASURES];
 
 /*
  * The id of a check that came without one: the next of c1, c2, … that none of the request's
@@ -55,6 +71,7 @@ struct az_flow_view {
 	int result;             /* 1 true, 0 false, -1 not known */
 	int iteration, max_iterations;
 	int percent;
+	int queue_position;    /* among its user's runs that wait, 0 = not known or not waiting */
 	int best_iteration;    /* whose tree is the final one, 0 = none yet */
 	struct az_str message; /* a sentence about reason, or empty */
 	struct az_str checks;  /* JSON array of the latest results */

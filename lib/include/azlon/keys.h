@@ -36,6 +36,8 @@ AZ_API void az_key_prompt(struct az_buf *b, const char *which);
  * [A-Za-z0-9_]{1,31}, else its tag. tail26 NULL = random.
  */
 AZ_API void az_wid_make(struct az_buf *b, struct az_str uid, int64_t ms, const char *tail26);
+/* azlon-user-{tag}: the workflow that serves the runs of a user; no run's id is like it. */
+AZ_API void az_wid_user(struct az_buf *b, struct az_str uid);
 /* user-{u}-: how all ids of a user begin. */
 AZ_API void az_wid_prefix(struct az_buf *b, struct az_str uid);
 /* Does the id have that form (parsed from the right)? *u and *ms may be NULL. */
