@@ -3,6 +3,7 @@
 
 #define REQUEST                                                                                    \
 	"{\"user_prompt\":\"old\",\"test_conditions\":\"t\",\"model\":\"recording/x\","            \
+	"\"model_fallbacks\":[\"recording/y\"],\"hitl\":\"each\","                                 \
 	"\"checks\":[{\"id\":\"c1\",\"run\":\"a\"}],"                                              \
 	"\"limits\":{\"iterations\":4,\"tokens\":5000,\"wall_s\":70,\"sandbox_s\":80},"            \
 	"\"inputs\":[\"inp_aaaaaaaaaaaaaaaaaaaaaaaaaa\"],"                                         \
@@ -121,6 +122,9 @@ all_that_is_not_said_anew_is_as_it_was(void **state)
 	assert_true(az_str_eqc(az_json_gets(req, "user_prompt"), "new"));
 	assert_true(az_str_eqc(az_json_gets(req, "test_conditions"), "t"));
 	assert_true(az_str_eqc(az_json_gets(req, "model"), "recording/x"));
+	assert_true(az_str_eqc(
+	    az_json_str(az_json_at(az_json_get(req, "model_fallbacks"), 0)), "recording/y"));
+	assert_true(az_str_eqc(az_json_gets(req, "hitl"), "each"));
 	assert_true(az_str_eqc(az_json_gets(req, "on_disconnect"), "cancel"));
 	assert_true(az_str_eqc(az_json_gets(az_json_get(req, "network"), "default"), "deny"));
 	assert_true(az_str_eqc(az_json_gets(az_json_get(req, "metadata"), "k"), "v"));
