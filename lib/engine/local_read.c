@@ -326,12 +326,12 @@ local_list(struct az_engine *eng, const struct az_list_query *q, struct az_arena
 	if (code)
 		return code;
 	if (q->state == 0)
-		rc = sql_step(&r->c, Q_LIST, &st, "sisi", q->uid, start, id, limit);
+		rc = sql_step(&r->c, Q_LIST, &st, "sisis", q->uid, start, id, limit, q->type);
 	else if (q->state == AZ_RUN_OPEN)
-		rc = sql_step(&r->c, Q_LIST_OPEN, &st, "sisi", q->uid, start, id, limit);
+		rc = sql_step(&r->c, Q_LIST_OPEN, &st, "sisis", q->uid, start, id, limit, q->type);
 	else
-		rc = sql_step(
-		    &r->c, Q_LIST_STATE, &st, "sisii", q->uid, start, id, limit, (int64_t)q->state);
+		rc = sql_step(&r->c, Q_LIST_STATE, &st, "sisisi", q->uid, start, id, limit, q->type,
+		    (int64_t)q->state);
 	for (; rc == SQLITE_ROW && out->n < (size_t)q->limit; rc = sqlite3_step(st)) {
 		code = list_row(st, a, &out->runs[out->n], err);
 		if (code)
@@ -366,7 +366,7 @@ local_count(struct az_engine *eng, const struct az_list_query *q, int64_t *n, st
 
 	if (code)
 		return code;
-	rc = sql_step(&r->c, Q_LIST_SIZE, &st, "si", q->uid, (int64_t)q->state);
+	rc = sql_step(&r->c, Q_LIST_SIZE, &st, "sis", q->uid, (int64_t)q->state, q->type);
 	if (rc == SQLITE_ROW)
 		*n = sql_i64(st, 0);
 	else

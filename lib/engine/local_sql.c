@@ -10,7 +10,7 @@
 	"SELECT r.id, r.uid, r.type, r.memo, r.state, r.start_ms, "                                \
 	"r.close_ms, r.last_event, e.payload FROM runs r LEFT JOIN events e "                      \
 	"ON r.state <> 1 AND e.run = r.n AND e.seq = r.last_event "                                \
-	"WHERE r.uid = ?1 AND (r.start_ms, r.id) < (?2, ?3) "
+	"WHERE r.uid = ?1 AND (r.start_ms, r.id) < (?2, ?3) AND (?5 = '' OR r.type = ?5) "
 #define LIST_TAIL "ORDER BY r.start_ms DESC, r.id DESC LIMIT ?4"
 #define CLAMP(x) "?1 + max(0, min(" x " - ?2, 31622400000))"
 
@@ -48,9 +48,10 @@ static const char *const text[Q_COUNT] = {
 		      "type = 'cancel_requested' ORDER BY seq DESC LIMIT 1",
 
     [Q_LIST] = LIST_HEAD LIST_TAIL,
-    [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?5 " LIST_TAIL,
+    [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?6 " LIST_TAIL,
     [Q_LIST_OPEN] = LIST_HEAD "AND r.state = 1 " LIST_TAIL,
-    [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2)",
+    [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2) "
+			"AND (?3 = '' OR type = ?3)",
     [Q_LOAD_RUNS] = "SELECT state, count(*) FROM runs WHERE type = ?1 GROUP BY state",
     [Q_LOAD_TASKS] = "SELECT count(*) FILTER (WHERE owner = 0 AND due <= ?1), "
 		     "count(*) FILTER (WHERE owner = 0 AND due > ?1), "

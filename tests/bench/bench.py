@@ -1,6 +1,6 @@
 """`make bench`: figures of this machine, each with the command that made it.
 
-bench.py [part…]   parts: run idle sandbox status download zip starts reload restack s3 door (default: all)
+bench.py [part…]   parts: run idle sandbox status download zip starts reload restack s3 door page (default: all)
 """
 import contextlib
 import json
@@ -19,6 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import door as front_door  # noqa: E402
+import page as of_page  # noqa: E402
 import reload as anew  # noqa: E402
 import restack as beside  # noqa: E402
 import s3 as in_s3  # noqa: E402
@@ -317,13 +318,17 @@ def s3(s, tmp):
     in_s3.measure(tmp, row, sys.modules[__name__])
 
 
+def page(s, tmp):
+    of_page.measure(s, row)
+
+
 def door(s, tmp):
     front_door.measure(tmp, row, sys.modules[__name__])
 
 
 def main():
     all_parts = {"run": run, "idle": idle, "sandbox": sandbox, "status": status, "download": download, "zip": zip5, "starts": starts,
-                 "reload": reload, "restack": restack, "s3": s3, "door": door}
+                 "reload": reload, "restack": restack, "s3": s3, "door": door, "page": page}
     chosen = sys.argv[1:] or list(all_parts)
     # limits per address are for the world, not for one load generator
     s = Stack(AZLON_RATE="100000", AZLON_BURST="100000", AZLON_CONNS="5000")

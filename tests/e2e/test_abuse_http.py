@@ -25,7 +25,9 @@ def alices(stack):
     wid = stack.start_run(example("human-eval-010"), user="alice")
     stack.finish(wid)
     assert stack.request("PUT", "/files/inputs/default/secret.txt", data=CANARY).status_code == 201
-    return wid
+    yield wid
+    # the next run of hers would take it in
+    assert stack.request("DELETE", "/files/inputs/default").status_code == 204
 
 
 @pytest.fixture(autouse=True)
@@ -188,9 +190,11 @@ def test_line_ends_and_nuls(stack, alices):
         assert b"mallory" not in r.body
     # a file whose name looks like a header keeps to its place in the answer
     name = "a%22%3b%20filename%3d%22b.txt"
-    assert stack.request("PUT", f"/files/inputs/default/{name}", data=b"x").status_code == 201
-    r = one(stack.port, request("GET", f"/files/inputs/default/{name}?download=1", "X-User-ID: alice"))
+    at = f"/files/inputs/default/{name}"
+    assert stack.request("PUT", at, data=b"x").status_code == 201
+    r = one(stack.port, request("GET", f"{at}?download=1", "X-User-ID: alice"))
     assert r.status == 200
+    assert stack.request("DELETE", at).status_code == 204
     assert len(re.findall(r'(?<!\\)"', r.headers["content-disposition"])) == 2, r.headers
 
 

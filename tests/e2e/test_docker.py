@@ -215,7 +215,7 @@ def test_threads_have_the_room_that_units_give_them(services):
     for unit in (ROOT / "fcgi/systemd").glob("*.service"):
         tasks = re.search(r"^TasksMax=(\d+)$", unit.read_text(), re.M)
         if tasks:
-            assert services[unit.stem.removeprefix("azlon-")]["pids_limit"] >= int(tasks[1]), unit.name
+            assert services[unit.stem.removeprefix("azlon-").removesuffix("@")]["pids_limit"] >= int(tasks[1]), unit.name
 
 
 def test_only_nginx_is_reached_and_only_from_this_host(services):

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 SCRIPTS = ROOT / "tests" / "npm"
 INSTALLED = pathlib.Path(os.environ.get("AZLON_NPM", ROOT / "build/npm"))
-VERSIONS = json.loads((SCRIPTS / "package.json").read_text())["dependencies"]
+VERSIONS = [p for p in json.loads((SCRIPTS / "package.json").read_text())["dependencies"] if p.startswith("e2b-")]
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,10 @@ engine_test_lists_page_newest_first_and_by_owner(void **state)
 	assert_int_equal(az_engine_load(f->e, "Toy", &load, &err), AZ_OK);
 	assert_true(load.runs[AZ_RUN_OPEN] >= 9 && load.runs[AZ_RUN_TERMINATED] >= 1);
 	assert_true(load.fn_waiting >= -1 && load.timers >= -1);
+	q.type = AZ_S("Other");
+	lists(f, &q, any, 0, 0);
+	assert_int_equal(az_engine_count(f->e, &q, &open, &err), AZ_OK);
+	assert_int_equal(open, 0);
 	q.cursor = AZ_S("x");
 	assert_int_equal(az_engine_list(f->e, &q, f->a, &p, &err), AZ_EINVAL);
 }

@@ -52,9 +52,10 @@ struct az_run_info {
 
 struct az_list_query {
 	struct az_str uid;
-	/* Hints, or empty: an engine that has no index by owner narrows its search by
-	   them. Rows are the caller's to check. */
-	struct az_str type, prefix; /* workflow name; how every wanted id begins */
+	struct az_str type; /* workflow name, or empty: all */
+	/* A hint, or empty: how every wanted id begins. An engine that has no index by owner
+	   narrows its search by it; rows are the caller's to check. */
+	struct az_str prefix;
 	int state;                  /* 0 = all, else enum az_run_state */
 	int limit;                  /* 1..200 */
 	struct az_str cursor;       /* from the page before, or empty */
