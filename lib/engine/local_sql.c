@@ -51,7 +51,7 @@ static const char *const text[Q_COUNT] = {
     [Q_LIST_STATE] = LIST_HEAD "AND r.state = ?6 " LIST_TAIL,
     [Q_LIST_OPEN] = LIST_HEAD "AND r.state = 1 " LIST_TAIL,
     [Q_LIST_SIZE] = "SELECT count(*) FROM runs WHERE uid = ?1 AND (?2 = 0 OR state = ?2) "
-			"AND (?3 = '' OR type = ?3)",
+		    "AND (?3 = '' OR type = ?3)",
     [Q_LOAD_RUNS] = "SELECT state, count(*) FROM runs WHERE type = ?1 GROUP BY state",
     [Q_LOAD_TASKS] = "SELECT count(*) FILTER (WHERE owner = 0 AND due <= ?1), "
 		     "count(*) FILTER (WHERE owner = 0 AND due > ?1), "

@@ -56,9 +56,9 @@ struct az_list_query {
 	/* A hint, or empty: how every wanted id begins. An engine that has no index by owner
 	   narrows its search by it; rows are the caller's to check. */
 	struct az_str prefix;
-	int state;                  /* 0 = all, else enum az_run_state */
-	int limit;                  /* 1..200 */
-	struct az_str cursor;       /* from the page before, or empty */
+	int state;            /* 0 = all, else enum az_run_state */
+	int limit;            /* 1..200 */
+	struct az_str cursor; /* from the page before, or empty */
 };
 struct az_list_page {
 	struct az_run_info *runs; /* newest first; no pending, no version */
