@@ -345,15 +345,24 @@ def held(s, part, *command):
                 p.wait()
 
 
+def ended(s, p):
+    """How it ended after SIGQUIT: by itself, or by the signal when it had not come to where it takes requests."""
+    try:
+        assert p.wait(30) in (0, -signal.SIGQUIT)
+    except subprocess.TimeoutExpired:
+        tasks = pathlib.Path(f"/proc/{p.pid}/task").iterdir()
+        where = [(t.name, (t / "wchan").read_text(), (t / "syscall").read_text().split()[:3]) for t in tasks]
+        raise AssertionError(f"it does not end: {where}\n{s.logs(40)}") from None
+
+
 def test_a_socket_that_somebody_holds_outlives_restarts_and_crashes(s):
     paths = [p for p in some_of_everything(s) if p.startswith("/run_workflow") and "wait" not in p]
     exe = os.readlink(f"/proc/{s.pid('run_workflow')}/exe")
-    ended = (0, -signal.SIGQUIT)  # by it, when it had not come to where it takes requests
     with held(s, "run_workflow", exe) as (p, start):
         with Traffic(s, paths) as t:
             for _ in range(5):
                 p.send_signal(signal.SIGQUIT)
-                assert p.wait(30) in ended
+                ended(s, p)
                 p = start()
         assert not t.failed, (len(t.failed), t.sent, t.failed[:3])
         # two on one socket, one of them restarted: the other serves
@@ -361,7 +370,7 @@ def test_a_socket_that_somebody_holds_outlives_restarts_and_crashes(s):
         with Traffic(s, paths) as t:
             for _ in range(3):
                 other.send_signal(signal.SIGQUIT)
-                assert other.wait(30) in ended
+                ended(s, other)
                 other = start()
         assert not t.failed, (len(t.failed), t.sent, t.failed[:3])
         # a crash while nothing is in hand costs nobody anything
