@@ -1,4 +1,5 @@
 /* Status, headers, body. One function lets headers out. */
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -213,12 +214,19 @@ az_rs_abort(struct az_rq *rq)
 	/*
 	 * nginx takes a plain end of the connection for the end of the answer (with
 	 * fastcgi_keep_conn off). A record of no known version makes it drop the
-	 * client's connection instead, so a cut answer is seen as cut.
+	 * client's connection instead, so a cut answer is seen as cut. It waits for room as
+	 * any other bytes do: without it a slow reader's answer would end well.
 	 */
 	static const char junk[8] = {0x7f, 0x7f, 0x7f, 0x7f, 0, 0, 0, 0};
 
 	if (rq->f->ipcFd >= 0) {
-		(void)!send(rq->f->ipcFd, junk, sizeof junk, MSG_NOSIGNAL | MSG_DONTWAIT);
+		size_t sent = 0;
+		ssize_t n = 1;
+
+		while (sent < sizeof junk && (n > 0 || errno == EINTR)) {
+			n = send(rq->f->ipcFd, junk + sent, sizeof junk - sent, MSG_NOSIGNAL);
+			sent += n > 0 ? (size_t)n : 0;
+		}
 		(void)shutdown(rq->f->ipcFd, SHUT_RDWR);
 	}
 	rq->state = WEB_BROKEN;
