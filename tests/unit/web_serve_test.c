@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <sys/socket.h>
 #include <azlon/json.h>
+#include "web/web.h"
 #include "web_fixture.h"
 
 static enum az_code
@@ -98,9 +100,29 @@ big(struct az_rq *rq, void *app, struct az_err *err)
 	return rc;
 }
 
+/* Until the connection takes no more, then broken off: the reader has not begun. */
+static int full[2];
+
+static enum az_code
+stuck(struct az_rq *rq, void *app, struct az_err *err)
+{
+	static const char record[16] = {
+	    1, 6, 0, 1, 0, 8, 0, 0, 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x'};
+	enum az_code rc = az_rs_write(rq, AZ_S("begun"), err);
+
+	(void)app;
+	if (rc == AZ_OK)
+		rc = az_rs_flush(rq, err);
+	while (rc == AZ_OK && send(rq->f->ipcFd, record, sizeof record, MSG_DONTWAIT) > 0)
+		continue;
+	if (write(full[1], "", 1) == 1)
+		az_rs_abort(rq);
+	return rc;
+}
+
 static const struct az_route routes[] = {{"GET POST", "/echo/{id}", echo},
     {"GET HEAD", "/inject", inject}, {"GET", "/boom/{kind}", boom}, {"GET HEAD", "/big", big},
-    {NULL, NULL, NULL}};
+    {"GET", "/stuck", stuck}, {NULL, NULL, NULL}};
 
 static struct web_fixture fix;
 
@@ -396,6 +418,28 @@ half_an_answer_is_never_well_formed(void **state)
 	fcgi_peer_release(&r);
 }
 
+static void
+a_cut_is_seen_by_a_reader_that_was_slow(void **state)
+{
+	const struct fcgi_req q = {.path = "/stuck"};
+	struct fcgi_resp r = {0};
+	char c;
+	int fd;
+
+	(void)state;
+	assert_int_equal(pipe(full), 0);
+	fd = fcgi_peer_connect(fix.path);
+	assert_true(fcgi_peer_send(fd, &q, true));
+	assert_int_equal(read(full[0], &c, 1), 1);
+	(void)fcgi_peer_read(fd, &r);
+	assert_true(r.junk);
+	assert_true(r.body_n > 1000);
+	fcgi_peer_release(&r);
+	close(fd);
+	close(full[0]);
+	close(full[1]);
+}
+
 int
 main(void)
 {
@@ -416,6 +460,7 @@ main(void)
 	    T(half_an_answer_is_never_well_formed),
 	    S(hands_over_what_was_asked),
 	    S(counts_the_body_itself),
+	    T(a_cut_is_seen_by_a_reader_that_was_slow),
 	    S(half_an_answer_is_never_well_formed),
 	};
 
