@@ -61,10 +61,14 @@ mode_of(const struct az_file *f)
 static void
 put_head(struct az_buf *b, const struct az_file *old, const struct az_file *now)
 {
+	const struct az_file *any = old ? old : now;
+
+	if (!any)
+		return;
 	az_buf_addc(b, "diff --git ");
-	put_name(b, "a/", (old ? old : now)->path);
+	put_name(b, "a/", any->path);
 	az_buf_addc(b, " ");
-	put_name(b, "b/", (old ? old : now)->path);
+	put_name(b, "b/", any->path);
 	if (!old)
 		az_buf_addf(b, "\nnew file mode %o\n", mode_of(now));
 	else if (!now)

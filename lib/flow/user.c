@@ -283,6 +283,7 @@ any_used(const struct user_state *st)
 static enum az_code
 want_timer(const struct user_state *st, struct az_cmds *out, struct az_err *err)
 {
+	const struct user_hook *hook = next_hook(st);
 	struct az_cmd c = {.type = AZ_CMD_START_TIMER};
 	int64_t t = INT64_MAX;
 
@@ -290,8 +291,8 @@ want_timer(const struct user_state *st, struct az_cmds *out, struct az_err *err)
 		sooner(&t, st->nap_ms);
 	if (!st->check && st->running.n)
 		sooner(&t, st->check_ms + USER_CHECK_MS);
-	if (!st->deliver && st->n_hooks)
-		sooner(&t, next_hook(st)->next_ms);
+	if (!st->deliver && hook)
+		sooner(&t, hook->next_ms);
 	if (any_used(st))
 		sooner(&t, (st->day + 1) * USER_DAY_MS);
 	if (t == INT64_MAX)
