@@ -259,7 +259,7 @@ run_signal(struct az_rq *rq, void *app, struct az_err *err)
 	enum az_code rc;
 
 	if ((rc = api_caller_run(rq, api, &who, &id, err)) != AZ_OK ||
-	    (rc = read_signal(rq, &w, &refused, err)) != AZ_OK || refused)
+	    (rc = read_signal(rq, &w, &refused, err)) != AZ_OK || refused || !w.kind)
 		return rc;
 	if ((rc = api_run_load(api, a, who.uid, id, &r, err)) != AZ_OK ||
 	    (rc = in_time(&r, w.kind, err)) != AZ_OK ||

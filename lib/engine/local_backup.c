@@ -62,7 +62,7 @@ static enum az_code
 inspect(struct conn *c, const char *path, struct az_engine_local_copy *out, const char *op,
     struct az_err *err)
 {
-	bool fresh;
+	bool fresh = false;
 	enum az_code rc = schema_ours(c, path, &fresh, err);
 
 	if (!rc && fresh) {
@@ -148,8 +148,8 @@ az_engine_local_backup(
 	char path[PATH_MAX];
 	struct conn c = {.db = NULL};
 	enum az_code rc;
-	bool fresh;
-	int fd;
+	bool fresh = false;
+	int fd = -1;
 
 	if ((rc = dir_open(dir, OP_BACKUP, &fd, err)))
 		return rc;

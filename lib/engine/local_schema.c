@@ -119,7 +119,7 @@ schema_open(const char *path, struct conn *c, struct az_err *err)
 {
 	static const char op[] = "engine.open";
 	enum az_code code;
-	bool fresh;
+	bool fresh = false;
 	int rc, fd;
 
 	/* SQLite would make it 0644; -wal and -shm take their mode from it */

@@ -26,7 +26,7 @@ fn_join(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *re
 {
 	static const char *const parts[] = {"want", "caps"};
 	const struct az_work *w = app;
-	const struct az_json *in;
+	const struct az_json *in = NULL;
 	enum az_code rc = input_of(ctx, w, input, &in, err);
 	struct az_buf b;
 	struct az_jw j;
@@ -77,7 +77,7 @@ fn_admit(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *r
 	static const char *const lists[] = {"admit", "refuse", "queue"};
 	static const char *const signals[] = {AZ_SIG_ADMITTED, AZ_SIG_REFUSED, AZ_SIG_QUEUE};
 	const struct az_work *w = app;
-	const struct az_json *in;
+	const struct az_json *in = NULL;
 	enum az_code rc = input_of(ctx, w, input, &in, err);
 	struct az_jw j;
 
@@ -92,7 +92,7 @@ fn_admit(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *r
 		for (size_t i = 0; i < az_json_len(l) && rc == AZ_OK; i++) {
 			const struct az_json *x = az_json_at(l, i);
 			struct az_str wid = az_json_gets(x, "wid");
-			bool gone;
+			bool gone = false;
 
 			if (ctx->cancelled(ctx))
 				return az_fail(err, AZ_ECANCELLED, OP, "stopped");
@@ -111,7 +111,7 @@ fn_check(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *r
     struct az_err *err)
 {
 	const struct az_work *w = app;
-	const struct az_json *in, *l = NULL;
+	const struct az_json *in = NULL, *l = NULL;
 	enum az_code rc = input_of(ctx, w, input, &in, err);
 	struct az_jw j;
 

@@ -288,7 +288,7 @@ fn_webhook(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf 
     struct az_err *err)
 {
 	struct hook h = {.ctx = ctx, .w = app, .a = az_arena_new(AZ_MIB(128))};
-	const struct az_json *in;
+	const struct az_json *in = NULL;
 	bool over = false;
 	enum az_code rc;
 

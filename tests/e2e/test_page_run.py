@@ -130,11 +130,11 @@ def test_failure_is_told_in_a_sentence(visit):  # noqa: F811
 
 
 def test_list_pages_filter_delete_and_ask_again(visit, stack):  # noqa: F811
-    wids = [stack.start_run(example("human-eval-127"), user="lister") for _ in range(3)]
-    wids += [stack.start_run(example("hopeless"), user="lister")]
+    wids = [stack.start_run(example("human-eval-127"), user="page-lister") for _ in range(3)]
+    wids += [stack.start_run(example("hopeless"), user="page-lister")]
     for wid in wids:
-        stack.finish(wid, user="lister")
-    v = visit(None, user="lister")
+        stack.finish(wid, user="page-lister")
+    v = visit(None, user="page-lister")
     page = v.page
     page.route("**/run_workflow?limit=20*", lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=2")))
     v.go("/#/runs")
@@ -161,7 +161,7 @@ def test_list_pages_filter_delete_and_ask_again(visit, stack):  # noqa: F811
     page.get_by_role("button", name="Delete …").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/#/runs")
-    assert stack.get(f"/run_workflow/{wids[3]}", user="lister").status_code == 404
+    assert stack.get(f"/run_workflow/{wids[3]}", user="page-lister").status_code == 404
 
 
 def test_a_run_that_was_asked_here_can_be_asked_again(visit):  # noqa: F811

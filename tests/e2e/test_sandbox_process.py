@@ -9,7 +9,7 @@ import threading
 import pytest
 import requests
 
-from conftest import until
+from conftest import BIN, until
 
 
 @pytest.fixture
@@ -303,7 +303,8 @@ def test_sandbox_process_64_mib_of_output_in_bounded_memory(stack, e2b, box):
     r = box.commands.run(f"head -c {size} /dev/zero | tr '\\0' x", retain_output=False,
                          on_stdout=count, timeout=120)
     assert r.exit_code == 0 and got[0] == size
-    assert memory_peak(pid) - before < 32 << 20
+    # a sanitizer keeps what was freed
+    assert "address" in BIN.parent.name or memory_peak(pid) - before < 32 << 20
 
 
 def test_sandbox_process_too_much_output_is_ended_and_said(e2b, box):

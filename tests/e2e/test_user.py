@@ -46,12 +46,12 @@ def run_of(s, wid, user):
 def busy(s, user):
     """A run that has the user's one place and keeps it."""
     wid = s.start_run(example("endless"), user=user)
-    until(lambda: run_of(s, wid, user)["status"] == "running", within=30)
+    until(lambda: run_of(s, wid, user)["status"] == "running", within=60)
     return wid
 
 
 def waits(s, wid, user, position):
-    until(lambda: run_of(s, wid, user).get("queue_position") == position, within=30)
+    until(lambda: run_of(s, wid, user).get("queue_position") == position, within=60)
     run = run_of(s, wid, user)
     assert (run["status"], run["phase"], run["started_at"]) == ("queued", "prepare", None), run
 
@@ -73,7 +73,7 @@ def test_a_second_run_waits_its_turn_and_is_told_where_it_stands(places):
     waits(places, fourth, user, 3)
     # who gives up is gone at once, and those behind move up
     cancel(places, third, user)
-    assert places.finish(third, user=user, within=20)["status"] == "cancelled"
+    assert places.finish(third, user=user, within=60)["status"] == "cancelled"
     assert run_of(places, first, user)["status"] == "running"
     waits(places, fourth, user, 2)
     cancel(places, first, user)
@@ -133,7 +133,7 @@ def test_a_budget_is_reserved_then_settled_and_ends_what_it_does_not_cover(own_s
     first = busy(s, "alice")
     second = s.start_run({**example(QUICK), "limits": {"iterations": 20}})
     third = s.start_run({**example(QUICK), "limits": {"iterations": 20}})
-    until(lambda: run_of(s, second, "alice")["status"] in ("running", "succeeded"), within=30)
+    until(lambda: run_of(s, second, "alice")["status"] in ("running", "succeeded"), within=60)
     assert run_of(s, first, "alice")["limits"]["iterations"] == 1
     assert run_of(s, second, "alice")["limits"]["iterations"] == 3
     assert s.finish(second)["status"] == "succeeded"
@@ -197,8 +197,8 @@ def test_the_end_of_a_run_is_told_signed_and_again_until_it_is_taken(one_place):
     with Receiver(503, 302, 204) as receiver:
         wid = one_place.start_run({**example(QUICK), "webhook": {"url": receiver.url}, "metadata": {"ticket": 7}})
         run = one_place.finish(wid)
-        until(lambda: len(receiver.told) == 1, within=20)
-        until(lambda: hook_of(one_place, wid)["state"] == "retrying", within=20)
+        until(lambda: len(receiver.told) == 1, within=60)
+        until(lambda: hook_of(one_place, wid)["state"] == "retrying", within=60)
         first = hook_of(one_place, wid)
         assert (first["status"], first["tries"]) == (503, 1) and first["url"] == receiver.url
         until(lambda: hook_of(one_place, wid)["state"] == "delivered", within=60, every=0.5)
@@ -224,7 +224,7 @@ def test_a_cancelled_run_is_told_too_and_keys_are_of_users(one_place):
             wid = one_place.start_run({**example("endless"), "webhook": {"url": receiver.url}}, user=user)
             assert hook_of(one_place, wid, user)["state"] == "pending"
             cancel(one_place, wid, user)
-            until(lambda: hook_of(one_place, wid, user)["state"] == "delivered", within=30)
+            until(lambda: hook_of(one_place, wid, user)["state"] == "delivered", within=60)
             keys.append(hook_of(one_place, wid, user)["key"])
             assert one_place.get(f"/run_workflow/{wid}/webhook", user="mallory").status_code == 404
         assert [json.loads(b)["status"] for _, b in receiver.told] == ["cancelled", "cancelled"]
@@ -259,7 +259,7 @@ def test_names_that_lead_inside_are_refused_when_they_are_looked_up(stack):
             wid = stack.start_run({**example(QUICK), "webhook": {"url": f"https://{host}:{s.getsockname()[1]}/"}},
                                   user="inside")
             stack.finish(wid, user="inside")
-            until(lambda: hook_of(stack, wid, "inside")["state"] == "refused", within=30)
+            until(lambda: hook_of(stack, wid, "inside")["state"] == "refused", within=60)
             assert "public internet" in hook_of(stack, wid, "inside")["error"]
         with pytest.raises(BlockingIOError):  # nobody came
             s.accept()
