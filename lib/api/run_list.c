@@ -22,21 +22,6 @@ state_of(const char *status)
 	return AZ_RUN_OPEN;
 }
 
-static void
-write_time(struct az_jw *w, const char *key, int64_t ms)
-{
-	struct az_buf t;
-
-	az_buf_init(&t, 64);
-	if (ms > 0)
-		az_rfc3339(&t, ms);
-	if (ms > 0)
-		az_jw_ks(w, key, az_buf_str(&t));
-	else
-		az_jw_kn(w, key);
-	az_buf_release(&t);
-}
-
 struct row {
 	const char *status;
 	struct az_str reason;
@@ -106,8 +91,8 @@ write_row(struct az_jw *w, const struct az_api *api, struct az_arena *a, struct 
 		az_jw_ks(w, "reason", row.reason);
 	else
 		az_jw_kn(w, "reason");
-	write_time(w, "created_at", r->start_ms);
-	write_time(w, "finished_at", r->close_ms);
+	az_jw_kt(w, "created_at", r->start_ms);
+	az_jw_kt(w, "finished_at", r->close_ms);
 	az_jw_key(w, "links");
 	az_jw_obj(w);
 	az_jw_ks(

@@ -60,21 +60,6 @@ api_run_history(const struct az_api *api, struct az_arena *a, struct az_str id, 
 	}
 }
 
-static void
-write_time(struct az_jw *w, const char *key, int64_t ms)
-{
-	struct az_buf t;
-
-	if (ms <= 0) {
-		az_jw_kn(w, key);
-		return;
-	}
-	az_buf_init(&t, 64);
-	az_rfc3339(&t, ms);
-	az_jw_ks(w, key, az_buf_str(&t));
-	az_buf_release(&t);
-}
-
 /* What an open run waits for, when it is not working. */
 static void
 write_waiting(struct az_jw *w, const struct az_run_info *info)
@@ -96,7 +81,7 @@ write_waiting(struct az_jw *w, const struct az_run_info *info)
 	} else if (p) {
 		az_jw_ks(w, "reason", p->last_reason);
 		az_jw_ki(w, "attempt", p->attempt);
-		write_time(w, "next_at", p->next_ms);
+		az_jw_kt(w, "next_at", p->next_ms);
 	}
 	az_jw_end(w, '}');
 }
@@ -242,9 +227,9 @@ api_run_render(struct az_buf *b, const struct az_flow_view *v, const struct az_r
 	az_jw_end(&w, '}');
 	az_jw_kraw(&w, "limits", v->limits.n ? v->limits : AZ_S("{}"));
 	write_usage(&w, v, now_ms);
-	write_time(&w, "created_at", v->created_ms);
-	write_time(&w, "started_at", v->started_ms);
-	write_time(&w, "finished_at", v->finished_ms);
+	az_jw_kt(&w, "created_at", v->created_ms);
+	az_jw_kt(&w, "started_at", v->started_ms);
+	az_jw_kt(&w, "finished_at", v->finished_ms);
 	az_jw_ki(&w, "last_event", v->last_event);
 	az_jw_kraw(&w, "warnings", warnings.n ? warnings : AZ_S("[]"));
 	write_links(&w, info->workflow_id);

@@ -38,8 +38,8 @@ attempt_ms(enum flow_step s)
 	return 600 * 1000;
 }
 
-static enum az_code
-add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err)
+enum az_code
+flow_add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err)
 {
 	if (out->n == AZ_CMDS_MAX)
 		return az_fail(err, AZ_EINTERNAL, OP, "more than %d commands", AZ_CMDS_MAX);
@@ -148,7 +148,7 @@ want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *e
 	    .retry_coefficient = 2,
 	};
 	rc = fn_input(st, &c.payload, err);
-	return rc == AZ_OK ? add(out, &c, err) : rc;
+	return rc == AZ_OK ? flow_add(out, &c, err) : rc;
 }
 
 static enum az_code
@@ -181,7 +181,7 @@ want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 		c.reason = az_str_c(st->reason);
 		c.message = az_str_sub(st->message, 0, 1000);
 	}
-	return add(out, &c, err);
+	return flow_add(out, &c, err);
 }
 
 /* The outcome is decided while a function is under way: end it, now or in a while. */
@@ -197,7 +197,7 @@ want_stop(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 			return AZ_OK;
 		c = (struct az_cmd){.type = AZ_CMD_START_TIMER, .delay_ms = GRACE_MS};
 	}
-	return add(out, &c, err);
+	return flow_add(out, &c, err);
 }
 
 static enum az_code
@@ -216,14 +216,14 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 		struct az_cmd c = {
 		    .type = AZ_CMD_START_TIMER, .delay_ms = flow_deadline(&st) - st.now_ms};
 
-		rc = add(out, &c, err);
+		rc = flow_add(out, &c, err);
 		if (rc != AZ_OK)
 			return rc;
 	}
 	if (st.step == STEP_QUEUE && st.again)
 		return AZ_OK;
 	if (st.step == STEP_QUEUE)
-		return add(out,
+		return flow_add(out,
 		    &(struct az_cmd){.type = AZ_CMD_START_TIMER, .delay_ms = FLOW_AGAIN_MS}, err);
 	if (!st.pending)
 		return flow_waiting(&st) ? AZ_OK : want_function(&st, out, err);

@@ -197,6 +197,9 @@ enum az_code flow_signal(struct flow_state *st, const struct az_event *e, struct
 /* What people said, as members of the next function's input. */
 void flow_people_input(const struct flow_state *st, struct az_jw *w);
 
+/* One more command; coding.c. */
+enum az_code flow_add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err);
+
 /* Decide how the attempt after the last judged one starts. Needs n_att >= 1. */
 void flow_plan_next(struct flow_state *st);
 

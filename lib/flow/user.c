@@ -3,6 +3,7 @@
  * told when it has a place and what it may use up, and tells when it is over. First come,
  * first served; nobody overtakes. It lives as long as something is in hand.
  */
+#include "state.h"
 #include "user.h"
 
 #define OP "flow.user"
@@ -25,15 +26,6 @@ struct user_plan {
 	} queue[USER_BATCH];
 	size_t n_admit, n_refuse, n_queue;
 };
-
-static enum az_code
-add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err)
-{
-	if (out->n == AZ_CMDS_MAX)
-		return az_fail(err, AZ_EINTERNAL, OP, "more than %d commands", AZ_CMDS_MAX);
-	out->v[out->n++] = *c;
-	return AZ_OK;
-}
 
 static enum az_code
 text_in(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err)
@@ -192,7 +184,7 @@ schedule(struct user_state *st, const char *name, const struct az_fn_opts *o, st
 	enum az_code rc = text_in(st->a, input, &c.payload, err);
 
 	*mark = INT64_MAX;
-	return rc == AZ_OK ? add(out, &c, err) : rc;
+	return rc == AZ_OK ? flow_add(out, &c, err) : rc;
 }
 
 static enum az_code
@@ -301,7 +293,7 @@ want_timer(const struct user_state *st, struct az_cmds *out, struct az_err *err)
 		if (st->timers[i].due_ms <= t + SLACK_MS)
 			return AZ_OK;
 	c.delay_ms = t > st->now_ms ? t - st->now_ms : 1;
-	return add(out, &c, err);
+	return flow_add(out, &c, err);
 }
 
 /* ---- the fold ---- */
@@ -326,7 +318,7 @@ begin_anew(struct user_state *st, struct az_cmds *out, struct az_err *err)
 	az_jw_init(&w, &b);
 	user_write(st, &w);
 	rc = text_in(st->a, &b, &c.payload, err);
-	return rc == AZ_OK ? add(out, &c, err) : rc;
+	return rc == AZ_OK ? flow_add(out, &c, err) : rc;
 }
 
 static enum az_code
@@ -341,7 +333,7 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 	if (rc != AZ_OK || !st.started || st.close)
 		return rc;
 	if (idle(&st))
-		return add(out,
+		return flow_add(out,
 		    &(struct az_cmd){.type = AZ_CMD_COMPLETE, .payload = AZ_S("{\"v\":1}")}, err);
 	/* A delivery or check under way is dropped and done again; the rest must not be. */
 	if (h->n >= LONG && !st.admit)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <azlon/clock.h>
 #include <azlon/json.h>
 
 void
@@ -267,4 +268,19 @@ az_jw_kraw(struct az_jw *w, const char *key, struct az_str json)
 {
 	az_jw_key(w, key);
 	az_jw_raw(w, json);
+}
+
+void
+az_jw_kt(struct az_jw *w, const char *key, int64_t ms)
+{
+	struct az_buf t;
+
+	if (ms <= 0) {
+		az_jw_kn(w, key);
+		return;
+	}
+	az_buf_init(&t, 64);
+	az_rfc3339(&t, ms);
+	az_jw_ks(w, key, az_buf_str(&t));
+	az_buf_release(&t);
 }

@@ -87,21 +87,6 @@ note(struct hook *h, const char *state, int64_t tries, int status, const char *e
 /* ---- the message ---- */
 
 static void
-write_time(struct az_jw *w, const char *key, int64_t ms)
-{
-	struct az_buf t;
-
-	az_buf_init(&t, 64);
-	if (ms > 0)
-		az_rfc3339(&t, ms);
-	if (ms > 0)
-		az_jw_ks(w, key, az_buf_str(&t));
-	else
-		az_jw_kn(w, key);
-	az_buf_release(&t);
-}
-
-static void
 write_message(const struct hook *h, const struct az_flow_view *v, struct az_jw *w)
 {
 	az_jw_obj(w);
@@ -124,9 +109,9 @@ write_message(const struct hook *h, const struct az_flow_view *v, struct az_jw *
 	az_jw_ki(w, "tokens_out", v->tokens_out);
 	az_jw_ki(w, "sandbox_s", (v->sandbox_ms + 999) / 1000);
 	az_jw_end(w, '}');
-	write_time(w, "created_at", v->created_ms);
-	write_time(w, "started_at", v->started_ms);
-	write_time(w, "finished_at", v->finished_ms);
+	az_jw_kt(w, "created_at", v->created_ms);
+	az_jw_kt(w, "started_at", v->started_ms);
+	az_jw_kt(w, "finished_at", v->finished_ms);
 	if (h->metadata) {
 		az_jw_key(w, "metadata");
 		az_jw_value(w, h->metadata);

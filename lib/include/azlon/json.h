@@ -82,6 +82,8 @@ AZ_API void az_jw_kc(struct az_jw *w, const char *key, const char *s);
 AZ_API void az_jw_ki(struct az_jw *w, const char *key, int64_t v);
 AZ_API void az_jw_kb(struct az_jw *w, const char *key, bool v);
 AZ_API void az_jw_kn(struct az_jw *w, const char *key); /* null */
+/* A time of day, ms since 1970, as RFC 3339; null for 0 and less. */
+AZ_API void az_jw_kt(struct az_jw *w, const char *key, int64_t ms);
 AZ_API void az_jw_kraw(struct az_jw *w, const char *key, struct az_str json);
 
 #endif
