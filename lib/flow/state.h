@@ -155,11 +155,16 @@ bool flow_is_close(enum az_ev_type t);
 /* All of the view but its texts (request, limits, checks, last_event). */
 void flow_view_of(const struct flow_state *st, struct az_flow_view *v);
 
-/* A new attempt, or the outcome if the limits allow none. */
-void flow_next_attempt(struct flow_state *st);
 /* "running", "paused" …: of a run that has not ended. */
 const char *flow_status(const struct flow_state *st);
 
+/* ---- results.c ---- */
+/* The function under way completed (*result: see flow_take), or failed for good. */
+enum az_code flow_result(struct flow_state *st, const struct az_event *e,
+    const struct az_json **result, struct az_err *err);
+void flow_failure(struct flow_state *st, const struct az_event *e);
+/* A new attempt, or the outcome if the limits allow none. */
+void flow_next_attempt(struct flow_state *st);
 /* A stop from outside; the outcome is decided by whoever comes first. */
 void flow_stop(
     struct flow_state *st, const char *status, const char *reason, struct az_str message);
