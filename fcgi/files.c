@@ -46,6 +46,7 @@ main(int argc, char **argv)
 	struct az_api api = {0};
 	int threads;
 
+	az_web_signals_block();
 	if (!process_begin(&p, argc, argv))
 		return p.status;
 	if (open_all(&p.conf, &http, &api, &p.err)) {

@@ -25,6 +25,7 @@ main(int argc, char **argv)
 	struct process p = {.name = "replay", .what = "recorded model replies"};
 	struct az_replay *r = NULL;
 
+	az_web_signals_block();
 	if (!process_begin(&p, argc, argv))
 		return p.status;
 	if (open_all(&p.conf, &r, &p.err)) {

@@ -68,6 +68,7 @@ main(int argc, char **argv)
 	struct process p = {.name = "sandbox", .what = "local sandboxes on E2B's wire"};
 	struct az_box_server *s = NULL;
 
+	az_web_signals_block();
 	if (!process_begin(&p, argc, argv))
 		return p.status;
 	if (open_all(&p.conf, &s, &p.err)) {

@@ -333,22 +333,38 @@ server_new(const struct az_web *w)
 	return s;
 }
 
+static sigset_t
+stop_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	return set;
+}
+
+void
+az_web_signals_block(void)
+{
+	sigset_t set = stop_signals();
+
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 enum az_code
 az_web_run(const struct az_web *w, struct az_err *err)
 {
 	struct web_server *s = NULL;
 	struct signalfd_siginfo si = {0};
 	struct pollfd p[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
-	sigset_t set;
+	sigset_t set = stop_signals();
 	int sfd = -1, flags, ms = -1;
 	enum az_code rc;
 
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	az_web_signals_block();
 	/* 64 threads must not mean 64 heaps */
 	(void)mallopt(M_ARENA_MAX, 4);
 

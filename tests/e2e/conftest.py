@@ -23,6 +23,9 @@ RECORDINGS = ROOT / "tests" / "recordings"
 BIN = pathlib.Path(os.environ.get("AZLON_BIN", ROOT / "build/release/bin"))
 FULL = os.environ.get("AZLON_TEST_FULL") == "1"
 
+# a shell's background jobs ignore it, and what the tests start would do so too, until it says otherwise
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 def free_ports(n):
     """Below those that the kernel gives to connections: a stack that was stopped finds its own free

@@ -6,6 +6,8 @@ import os
 import pathlib
 import pwd
 import random
+import re
+import select
 import shutil
 import signal
 import socket
@@ -330,8 +332,8 @@ def held(s, part, *command):
         listening.listen(1024)
         made = []
 
-        def start():
-            made.append(subprocess.Popen(command, stdin=listening, stdout=log, stderr=log, env=env, **who))
+        def start(stderr=log):
+            made.append(subprocess.Popen(command, stdin=listening, stdout=log, stderr=stderr, env=env, **who))
             return made[-1]
 
         p = start()
@@ -387,6 +389,27 @@ def test_a_socket_that_somebody_holds_outlives_restarts_and_crashes(s):
         for a in asking:
             a.join()
         assert got == [200] * 20
+
+
+def test_a_stop_that_comes_early_waits_for_the_start(s):
+    """Here as early as its first log line, that nobody takes."""
+    exe = os.readlink(f"/proc/{s.pid('run_workflow')}/exe")
+    taken, full = os.pipe()
+    os.set_blocking(full, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(full, b"\n" * select.PIPE_BUF)
+    os.set_blocking(full, True)
+    with held(s, "run_workflow", exe) as (_, start):
+        p = start(full)
+        os.close(full)
+        blocked = lambda: int(re.search(r"SigBlk:\s*(\w+)", pathlib.Path(f"/proc/{p.pid}/status").read_text())[1], 16)  # noqa: E731
+        until(lambda: blocked() >> signal.SIGQUIT - 1 & 1)
+        p.send_signal(signal.SIGQUIT)
+        while os.read(taken, 65536):
+            pass
+        assert p.wait(30) == 0
+    os.close(taken)
 
 
 def test_logs_can_be_cut_short_under_the_processes(s):

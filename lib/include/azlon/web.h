@@ -43,6 +43,13 @@ struct az_web {
 };
 
 /*
+ * Block the signals that stop az_web_run(), in this thread and those it makes from now on. To be
+ * called first in a program: one that comes while it still opens things then waits, instead of
+ * ending it, or of being lost where the program was started with that signal ignored.
+ */
+AZ_API void az_web_signals_block(void);
+
+/*
  * Serve until SIGTERM, SIGINT or SIGQUIT, drain, return. After SIGQUIT requests in hand have
  * an hour instead of drain_ms, unless another of these signals comes. Who had connected before is
  * served. Blocks those signals in all threads and ignores SIGPIPE. AZ_ETIMEOUT: a handler did
