@@ -7,7 +7,7 @@
 
 struct cache_item {
 	const char *status, *needs; /* static texts */
-	bool result, cancel_on_leave;
+	bool result, cancel_on_leave, deaf;
 	int64_t last_event;
 	struct az_str json;
 };

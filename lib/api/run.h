@@ -21,6 +21,7 @@ struct api_run {
 	const char *status; /* static text */
 	const char *needs;  /* the signal that it waits for, static text, or NULL */
 	bool over, result, cancel_on_leave;
+	bool deaf;          /* it takes no more signals */
 	int64_t last_event; /* of the public log */
 };
 /* Of uid's run id; anyone else's is AZ_ENOTFOUND. A run unchanged since it was last

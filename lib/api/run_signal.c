@@ -185,12 +185,22 @@ finished(struct az_err *err)
 	return az_err_reason(err, "finished");
 }
 
+static enum az_code
+too_many(struct az_err *err)
+{
+	az_fail(err, AZ_ECONFLICT, "api.signal",
+	    "The run was sent too many signals and takes no more; it can be cancelled.");
+	return az_err_reason(err, "too_many_signals");
+}
+
 /* Is it a time for this? The run itself has the last word: it may have moved on. */
 static enum az_code
 in_time(const struct api_run *r, const struct kind *k, struct az_err *err)
 {
 	if (r->over)
 		return finished(err);
+	if (r->deaf)
+		return too_many(err);
 	if (!k->needs || (r->needs && strcmp(r->needs, k->needs) == 0))
 		return AZ_OK;
 	az_fail(err, AZ_ECONFLICT, "api.signal", "The run does not wait for %s now.",
@@ -221,6 +231,8 @@ send_signal(struct az_rq *rq, const struct az_api *api, struct az_str uid, struc
 		rc = api_engine_rc(
 		    az_engine_signal(api->engine, id, w->kind->name, az_buf_str(&b), err), err);
 	az_buf_release(&b);
+	if (rc == AZ_EQUOTA && !strcmp(err->reason, "too_many_signals"))
+		return too_many(err);
 	return rc == AZ_ECONFLICT ? finished(err) : rc;
 }
 

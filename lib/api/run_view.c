@@ -286,6 +286,7 @@ fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info, str
 		goto out;
 	*it = (struct cache_item){.status = api_run_status(az_str_c(v.status)),
 	    .needs = v.needs,
+	    .deaf = v.deaf,
 	    .result = v.result == 1,
 	    .last_event = v.last_event,
 	    .json = az_arena_str(a, az_buf_str(&b))};
@@ -323,6 +324,7 @@ api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid, st
 	out->json = it.json;
 	out->status = it.status;
 	out->needs = it.needs;
+	out->deaf = it.deaf;
 	out->over = out->info.state != AZ_RUN_OPEN;
 	out->result = it.result;
 	out->cancel_on_leave = it.cancel_on_leave;

@@ -26,6 +26,8 @@
 #define LOCAL_DEATHS_MAX 16
 /* So is a run whose fold did so. */
 #define LOCAL_CRASHES_MAX 5
+/* Events after which a run is told nothing any more, but for its first cancel. */
+#define LOCAL_TOLD_MAX 10000
 #define LOCAL_HEARTBEAT_BYTES AZ_KIB(20)
 #define LOCAL_NEVER INT64_MAX
 

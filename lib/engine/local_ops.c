@@ -148,16 +148,26 @@ struct tell_op {
 	struct az_str name, payload;
 };
 
-/* Has the run been told just this already? */
+/* Each thing that a run is told is a fold of all it was told before. */
 static enum az_code
-told(struct conn *c, struct tell_op *o, int64_t run, bool *yes)
+too_long(struct op *op)
+{
+	az_fail(&op->err, AZ_EQUOTA, "engine.tell",
+	    "the run has %d events, after which it is told nothing more", LOCAL_TOLD_MAX);
+	return az_err_reason(&op->err, "too_many_signals");
+}
+
+/* Was it cancelled before, and, *yes, in just these words? */
+static enum az_code
+told(struct conn *c, struct tell_op *o, int64_t run, bool *before, bool *yes)
 {
 	sqlite3_stmt *st;
 	int rc = sql_step(c, Q_LAST_CANCEL, &st, "i", run);
 
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		return op_sql(&o->op, c, rc, "engine.cancel");
-	*yes = rc == SQLITE_ROW && az_str_eq(sql_str(st, 0), o->payload);
+	*before = rc == SQLITE_ROW;
+	*yes = *before && az_str_eq(sql_str(st, 0), o->payload);
 	sql_end(st);
 	return AZ_OK;
 }
@@ -168,14 +178,16 @@ tell_apply(struct local *e, struct conn *c, struct op *op)
 	struct tell_op *o = (struct tell_op *)op;
 	struct az_event ev = {.type = o->type, .name = o->name, .payload = o->payload};
 	struct run_head h;
-	bool yes = false;
+	bool before = true, yes = false;
 	enum az_code rc = head_open(c, op, &h);
 
 	(void)e;
 	if (!rc && o->type == AZ_EV_CANCEL_REQUESTED)
-		rc = told(c, o, h.n, &yes);
+		rc = told(c, o, h.n, &before, &yes);
 	if (rc || yes)
 		return rc;
+	if (before && h.last_event >= LOCAL_TOLD_MAX)
+		return too_long(op);
 	return append_apply(c, op, op->id, &ev);
 }
 

@@ -192,6 +192,7 @@ flow_signal(struct flow_state *st, const struct az_event *e, struct az_err *err)
 		i++;
 	if (i == sizeof table / sizeof *table || st->status || st->n_signals == SIGNALS_MAX)
 		return AZ_OK;
+	st->n_told++;
 	if (make_room(st, err) != AZ_OK)
 		return AZ_ENOMEM;
 	if (e->payload.n > 0 &&

@@ -103,6 +103,7 @@ struct flow_state {
 	struct az_str *replies;  /* to the function that waits: digests of stored texts */
 	struct az_str *signals;  /* ids of those that were taken */
 	size_t n_said, n_replies, n_signals;
+	size_t n_told; /* signals that came, repeated ones too */
 	const char *heard; /* the event just taken was this signal, or NULL */
 	const struct az_json *heard_what;
 
@@ -198,6 +199,9 @@ enum az_code flow_clock_started(struct flow_state *st, int64_t id, bool *taken, 
 bool flow_clock_fired(struct flow_state *st, int64_t id, bool *reached);
 
 /* ---- signals.c ---- */
+/* So many signals are taken of those who ask first; the fold hears some more, which were on
+   their way together. */
+#define FLOW_SIGNALS 900
 enum az_code flow_signal(struct flow_state *st, const struct az_event *e, struct az_err *err);
 /* What people said, as members of the next function's input. */
 void flow_people_input(const struct flow_state *st, struct az_jw *w);

@@ -105,6 +105,7 @@ flow_view_of(const struct flow_state *st, struct az_flow_view *v)
 		}
 		v->queue_position = flow_queued(st) ? st->position : 0;
 	}
+	v->deaf = st->n_told >= FLOW_SIGNALS;
 	v->iteration = st->iteration;
 	v->max_iterations = st->lim.iterations;
 	v->percent = percent_of(st);

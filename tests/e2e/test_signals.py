@@ -198,6 +198,23 @@ def test_what_is_no_signal_is_refused_by_name(stack, waiting, body, loc):
     assert r.json()["errors"][0]["loc"][:2] == ["body", loc]
 
 
+def test_there_is_an_end_to_what_a_run_is_told(stack):
+    """By somebody who sends the same again and again; another run of his is told all the same, and this one can be ended."""
+    wid, other = (stack.start_run({**example(NAME), "model": "manual"}, user="talker") for _ in range(2))
+    needs_reply = lambda: stack.get(f"/run_workflow/{wid}", user="talker").json()["status"] == "awaiting_input"  # noqa: E731
+    until(needs_reply, within=60)
+    for n in range(1200):
+        r = signal(stack, wid, "message", user="talker", text="and mind the edges", signal_id="again")
+        if r.status_code != 202:
+            break
+    assert (r.status_code, r.json()["code"]) == (409, "too_many_signals"), r.text
+    assert n == 900
+    assert signal(stack, other, "message", user="talker", text="hello").status_code == 202
+    for w in (wid, other):
+        assert stack.post(f"/run_workflow/{w}/cancel", user="talker", json={"mode": "now"}).status_code == 202
+        assert stack.finish(w, user="talker")["status"] == "cancelled"
+
+
 def test_signals_out_of_time_and_of_strangers(stack, waiting):
     r = signal(stack, waiting, "approve")
     assert (r.status_code, r.json()["code"]) == (409, "not_awaiting")

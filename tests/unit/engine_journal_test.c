@@ -420,6 +420,36 @@ the_log_does_not_grow_without_end(void **state)
 	free(big);
 }
 
+/* What a run is told stands in its history for good: there is an end to it, but not for
+   the one word that ends the run. */
+static void
+a_run_is_told_only_so_much(void **state)
+{
+	struct fx *f = *state;
+	struct az_err err = AZ_ERR_INIT;
+	struct conn c = {0};
+	char path[128];
+
+	f->e = open_it(f);
+	assert_int_equal(begin(f->e, "r", &err), AZ_OK);
+	assert_int_equal(begin(f->e, "other", &err), AZ_OK);
+	snprintf(path, sizeof path, "%s/journal.db", f->dir);
+	assert_int_equal(schema_reader(path, false, &c, &err), AZ_OK);
+	assert_int_equal(
+	    sqlite3_exec(c.db, "UPDATE runs SET last_event = 9999 WHERE id = 'r'", 0, 0, 0),
+	    SQLITE_OK);
+	conn_close(&c);
+
+	assert_int_equal(az_engine_signal(f->e, AZ_S("r"), "s", AZ_S("1"), &err), AZ_OK);
+	assert_int_equal(az_engine_signal(f->e, AZ_S("r"), "s", AZ_S("2"), &err), AZ_EQUOTA);
+	assert_string_equal(err.reason, "too_many_signals");
+	assert_int_equal(az_engine_signal(f->e, AZ_S("other"), "s", AZ_S("1"), &err), AZ_OK);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r"), AZ_S("\"gently\""), &err), AZ_OK);
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r"), AZ_S("\"now\""), &err), AZ_EQUOTA);
+	/* said again it is no more than was said */
+	assert_int_equal(az_engine_cancel(f->e, AZ_S("r"), AZ_S("\"gently\""), &err), AZ_OK);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -436,6 +466,7 @@ main(void)
 	    T(a_damaged_journal_stops_the_worker),
 	    T(a_damaged_event_fails_its_run_only),
 	    T(the_log_does_not_grow_without_end),
+	    T(a_run_is_told_only_so_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

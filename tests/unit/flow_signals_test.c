@@ -385,6 +385,9 @@ a_flood_of_signals_costs_a_bounded_amount(void **state)
 	begin(INPUT(L3, ""));
 	expect_fn(AZ_FN_GENERATE);
 	for (int i = 0; i < 1500; i++) {
+		/* who asks before he sends is told so well before nobody hears */
+		if (i == 899 || i == 900)
+			assert_int_equal(view().deaf, i == 900);
 		snprintf(id, sizeof id, "{\"signal_id\":\"s%d\"}", i);
 		tell(i % 2 ? "resume" : "pause", id);
 	}
@@ -392,6 +395,18 @@ a_flood_of_signals_costs_a_bounded_amount(void **state)
 	assert_int_equal(events("run.status").n, 1002);
 	done(AZ_FN_GENERATE, GEN);
 	expect_fn(AZ_FN_RUN);
+}
+
+static void
+a_signal_repeated_without_end_counts_too(void **state)
+{
+	(void)state;
+	begin(INPUT(L3, ""));
+	expect_fn(AZ_FN_GENERATE);
+	for (int i = 0; i < 900; i++)
+		tell("message", "{\"signal_id\":\"s\",\"text\":\"t\"}");
+	assert_int_equal(events("run.status").n, 3); /* queued, running, told once */
+	assert_true(view().deaf);
 }
 
 int
@@ -416,6 +431,8 @@ main(void)
 	    cmocka_unit_test_setup_teardown(messages_reach_every_later_attempt, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_flood_of_signals_costs_a_bounded_amount, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_signal_repeated_without_end_counts_too, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,6 +133,7 @@ struct az_engine_ops {
 	   (stop may be NULL); *now is the version then. */
 	enum az_code (*wait)(struct az_engine *e, struct az_str id, int64_t seen, int64_t ms,
 	    const bool *stop, int64_t *now, struct az_err *err);
+	/* AZ_EQUOTA, "too_many_signals": its history is too long for that. */
 	enum az_code (*signal)(struct az_engine *e, struct az_str id, const char *name,
 	    struct az_str payload, struct az_err *err);
 	/* Signal the run of s's id; start s before, in the same step, if it is not open. Of a

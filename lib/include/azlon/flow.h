@@ -68,6 +68,7 @@ struct az_flow_view {
 	const char *reason; /* of az_flow_reasons, or NULL */
 	const char *needs;  /* the signal a person has to send: approve, reply; or NULL */
 	const char *needs_step; /* with it: the function that comes after */
+	bool deaf;              /* it was sent so many signals that it takes no more */
 	int result;             /* 1 true, 0 false, -1 not known */
 	int iteration, max_iterations;
 	int percent;
