@@ -132,6 +132,11 @@ struct run_iter { /* {n} of an own run */
 AZ_MUST_CHECK enum az_code run_iter_open(
     struct run_iter *it, struct az_rq *rq, void *app, struct az_err *err);
 
+/* ---- run_request.c ---- */
+/* What run id was started with; a may need RUN_FOLD_BYTES. */
+AZ_MUST_CHECK enum az_code run_request_load(const struct az_api *api, struct az_arena *a,
+    struct az_str id, const struct az_json **out, struct az_err *err);
+
 /* ---- inputs.c ---- */
 /* Each entry of c->inputs exists and is uid's; else an item. */
 AZ_MUST_CHECK enum az_code create_check_inputs(
@@ -146,6 +151,7 @@ AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, struct az_str uid,
 #define RUN_HANDLER(f) enum az_code f(struct az_rq *rq, void *app, struct az_err *err)
 RUN_HANDLER(run_create);
 RUN_HANDLER(run_webhook);
+RUN_HANDLER(run_request);
 RUN_HANDLER(run_list);
 RUN_HANDLER(run_status);
 RUN_HANDLER(run_status_wait);

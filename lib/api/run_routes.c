@@ -11,7 +11,8 @@
 	    {"GET", "/run_workflow/openapi.json", run_openapi},                                    \
 	    {"GET", "/run_workflow/metrics", run_metrics}, {"DELETE", ID, run_remove},             \
 	    {"POST", ID "/cancel", run_cancel}, {"POST", ID "/signal", run_signal},                \
-	    {"GET", ID "/webhook", run_webhook}, {"GET", ID "/iterations", run_iterations},        \
+	    {"GET", ID "/request", run_request}, {"GET", ID "/webhook", run_webhook},              \
+	    {"GET", ID "/iterations", run_iterations},                                             \
 	    {"GET", ID "/iterations/{n}", run_iteration},                                          \
 	    {"GET", ID "/iterations/{n}/logs/{stream}", run_log},                                  \
 	    {"GET", ID "/iterations/{n}/diff", run_diff}, {"POST", ID "/fork", run_fork},          \

@@ -36,17 +36,11 @@ static enum az_code
 url_of(const struct az_api *api, struct az_arena *a, struct az_str id, struct az_str *url,
     struct az_err *err)
 {
-	struct az_history h = {NULL, 0};
 	const struct az_json *req = NULL;
-	struct az_flow_view v;
-	enum az_code rc;
+	enum az_code rc = run_request_load(api, a, id, &req, err);
 
-	if ((rc = api_run_history(api, a, id, 0, &h, err)) != AZ_OK ||
-	    (rc = az_flow_view(&h, a, &v, err)) != AZ_OK ||
-	    (rc = az_json_parse_in(a, v.request, &az_json_own_limits, &req, err)) != AZ_OK)
-		return rc;
 	*url = az_json_gets(az_json_get(req, "webhook"), "url");
-	return AZ_OK;
+	return rc;
 }
 
 enum az_code

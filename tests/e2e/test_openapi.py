@@ -121,7 +121,8 @@ def test_a_run(ask, run):
     ask("GET", f"{url}?wait=1", 200)
     ask("GET", f"{url}?wait=x", 400)
     ask("GET", f"{url}/result", 200)
-    for path in ("", "/result", "/iterations", "/iterations/1", "/events", "/iterations/1/logs/stdout"):
+    ask("GET", f"{url}/request", 200)
+    for path in ("", "/result", "/request", "/iterations", "/iterations/1", "/events", "/iterations/1/logs/stdout"):
         ask("HEAD", url + path, 200)
         ask("GET", url + path, 404, user="another")
     ask("POST", f"{url}/cancel", 409, json={})

@@ -79,6 +79,8 @@ def test_a_prompt_that_is_sensitive_reaches_the_functions_only(place, temporal):
         # the recording is found by the text of the prompt: the model's side saw it plain
         assert temporal.run(go(), timeout=120)["status"] == "succeeded"
         assert s.get(f"/run_workflow/{run}").json()["status"] == "succeeded"
+        asked = s.get(f"/run_workflow/{run}/request").json()
+        assert asked["user_prompt"] is None and asked["test_conditions"] == body["test_conditions"]
 
         h = temporal.client.get_workflow_handle(f"secret-{run}")
         events = temporal.run(h.fetch_history()).events

@@ -208,6 +208,25 @@ def test_no_model_is_refused(stack):
     assert r.headers["Content-Type"].startswith("application/problem+json")
 
 
+def test_what_was_asked_for_is_told_and_can_be_asked_again(stack):
+    body = {**example("human-eval-010"), "metadata": {"for": ["me"]}, "hitl": "plan", "webhook": {"url": "https://receiver.example/done"}}
+    del body["checks"][0]["id"]
+    wid = stack.start_run(body)
+    told = stack.get(f"/run_workflow/{wid}/request").json()
+    assert {k: told[k] for k in ("user_prompt", "test_conditions", "metadata", "hitl", "webhook")} == \
+        {k: body[k] for k in ("user_prompt", "test_conditions", "metadata", "hitl", "webhook")}
+    assert told["checks"] == [{**c, "id": f"c{n}"} for n, c in enumerate(body["checks"], 1)]
+    assert told["limits"]["iterations"] == body.get("limits", {}).get("iterations", 20)
+    assert not {"forked_from", "traceparent", "uid", "user"} & told.keys()
+    again = stack.start_run(told)
+    run = stack.get(f"/run_workflow/{again}").json()
+    assert run["warnings"] == []
+    assert stack.get(f"/run_workflow/{again}/request").json() == told
+    for w in (wid, again):
+        stack.post(f"/run_workflow/{w}/cancel", json={"mode": "now"})
+        stack.finish(w)
+
+
 def test_delete_removes_run_and_files(stack):
     wid = stack.start_run(example("human-eval-010"), user="tidy")
     stack.finish(wid, user="tidy")
