@@ -23,7 +23,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	    (rc = ports_engine(c, *http, &api->engine, err)))
 		return rc;
 	/* in a directory a manifest is read as fast as remembered */
-	if (!(api->usage = az_api_usage_new()) ||
+	if (!(api->usage = az_api_usage_new()) || !(api->health = az_api_health_new()) ||
 	    (!strcmp(c->store, "s3") && !(api->manifests = az_api_manifests_new())))
 		return az_fail(err, AZ_ENOMEM, "files", "out of memory");
 	api->upload_bytes = c->upload_bytes;
@@ -67,6 +67,7 @@ out:
 	az_api_rates_close(api.rates);
 	az_http_free(http);
 	az_api_usage_free(api.usage);
+	az_api_health_free(api.health);
 	az_api_manifests_free(api.manifests);
 	az_wipe(api.secret, sizeof api.secret);
 	return process_end(&p);

@@ -32,7 +32,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 	    (rc = ports_sandbox(c, *http, NO_KEY, &api->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &api->llm, err)))
 		return rc;
-	if (!(api->usage = az_api_usage_new()))
+	if (!(api->usage = az_api_usage_new()) || !(api->health = az_api_health_new()))
 		return az_fail(err, AZ_ENOMEM, "run_workflow", "out of memory");
 	api->has_model = strcmp(c->llm, "none") != 0;
 	api->default_model = c->model;
@@ -81,6 +81,7 @@ out:
 	az_api_cache_free(api.cache);
 	az_api_logs_free(api.logs);
 	az_api_usage_free(api.usage);
+	az_api_health_free(api.health);
 	az_llm_close(api.llm);
 	az_sandbox_close(api.sandbox);
 	az_store_close(api.store);

@@ -443,7 +443,7 @@ ready() {
 	[ -z "$temporal" ] || theirs=${theirs/ engine / }
 	[ -z "$minio" ] || theirs=${theirs/ store / }
 	while [ "$SECONDS" -lt "$end" ]; do
-		# a model is given 10 s to answer
+		# a model is given 3 s to answer, sandboxes 5
 		body=$(curl -s -m 15 "http://127.0.0.1:$AZLON_PORT/run_workflow/health/ready" 2>/dev/null) || body=
 		case $body in *'"status":"ok"'*) return 0 ;; esac
 		down=$(printf '%s' "$body" | sed -n 's/.*"down":\[\([^]]*\)\].*/\1/p' | tr -d '"' | tr ',' ' ')

@@ -19,6 +19,7 @@ enum {
 	IDLE_MS = 120000,
 	TOTAL_MS = 900000,
 	CONNECT_MS = 5000,
+	PING_MS = 3000, /* who asks whether it is there does not wait for long */
 	BACKOFF_MS = 500,
 	BACKOFF_MAX_MS = 8000,
 	RETRY_AFTER_MAX_MS = 120000,
@@ -302,9 +303,7 @@ ping(struct az_llm *l, struct az_err *err)
 	    &(struct az_http_req){.method = "GET",
 		.url = o->models_url,
 		.headers = headers,
-		.connect_ms = CONNECT_MS,
-		.idle_ms = 5000,
-		.total_ms = 10000,
+		.total_ms = PING_MS,
 		.max_bytes = AZ_MIB(4)},
 	    &resp, err);
 	if (rc == AZ_OK && (resp.status == 401 || resp.status == 403))

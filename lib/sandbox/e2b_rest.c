@@ -366,7 +366,7 @@ e2b_ping(struct az_sandbox *s, struct az_err *err)
 	enum az_code rc;
 
 	rc = e2b_rest(e2b_of(s),
-	    &(struct e2b_rest){.method = "GET", .path = "/health", .total_ms = E2B_CALL_MS}, &r,
+	    &(struct e2b_rest){.method = "GET", .path = "/health", .total_ms = E2B_PROBE_MS}, &r,
 	    "sandbox.ping", err);
 	if (rc == AZ_OK && r.status >= 500)
 		rc = e2b_rest_fail(&r, "sandbox.ping", err);

@@ -1,10 +1,14 @@
 """Too many requests: of one address in nginx, of one user in our processes; and nobody else notices."""
 import concurrent.futures
+import contextlib
+import socket
 import threading
 import time
 
 import pytest
+import requests
 
+import openapi
 from conftest import Stack, example, made_on_request, until
 from identity import KeyServer, SignedInStack
 from raw_http import connect, request
@@ -168,6 +172,39 @@ def test_streams_do_not_use_up_other_requests(tight):
             c.close()
     # who left makes room
     until(lambda: not limited(s.get(f"/run_workflow/{wid}/events?limit=1")))
+
+
+def test_who_asks_for_health_costs_one_thread_when_a_part_hangs(tight):
+    """It needs no identity and no token: strangers may ask as often as they like."""
+    taken, door = [], socket.create_server(("127.0.0.1", 0), backlog=64)
+
+    def take():  # a model's server that accepts and says nothing
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(door.accept()[0])
+
+    threading.Thread(target=take, daemon=True).start()
+    s = tight(OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=f"http://127.0.0.1:{door.getsockname()[1]}/v1", AZLON_MODEL="m")
+    answers, before = [], len(taken)
+
+    def ready(_):
+        answers.append(requests.get(f"{s.url}/run_workflow/health/ready", timeout=20))
+
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        asked = [pool.submit(ready, n) for n in range(200)]
+        until(lambda: answers)
+        for _ in range(10):
+            assert s.get("/run_workflow", timeout=5).status_code == 200
+        for a in asked:
+            a.result()
+    # what was known last serves until there is news, for each round of 3 s
+    assert len(taken) - before <= 4, len(taken) - before
+    for r in answers:
+        openapi.check_ours(r)
+        assert r.status_code == 503 and (r.json().get("down") == ["llm"] or r.json()["code"] == "busy"), r.text
+    door.close()
+    for c in taken:
+        c.close()
 
 
 def test_a_page_never_meets_the_defaults(tight):

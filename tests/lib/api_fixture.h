@@ -37,7 +37,7 @@ struct fake_engine {
 	struct fake_run run[FAKE_RUNS];
 	size_t n;
 	bool down, no_worker;
-	int starts, describes, histories;
+	int starts, describes, histories, pings;
 };
 
 static struct fake_run *
@@ -412,8 +412,10 @@ fake_ping(struct az_engine *eng, struct az_err *err)
 	struct fake_engine *e;
 	enum az_code rc = fake_lock(eng, &e, err);
 
-	if (rc == AZ_OK)
+	if (rc == AZ_OK) {
+		e->pings++;
 		pthread_mutex_unlock(&e->mu);
+	}
 	return rc;
 }
 

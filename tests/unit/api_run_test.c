@@ -374,6 +374,32 @@ readiness_names_what_is_missing(void **state)
 	fcgi_peer_release(&r);
 }
 
+static void
+readiness_is_asked_for_once_by_all(void **state)
+{
+	struct fcgi_resp r;
+
+	(void)state;
+	assert_non_null(fix.api.health = az_api_health_new());
+	for (int i = 0; i < 5; i++) {
+		api_call(&fix, NULL, "GET", "/run_workflow/health/ready", "", NULL, NULL, &r);
+		assert_int_equal(r.status, 200);
+		fcgi_peer_release(&r);
+	}
+	/* five requests may take longer than an answer serves, but not each */
+	assert_in_range(fix.engine.pings, 1, 3);
+	fix.engine.no_worker = true;
+	do {
+		fcgi_peer_release(&r);
+		api_call(&fix, NULL, "GET", "/run_workflow/health/ready", "", NULL, NULL, &r);
+	} while (r.status == 200);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body, "\"down\":[\"worker\"]"));
+	fcgi_peer_release(&r);
+	az_api_health_free(fix.api.health);
+	fix.api.health = NULL;
+}
+
 int
 main(void)
 {
@@ -388,6 +414,7 @@ main(void)
 	    T(iterations_are_read_from_the_store),
 	    T(prompts_are_per_user),
 	    T(readiness_names_what_is_missing),
+	    T(readiness_is_asked_for_once_by_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@ struct az_api_logs;      /* event logs that streams share, see lib/api/run_log.h
 struct az_api_rates;     /* how often they ask, see lib/api/rates.h */
 struct az_api_manifests; /* manifests read lately, see lib/api/manifests.h */
 struct az_api_cache;     /* rendered run objects, see lib/api/run_view.c */
+struct az_api_health;    /* which parts are there, see lib/api/health.c */
 
 struct az_api { /* app of every route; ports borrowed */
 	struct az_auth *auth;
@@ -42,9 +43,12 @@ struct az_api { /* app of every route; ports borrowed */
 	bool store_links;           /* links are the store's own, where it has any */
 	struct az_api_manifests *manifests; /* az_api_manifests_new(), or NULL: read each time */
 	struct az_api_cache *cache;         /* az_api_cache_new() */
+	struct az_api_health *health;       /* az_api_health_new(), or NULL: asked each time */
 };
 AZ_API struct az_api_cache *az_api_cache_new(size_t entries);
 AZ_API void az_api_cache_free(struct az_api_cache *c);
+AZ_API struct az_api_health *az_api_health_new(void); /* NULL when out of memory */
+AZ_API void az_api_health_free(struct az_api_health *h);
 AZ_API struct az_api_usage *az_api_usage_new(void); /* NULL when out of memory */
 AZ_API void az_api_usage_free(struct az_api_usage *u);
 
