@@ -7,7 +7,7 @@
 struct slot {
 	char *id; /* malloc'ed with the JSON behind it */
 	size_t id_n;
-	int64_t version;
+	int64_t start_ms, version;
 	uint64_t used;
 	bool worker;
 	struct cache_item it;
@@ -63,9 +63,10 @@ is(const struct slot *s, struct az_str id)
 }
 
 bool
-cache_get(struct az_api_cache *c, struct az_str id, int64_t version, bool worker,
-    struct az_arena *a, struct cache_item *out)
+cache_get(struct az_api_cache *c, const struct az_run_info *run, struct az_arena *a,
+    struct cache_item *out)
 {
+	struct az_str id = run->workflow_id;
 	bool hit = false;
 	struct slot *s;
 
@@ -74,7 +75,8 @@ cache_get(struct az_api_cache *c, struct az_str id, int64_t version, bool worker
 	s = set_of(c, id);
 	pthread_mutex_lock(&c->mu);
 	for (int i = 0; i < WAYS && !hit; i++, s++) {
-		if (!is(s, id) || s->version != version || s->worker != worker)
+		if (!is(s, id) || s->start_ms != run->start_ms || s->version != run->version ||
+		    s->worker != run->has_worker)
 			continue;
 		*out = s->it;
 		out->json = az_arena_str(a, s->it.json);
@@ -86,9 +88,9 @@ cache_get(struct az_api_cache *c, struct az_str id, int64_t version, bool worker
 }
 
 void
-cache_put(struct az_api_cache *c, struct az_str id, int64_t version, bool worker,
-    const struct cache_item *it)
+cache_put(struct az_api_cache *c, const struct az_run_info *run, const struct cache_item *it)
 {
+	struct az_str id = run->workflow_id;
 	struct slot *set, *to = NULL;
 	char *p, *old;
 
@@ -109,8 +111,9 @@ cache_put(struct az_api_cache *c, struct az_str id, int64_t version, bool worker
 	old = to->id;
 	*to = (struct slot){.id = p,
 	    .id_n = id.n,
-	    .version = version,
-	    .worker = worker,
+	    .start_ms = run->start_ms,
+	    .version = run->version,
+	    .worker = run->has_worker,
 	    .used = ++c->tick,
 	    .it = *it};
 	to->it.json = az_str_n(p + id.n, it->json.n);

@@ -298,7 +298,7 @@ fold(const struct az_api *api, struct az_arena *a, struct az_run_info *info, str
 		it->cancel_on_leave = az_str_eqc(az_json_gets(req, "on_disconnect"), "cancel");
 	/* the history may be ahead of the describe: then the next reader renders anew */
 	if (h.n && h.ev[h.n - 1].id == info->last_event)
-		cache_put(api->cache, info->workflow_id, info->version, info->has_worker, it);
+		cache_put(api->cache, info, it);
 out:
 	az_buf_release(&b);
 	az_arena_free(tmp);
@@ -316,10 +316,11 @@ api_run_load(const struct az_api *api, struct az_arena *a, struct az_str uid, st
 	if ((rc = api_run_describe(api, a, uid, id, &out->info, err)) != AZ_OK)
 		return rc;
 	out->info.uid = uid;
-	if (!cache_get(api->cache, id, out->info.version, out->info.has_worker, a, &it) &&
+	if (!cache_get(api->cache, &out->info, a, &it) &&
 	    (rc = fold(api, a, &out->info, &it, err)) != AZ_OK)
 		return rc;
-	snprintf(out->etag, sizeof out->etag, "\"%llx-%d\"", (unsigned long long)out->info.version,
+	snprintf(out->etag, sizeof out->etag, "\"%llx-%llx-%d\"",
+	    (unsigned long long)out->info.start_ms, (unsigned long long)out->info.version,
 	    out->info.has_worker);
 	out->json = it.json;
 	out->status = it.status;

@@ -95,6 +95,56 @@ an_unchanged_run_is_not_folded_again(void **state)
 	fcgi_peer_release(&r);
 }
 
+/* Start alice's run of the key k1, to its end; its id. */
+static struct az_str
+keyed_to_the_end(const char *body)
+{
+	static const char *const key[] = {"HTTP_IDEMPOTENCY_KEY=k1", NULL};
+	struct fcgi_resp r;
+	const struct az_json *j = NULL;
+	struct az_str id;
+
+	api_call(&fix, "alice", "POST", "/run_workflow", "", body, key, &r);
+	assert_int_equal(r.status, 202);
+	assert_int_equal(
+	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
+	    AZ_OK);
+	id = az_json_gets(j, "workflow_id");
+	fcgi_peer_release(&r);
+	fake_succeed(&fix.engine, id);
+	return id;
+}
+
+static void
+an_id_that_is_used_anew_is_another_run(void **state)
+{
+#define BODY(prompt)                                                                               \
+	"{\"user_prompt\":\"" prompt "\",\"test_conditions\":\"t\","                               \
+	"\"model\":\"recording/x\",\"mode\":\"async\"}"
+	struct az_str id = keyed_to_the_end(BODY("one")), first, second;
+	const struct az_json *j;
+	char etag[100], inm[200];
+	struct fcgi_resp r;
+
+	(void)state;
+	j = GET(id, "", "", &r, );
+	first = az_json_gets(j, "created_at");
+	assert_non_null(fcgi_peer_header(&r, "ETag", etag, sizeof etag));
+	snprintf(inm, sizeof inm, "HTTP_IF_NONE_MATCH=%s", etag);
+	fcgi_peer_release(&r);
+	call_x("alice", "DELETE", id, "", "", NULL, &r);
+	assert_int_equal(r.status, 204);
+	fcgi_peer_release(&r);
+
+	assert_true(az_str_eq(keyed_to_the_end(BODY("two")), id));
+	j = GET(id, "", "", &r, inm, );
+	assert_int_equal(r.status, 200);
+	second = az_json_gets(j, "created_at");
+	assert_true(first.n && second.n && !az_str_eq(first, second));
+	fcgi_peer_release(&r);
+#undef BODY
+}
+
 static void
 nobody_else_learns_of_a_run(void **state)
 {
@@ -407,6 +457,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(the_run_object_follows_the_run),
 	    T(an_unchanged_run_is_not_folded_again),
+	    T(an_id_that_is_used_anew_is_another_run),
 	    T(nobody_else_learns_of_a_run),
 	    T(a_forged_hand_over_is_not_found),
 	    T(lists_are_own_runs_newest_first),
