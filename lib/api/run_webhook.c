@@ -80,7 +80,11 @@ run_webhook(struct az_rq *rq, void *app, struct az_err *err)
 		az_jw_key(&w, copied[i]);
 		az_jw_value(&w, az_json_get(was, copied[i]));
 	}
-	az_jw_kc(&w, "key", key);
+	/* what signs as us is more than reading: a key that may only read does not get it */
+	if (who.scopes & AZ_SCOPE_RUNS_WRITE)
+		az_jw_kc(&w, "key", key);
+	else
+		az_jw_kn(&w, "key");
 	az_jw_end(&w, '}');
 	az_wipe(key, sizeof key);
 	if ((rc = az_buf_check(&b, OP, err)) == AZ_OK) {

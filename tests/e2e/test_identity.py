@@ -236,6 +236,10 @@ def test_api_keys_have_scopes(fb):
     assert fb.with_token("GET", f"/files/{wid}", files).status_code == 200
     r = fb.with_token("POST", "/run_workflow", runs, json={**body, "user_id": "alice"})
     assert r.status_code == 403 and r.json()["code"] == "forbidden"
+    # who may only read must not sign as the server does
+    hook = f"/run_workflow/{wid}/webhook"
+    assert fb.with_token("GET", hook, reads).json()["key"] is None
+    assert len(fb.with_token("GET", hook, runs).json()["key"]) == 64
     # by the program
     ids = [json.loads(line)["workflow_id"] for line in fb.azlon("list", "--json", AZLON_TOKEN=runs).stdout.splitlines()]
     assert ids == [wid]
