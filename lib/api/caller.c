@@ -60,11 +60,10 @@ kind_of(const struct az_rq *rq)
 }
 
 static enum az_code
-counted(const struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_err *err)
+counted(const struct az_api *api, enum rate_kind kind, struct az_str uid, struct az_err *err)
 {
 	static const char *const what[RATE_KINDS] = {
 	    [RATE_READS] = "requests", [RATE_WRITES] = "changes", [RATE_CREATES] = "new runs"};
-	enum rate_kind kind = kind_of(rq);
 	int64_t wait_us;
 
 	if (rates_take(api->rates, kind, uid, az_boot_us(), &wait_us))
@@ -80,17 +79,20 @@ api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
 {
 	struct az_auth_in in = how(rq);
 	enum az_code rc;
+	bool may;
 
 	in.authorization = az_rq_header(rq, "Authorization");
 	in.x_user_id = az_rq_header(rq, "X-User-ID");
 	in.body_user = body_user;
 	rc = az_auth_identify(api->auth, &in, az_rq_arena(rq), out, err);
-	/* a body that is not read yet may still say who it is */
-	if (!rc && (body_user.p || !out->assumed))
-		rc = counted(rq, api, out->uid, err);
-	if (!rc && !(out->scopes & scope_of(rq)))
-		rc = lacks(scope_of(rq), err);
-	return rc;
+	if (rc)
+		return rc;
+	may = (out->scopes & scope_of(rq)) != 0;
+	/* A body that is not read yet may still say who it is. What a key may not do must not use
+	   up what its user may. */
+	if (body_user.p || !out->assumed)
+		rc = counted(api, may ? kind_of(rq) : RATE_READS, out->uid, err);
+	return rc || may ? rc : lacks(scope_of(rq), err);
 }
 
 enum az_code

@@ -174,6 +174,17 @@ def test_streams_do_not_use_up_other_requests(tight):
     until(lambda: not limited(s.get(f"/run_workflow/{wid}/events?limit=1")))
 
 
+def test_a_key_that_may_only_read_uses_up_no_runs(fb):
+    reads = fb.api_key("peggy", "runs:read")["key"]
+    body = {**example("human-eval-127"), "mode": "async"}
+    for _ in range(3 * CREATES):
+        r = fb.with_token("POST", "/run_workflow", reads, json=body)
+        assert r.status_code == 403 and r.json()["code"] == "insufficient_scope", r.text
+    fb.start_run(body, user="peggy")
+    # refused is asked for all the same
+    assert any(limited(fb.with_token("POST", "/run_workflow", reads, json=body)) for _ in range(2 * READS))
+
+
 def test_who_asks_for_health_costs_one_thread_when_a_part_hangs(tight):
     """It needs no identity and no token: strangers may ask as often as they like."""
     taken, door = [], socket.create_server(("127.0.0.1", 0), backlog=64)
