@@ -95,6 +95,30 @@ api_caller(struct az_rq *rq, const struct az_api *api, struct az_str body_user,
 	return rc || may ? rc : lacks(scope_of(rq), err);
 }
 
+bool
+api_caller_still(struct az_rq *rq, const struct az_api *api, const struct az_caller *who)
+{
+	/* asked again and again: nothing of it may stay in the request's arena */
+	struct az_arena *tmp = az_arena_new(AZ_KIB(64));
+	struct az_auth_in in = how(rq);
+	struct az_err err = AZ_ERR_INIT;
+	struct az_caller now;
+	enum az_code rc;
+	bool still = true;
+
+	if (!tmp)
+		return true;
+	in.authorization = az_rq_header(rq, "Authorization");
+	in.x_user_id = az_rq_header(rq, "X-User-ID");
+	rc = az_auth_identify(api->auth, &in, tmp, &now, &err);
+	if (rc == AZ_OK)
+		still = az_str_eq(now.uid, who->uid) && (now.scopes & who->scopes) == who->scopes;
+	else
+		still = rc != AZ_EAUTH && rc != AZ_EPERM;
+	az_arena_free(tmp);
+	return still;
+}
+
 enum az_code
 api_anybody(struct az_rq *rq, const struct az_api *api, struct az_err *err)
 {

@@ -15,6 +15,12 @@
  */
 AZ_MUST_CHECK enum az_code api_caller(struct az_rq *rq, const struct az_api *api,
     struct az_str body_user, struct az_caller *out, struct az_err *err);
+/*
+ * Is a request that goes on for long still that of who, in the same way and with the same power?
+ * False once its token or key is refused: expired, revoked, signed out. It does not count, and
+ * where it cannot be told now, what was true goes on.
+ */
+bool api_caller_still(struct az_rq *rq, const struct az_api *api, const struct az_caller *who);
 /* A request that needs no identity: AZ_EPERM where one would be refused for the way it came
    in, whoever sends it (the Host rules of dev). */
 AZ_MUST_CHECK enum az_code api_anybody(

@@ -93,13 +93,16 @@ out:
 struct stream {
 	struct az_rq *rq;
 	const struct az_api *api;
-	struct az_str uid, id;
+	struct az_caller who;
+	struct az_str id;
 	struct run_log *log;
 	struct run_seen seen;
 	size_t at;       /* frames of the log that are behind us */
 	int64_t after;   /* number of the last event sent */
 	int64_t sent_ms; /* when anything was sent last */
+	int64_t seen_ms; /* when the caller was asked for last */
 	bool end;
+	bool refused; /* the caller is not let in any more */
 };
 
 /* Send what the log has and this stream has not. */
@@ -138,6 +141,12 @@ stream_wait(struct stream *s, struct az_err *err)
 
 	if (!az_rq_connected(s->rq))
 		return az_fail(err, AZ_ECANCELLED, "api.events", "the client left");
+	if (az_boot_ms() - s->seen_ms >= PING_MS) {
+		s->seen_ms = az_boot_ms();
+		s->refused = !api_caller_still(s->rq, s->api, &s->who);
+		if (s->refused)
+			return AZ_OK;
+	}
 	if (az_boot_ms() - s->sent_ms >= PING_MS) {
 		if ((rc = az_sse_ping(s->rq, err)) != AZ_OK)
 			return rc;
@@ -157,7 +166,7 @@ stream_over(const struct stream *s, bool *over, struct az_err *err)
 
 	if (!tmp)
 		return az_fail(err, AZ_ENOMEM, "api.events", "out of memory");
-	rc = api_run_load(s->api, tmp, s->uid, s->id, &r, err);
+	rc = api_run_load(s->api, tmp, s->who.uid, s->id, &r, err);
 	*over = !rc && r.over && s->after >= r.last_event;
 	az_arena_free(tmp);
 	return rc;
@@ -185,14 +194,15 @@ stream(struct stream *s, struct az_err *err)
 		return az_sse_open(s->rq, err);
 	if ((rc = run_log_enter(s->api, s->id, &s->log, err)))
 		return rc;
-	s->sent_ms = az_boot_ms();
+	s->sent_ms = s->seen_ms = az_boot_ms();
 	rc = az_sse_open(s->rq, err);
-	while (rc == AZ_OK && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
+	while (rc == AZ_OK && !s->refused && (rc = stream_step(s, err)) == AZ_OK && !s->end &&
 	       !az_web_stopping(s->rq))
 		rc = stream_wait(s, err);
-	/* the reader's EventSource comes back by itself, to the next process */
+	/* the reader comes back by itself: to the next process, or to be told why he is refused */
 	if (rc == AZ_OK && !s->end)
-		rc = az_rs_write(s->rq, AZ_S(": restarting\n\n"), err);
+		rc = az_rs_write(s->rq,
+		    s->refused ? AZ_S(": identify again\n\n") : AZ_S(": restarting\n\n"), err);
 	run_log_leave(s->log);
 	return rc;
 }
@@ -203,18 +213,16 @@ run_events(struct az_rq *rq, void *app, struct az_err *err)
 	struct stream s = {.rq = rq, .api = app};
 	struct az_str last = az_rq_header(rq, "Last-Event-ID");
 	struct az_run_info info;
-	struct az_caller who;
 	enum az_code rc;
 
-	if ((rc = api_caller_run(rq, s.api, &who, &s.id, err)) != AZ_OK ||
+	if ((rc = api_caller_run(rq, s.api, &s.who, &s.id, err)) != AZ_OK ||
 	    (rc = az_rq_query_i64(rq, "after", 0, INT64_MAX, 0, &s.after, err)) != AZ_OK)
 		return rc;
-	s.uid = who.uid;
 	if (last.n && !az_str_to_i64(last, 0, INT64_MAX, &s.after))
 		return az_fail(err, AZ_EINVAL, "api.events", "Last-Event-ID is not a number");
 	if (az_str_find(az_rq_header(rq, "Accept"), AZ_S("text/event-stream"), 0) >= 0)
 		return stream(&s, err);
-	if ((rc = api_run_describe(s.api, az_rq_arena(rq), s.uid, s.id, &info, err)))
+	if ((rc = api_run_describe(s.api, az_rq_arena(rq), s.who.uid, s.id, &info, err)))
 		return rc;
 	return page(rq, s.api, s.id, s.after, err);
 }

@@ -1,4 +1,5 @@
 """A stack that others may use: users signed in with Firebase, API keys, and everybody who only says so."""
+import contextlib
 import json
 import socket
 import threading
@@ -245,6 +246,34 @@ def test_api_keys_have_scopes(fb):
     assert ids == [wid]
     listed = {k["name"]: k for k in map(json.loads, fb.azlon("keys", "list", "--json").stdout.splitlines())}
     assert listed["ci"]["used_at"] and listed["ci"]["state"] == "good"
+
+
+def test_a_stream_ends_with_what_opened_it(fb, keys):
+    accept, ended = {"Accept": "text/event-stream"}, []
+    with contextlib.ExitStack() as opened:
+        def stream(user, token):
+            wid = fb.start_run(example("endless"), user=user)
+            url, head = f"/run_workflow/{wid}/events", {"Authorization": f"Bearer {token}", **accept}
+            r = opened.enter_context(fb.get(url, user=None, headers=head, stream=True))
+            assert r.status_code == 200
+            lines = r.iter_lines(decode_unicode=True)
+            assert next(lines)
+            return wid, url, head, lines
+
+        key, good = fb.api_key("erin", "runs:read"), fb.api_key("gina", "all")
+        ended = [(stream("erin", key["key"]), "token_invalid"),
+                 (stream("fred", keys.token("fred")), "token_invalid"),
+                 # 60 s are for clocks that differ
+                 (stream("dora", keys.token("dora", exp=int(time.time()) - 45)), "token_expired")]
+        goes_on = stream("gina", good["key"])
+        fb.azlon("keys", "revoke", key["id"])
+        fb.azlon("keys", "sign-out", "fred")
+        for (_, url, head, lines), code in ended:
+            assert list(lines)[-2] == ": identify again"
+            refused(fb.request("GET", url, user=None, headers=head), code, error="x")
+        wid, _, _, lines = goes_on
+        assert fb.post(f"/run_workflow/{wid}/cancel", user="gina", json={"mode": "now"}).status_code == 202
+        assert "event: run.finished" in list(lines)
 
 
 def test_api_keys_end(fb):
