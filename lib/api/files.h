@@ -74,6 +74,10 @@ AZ_MUST_CHECK enum az_code files_link_run(struct az_rq *rq, const struct az_api 
 AZ_MUST_CHECK enum az_code files_link_set(struct az_rq *rq, const struct az_api *api,
     struct az_str path, struct az_bucket *b, struct az_err *err);
 
+/* ---- files_archive.c ---- */
+/* Has the client of an archive taken so long for so many bytes that it is given up? */
+bool files_archive_too_slow(int64_t waited_ms, int64_t sent);
+
 /* ---- files_get.c ---- */
 /* Answer with the blob under key, which is f of a manifest. */
 AZ_MUST_CHECK enum az_code files_serve(struct az_rq *rq, const struct az_api *api,

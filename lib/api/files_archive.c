@@ -1,16 +1,20 @@
 /*
  * GET /files/{id}?format=: an archive made while it is sent. A few objects are open at a
  * time, so memory does not depend on what is in it. Each archive holds a thread for as long
- * as the client takes to read: a few at once, the rest are told to come back.
+ * as the client takes to read: a few at once, and of one user fewer, the rest are told to come
+ * back; who hardly reads is left.
  */
-#include <stdatomic.h>
+#include <pthread.h>
 #include <azlon/ahead.h>
+#include <azlon/clock.h>
 #include "files.h"
 
 #define ARCHIVES_MAX 16
+#define ARCHIVES_OF_USER 4
 #define ARCHIVES_RETRY_MS 5000
 
-static atomic_int under_way;
+static pthread_mutex_t places_mu = PTHREAD_MUTEX_INITIALIZER;
+static const struct az_bucket *places[ARCHIVES_MAX]; /* whose archives are under way */
 
 struct job {
 	struct az_rq *rq;
@@ -24,14 +28,28 @@ struct job {
 	struct az_ahead *ahead;
 	size_t asked; /* files of m up to here were asked for ahead */
 	char *chunk;
+	int64_t sent, waited_ms; /* bytes, and for how long the client did not take them */
 };
+
+/* A minute, and 16 KiB/s. Time that the store takes is not the client's. */
+bool
+files_archive_too_slow(int64_t waited_ms, int64_t sent)
+{
+	return waited_ms > 60000 + sent / 16;
+}
 
 static enum az_code
 to_client(void *arg, struct az_str bytes, struct az_err *err)
 {
 	struct job *j = arg;
+	int64_t from = az_boot_ms();
+	enum az_code rc = az_rs_write(j->rq, bytes, err);
 
-	return az_rs_write(j->rq, bytes, err);
+	j->waited_ms += az_boot_ms() - from;
+	j->sent += (int64_t)bytes.n;
+	if (!rc && files_archive_too_slow(j->waited_ms, j->sent))
+		rc = az_fail(err, AZ_ECANCELLED, "files.archive", "the client hardly reads");
+	return rc;
 }
 
 static void
@@ -143,6 +161,46 @@ send_all(struct job *j, struct az_err *err)
 	return rc;
 }
 
+/* b stays where it is until place_leave(). */
+static enum az_code
+place_take(const struct az_bucket *b, size_t *place, struct az_err *err)
+{
+	size_t mine = 0, at = ARCHIVES_MAX;
+	enum az_code rc = AZ_OK;
+
+	pthread_mutex_lock(&places_mu);
+	for (size_t i = ARCHIVES_MAX; i-- > 0;) {
+		if (!places[i])
+			at = i;
+		else
+			mine += strcmp(places[i]->name, b->name) == 0;
+	}
+	if (mine >= ARCHIVES_OF_USER) {
+		(void)az_fail(
+		    err, AZ_EQUOTA, "files.archive", "Too many archives of this user at once.");
+		rc = az_err_reason(err, "rate_limited");
+	} else if (at == ARCHIVES_MAX) {
+		(void)az_fail(err, AZ_EUNAVAIL, "files.archive",
+		    "too many archives are being made; try again");
+		rc = az_err_reason(err, "busy");
+	} else {
+		places[at] = b;
+	}
+	pthread_mutex_unlock(&places_mu);
+	if (rc)
+		err->retry_after_ms = ARCHIVES_RETRY_MS;
+	*place = at;
+	return rc;
+}
+
+static void
+place_leave(size_t place)
+{
+	pthread_mutex_lock(&places_mu);
+	places[place] = NULL;
+	pthread_mutex_unlock(&places_mu);
+}
+
 enum az_code
 files_archive(struct az_rq *rq, void *app, struct az_err *err)
 {
@@ -152,6 +210,7 @@ files_archive(struct az_rq *rq, void *app, struct az_err *err)
 	struct az_manifest m;
 	struct az_bucket b;
 	enum az_code rc;
+	size_t place;
 	int n;
 
 	rc = api_caller_run(rq, app, &caller, &j.wid, err);
@@ -183,14 +242,9 @@ files_archive(struct az_rq *rq, void *app, struct az_err *err)
 	j.chunk = az_arena_alloc(az_rq_arena(rq), FILES_CHUNK);
 	if (!j.chunk)
 		return az_fail(err, AZ_ENOMEM, "files.archive", "out of memory");
-	if (atomic_fetch_add(&under_way, 1) >= ARCHIVES_MAX) {
-		atomic_fetch_sub(&under_way, 1);
-		(void)az_fail(err, AZ_EUNAVAIL, "files.archive",
-		    "too many archives are being made; try again");
-		err->retry_after_ms = ARCHIVES_RETRY_MS;
-		return az_err_reason(err, "busy");
-	}
+	if ((rc = place_take(&b, &place, err)) != AZ_OK)
+		return rc;
 	rc = send_all(&j, err);
-	atomic_fetch_sub(&under_way, 1);
+	place_leave(place);
 	return rc;
 }

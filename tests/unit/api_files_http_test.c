@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 #include <azlon/archive.h>
 #include <azlon/crypto.h>
+#include "api/files.h"
 #include "files_fixture.h"
 
 static void
@@ -254,49 +255,95 @@ test_broken_object_is_no_archive(void **state)
 	az_buf_release(&key);
 }
 
+/* A finished run of user with a file that no buffer on the way to a client holds. */
 static void
-test_archives_are_capped(void **state)
+big_run(struct fixture *f, const char *user, const char *wid)
 {
-	static const char *const params[] = {"HTTP_HOST=localhost", "HTTP_X_USER_ID=alice", NULL};
-	struct fcgi_req q = {.path = "/files/" DONE, .query = "format=zip", .params = params};
-	struct fixture *f = *state;
 	size_t n = 8 << 20;
 	char *body = calloc(1, n);
 	struct az_file x = {.path = AZ_S("big"), .size = (int64_t)n};
+	struct az_bucket b = az_bucket_of(az_str_c(user));
 	struct az_manifest m;
-	struct fcgi_resp r[16];
 	struct az_buf key;
 	struct az_err err;
-	int fd[16];
 
-	assert_int_equal(az_blob_put(f->api.store, &f->b, AZ_S(DONE), AZ_S(""), az_str_n(body, n),
+	assert_int_equal(az_blob_put(f->api.store, &b, az_str_c(wid), AZ_S(""), az_str_n(body, n),
 			     x.sha256, &err),
 	    AZ_OK);
 	free(body);
 	az_manifest_init(&m, f->a);
 	assert_int_equal(az_manifest_set(&m, &x, &err), AZ_OK);
 	az_buf_init(&key, 1000);
-	az_key_meta(&key, AZ_S(DONE), "manifest");
-	assert_int_equal(az_manifest_save(&m, f->api.store, &f->b, az_buf_str(&key), &err), AZ_OK);
+	az_key_meta(&key, az_str_c(wid), "manifest");
+	assert_int_equal(az_manifest_save(&m, f->api.store, &b, az_buf_str(&key), &err), AZ_OK);
 	az_buf_release(&key);
-	/* clients that stop reading once it began */
+}
+
+static void
+test_archives_are_capped(void **state)
+{
+	static const char *const users[] = {"alice", "bob", "carol", "dave"};
+	struct fixture *f = *state;
+	struct fcgi_resp r[16];
+	char who[40], path[100];
+	const char *const params[] = {"HTTP_HOST=localhost", who, NULL};
+	struct fcgi_req q = {.path = path, .query = "format=zip", .params = params};
+	int fd[16];
+
 	for (int i = 0; i < 16; i++) {
+		const char *user = users[i / 4];
+
+		snprintf(who, sizeof who, "HTTP_X_USER_ID=%s", user);
+		snprintf(path, sizeof path, "/files/user-%s-1790000000000-%026d", user, 0);
+		for (char *c = path + strlen(path) - 26; *c; c++)
+			*c = 'a';
+		if (i % 4 == 0)
+			big_run(f, user, path + strlen("/files/"));
+		/* a client that stops reading once it began */
 		memset(&r[i], 0, sizeof r[i]);
 		fd[i] = fcgi_peer_connect(f->web.path);
 		assert_true(fcgi_peer_send(fd[i], &q, true));
 		assert_true(fcgi_peer_read_until(fd[i], &r[i], "PK"));
+		if (i != 3)
+			continue;
+		/* no more for this user, however many places there are */
+		assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 429);
+		assert_string_equal(header(f, "Retry-After"), "5");
+		check_problem(f, "rate_limited", "archives of this user");
 	}
-	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 503);
+	assert_int_equal(
+	    call(f, "erin", "GET", "/files/user-erin-1790000000000-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"format=zip", NULL, NULL, AZ_S("")),
+	    404);
+	big_run(f, "erin", "user-erin-1790000000000-aaaaaaaaaaaaaaaaaaaaaaaaaa");
+	assert_int_equal(
+	    call(f, "erin", "GET", "/files/user-erin-1790000000000-aaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"format=zip", NULL, NULL, AZ_S("")),
+	    503);
 	assert_string_equal(header(f, "Retry-After"), "5");
 	check_problem(f, "busy", "archives");
 	/* what else is asked for is served */
 	assert_int_equal(get(f, "/files/" DONE, NULL, NULL), 200);
-	/* one reads to its end, one leaves: both places are free again */
+	/* one reads to its end: its place is free again */
 	assert_true(fcgi_peer_read(fd[0], &r[0]));
+	assert_int_equal(get(f, "/files/" DONE, "format=zip", NULL), 200);
 	for (int i = 0; i < 16; i++) {
 		close(fd[i]);
 		fcgi_peer_release(&r[i]);
 	}
+}
+
+static void
+test_who_hardly_reads_an_archive_is_left(void **state)
+{
+	(void)state;
+	assert_false(files_archive_too_slow(60000, 0));
+	assert_true(files_archive_too_slow(60001, 0));
+	/* a byte a second; a slow modem; what lies in buffers on the way */
+	assert_true(files_archive_too_slow(120000, 120));
+	assert_false(files_archive_too_slow(3600000, INT64_C(3600) * 16384));
+	assert_false(files_archive_too_slow(600000, AZ_MIB(32)));
+	assert_true(files_archive_too_slow(3600000, AZ_MIB(32)));
 }
 
 static void
@@ -328,6 +375,7 @@ main(void)
 	    DIR(test_archives),
 	    MEM(test_broken_object_is_no_archive),
 	    MEM(test_archives_are_capped),
+	    MEM(test_who_hardly_reads_an_archive_is_left),
 	    MEM(test_health),
 	};
 
