@@ -134,6 +134,28 @@ def test_a_lost_key_is_made_anew_on_both_sides(place):
     assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
 
 
+def test_what_ends_with_the_secret(place):
+    """As lib/SECURITY.md says."""
+    s = place().start()
+    again = {"headers": {"Idempotency-Key": "once"}}
+    wid = s.start_run(example("human-eval-010"), **again)
+    run = s.finish(wid)
+    assert s.start_run(example("human-eval-010"), **again) == wid
+    path = s.get(f"/files/{wid}").json()["files"][0]["path"]
+    link = s.post(f"/files/{wid}/links", json={"path": path}).json()["url"]
+    key = s.get(f"/run_workflow/{wid}/webhook").json()["key"]
+    assert s.get(link, user=None).status_code == 200
+    s.stop()
+    (s.var / "secret/azlon.secret").unlink()
+    s.start()
+    r = s.get(link, user=None)
+    assert r.status_code == 403 and r.json()["code"] == "link_invalid", r.text
+    assert s.get(f"/run_workflow/{wid}/webhook").json()["key"] != key
+    assert s.start_run(example("human-eval-010"), **again) != wid
+    assert s.get(f"/run_workflow/{wid}").json()["finished_at"] == run["finished_at"]
+    assert s.get(f"/files/{wid}/{path}").status_code == 200
+
+
 def test_a_model_that_is_down_does_not_stop_the_start(place):
     s = place(OPENAI_BASE_URL=f"http://127.0.0.1:{free_ports(1)[0]}/v1", AZLON_MODEL="m")
     r = s.control("start")
