@@ -8,6 +8,10 @@
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
 
+# usermod is there, and an ordinary user of Debian does not look there
+case :$PATH: in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/sbin:/sbin ;; esac
+export PATH
+
 run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-dev libssl-dev
  libsqlite3-dev libarchive-dev libseccomp-dev libexpat1-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
  bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 python3-pip procps util-linux"

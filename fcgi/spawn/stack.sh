@@ -6,6 +6,10 @@
 # azlon-sandbox and azlon-web (nginx) are made and used.
 set -eu
 
+# nginx and useradd are there; neither an ordinary user of Debian nor cron looks there
+case :$PATH: in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/sbin:/sbin ;; esac
+export PATH
+
 me=$(id -u)
 cmd=${1:-status}
 spawn=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)

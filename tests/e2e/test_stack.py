@@ -36,6 +36,13 @@ def test_start_and_stop_twice(place):
     assert not left_in_run(s, ".sock", ".pid")
 
 
+def test_the_path_of_an_ordinary_user_is_enough(place):
+    """Debian's has no sbin, and cron's has less; nginx and useradd are there."""
+    s = place(PATH="/usr/local/bin:/usr/bin:/bin").start()
+    assert s.get("/run_workflow/health/live").status_code == 200
+    assert s.control("reload").returncode == 0
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_killed_part_is_launched_again_and_the_others_stay(own_part, part):
     s = own_part
