@@ -148,6 +148,7 @@ state() {
 	dir 0750 "$(id -un)" "$g_web" "$AZLON_VAR/log"
 	dir 0750 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/journal"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/lock"
+	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/tmp"
 	dir 2750 "$u_app" "$g_web" "$AZLON_VAR/store"
 	dir 0700 "$u_app" "$(id -gn $u_app)" "$AZLON_VAR/secret"
 	# keys that root made before the first start
@@ -358,6 +359,10 @@ part() { # name, its socket if that is not to be the usual one: launched unless 
 		fcgi sandbox "$sock" $u_box "$bin/sandbox"
 	) ;;
 	run_workflow-wait) fcgi "$n" "$sock" $u_app "$bin/run_workflow" --role wait ;;
+	files) ( # archives that come in are spooled: /tmp may be memory, our own TMPDIR another user's
+		export TMPDIR=$AZLON_VAR/tmp
+		fcgi files "$sock" $u_app "$bin/files"
+	) ;;
 	files-archive) fcgi "$n" "$sock" $u_app "$bin/files" --role archive ;;
 	worker)
 		local by=()

@@ -56,6 +56,13 @@ def test_units_and_nginx_agree_on_places(installed, tmp_path):  # noqa: F811
     assert len(var) == 1 and f'alias "{var.pop()}/store/";' in text
 
 
+def test_archives_are_spooled_where_there_is_a_disk(installed):  # noqa: F811
+    unit = installed / "lib/systemd/system/azlon-files@.service"
+    spool = [e.split("=", 1)[1] for e in lines(unit, "Environment") if e.startswith("TMPDIR=")]
+    state = re.findall(r"^d (\S+) +0700 azlon +azlon$", (installed / "lib/tmpfiles.d/azlon.conf").read_text(), re.M)
+    assert len(spool) == 1 and spool[0] in state and spool[0].startswith(lines(unit, "ReadWritePaths")[0])
+
+
 def test_every_socket_has_its_service_and_the_target_has_all(installed):  # noqa: F811
     where = installed / "lib/systemd/system"
     wanted = " ".join(lines(where / "azlon.target", "Wants")).split()
@@ -111,7 +118,7 @@ def test_users_and_directories_are_those_of_the_start_script(installed, tmp_path
     assert made.returncode == 0, made.stderr
     s = Stack().start()
     try:
-        for name in ("journal", "lock", "store", "secret", "auth", "box", "run/ports"):
+        for name in ("journal", "lock", "tmp", "store", "secret", "auth", "box", "run/ports"):
             want = (s.var / name).stat()
             have = (root / ("run/azlon/ports" if name == "run/ports" else f"var/lib/azlon/{name}")).stat()
             assert have.st_mode == want.st_mode, name

@@ -1,5 +1,6 @@
 """The start script: twice, side by side, after a crash, as root and not, in odd places."""
 import contextlib
+import io
 import os
 import pathlib
 import pwd
@@ -8,6 +9,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import zipfile
 
 import pytest
 
@@ -415,6 +417,17 @@ def test_started_as_an_ordinary_user():
         if s:
             s.close()
         subprocess.run(["userdel", "-r", "-f", user], capture_output=True)
+
+
+def test_archives_are_spooled_beneath_the_state(place):
+    """/tmp may be memory, and our own TMPDIR is no place for another user's files."""
+    s = place(TMPDIR="/nonexistent").start()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as z:
+        z.writestr("a/b.txt", "b")
+    r = s.post("/files/inputs", data=made.getvalue(), headers={"Content-Type": "application/zip"})
+    assert r.status_code == 201 and [f["path"] for f in r.json()["files"]] == ["a/b.txt"], r.text
+    assert not list((s.var / "tmp").iterdir())
 
 
 def test_tempfiles_are_where_they_belong(own_part):
