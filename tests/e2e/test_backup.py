@@ -2,9 +2,13 @@
 import os
 import pathlib
 import pwd
+import re
+import stat
 import subprocess
+import tarfile
 
-from conftest import BIN, Stack, example, until
+from conftest import BIN, ROOT, Stack, example, until
+from stack_checks import as_root
 from test_faults import accepting, check_finished_once
 
 
@@ -60,6 +64,25 @@ def test_runs_in_flight_go_on_where_the_backup_is_restored(own_stack):
         assert b.finish(b.start_run(example("human-eval-010")))["status"] == "succeeded"
     finally:
         b.close()
+
+
+@as_root
+def test_the_commands_of_the_page(own_stack):
+    s = own_stack()
+    assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
+    page = (ROOT / "README.md").read_text()
+    typed = re.search(r"\*\*Backup\.\*\*.*?```\n(.*?)```", page, re.S)[1]
+    to = s.dir / "backups"
+    typed = typed.replace("/var/backups/azlon", str(to)).replace("/var/lib/azlon", str(s.var))
+    env = {"PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin"}
+    r = subprocess.run(["sh", "-ec", typed], cwd="/root", env=env, capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0, r
+    # what is in them nobody else may read
+    made = {f.name.split("-")[0]: (f.owner(), stat.S_IMODE(f.stat().st_mode)) for f in to.iterdir()}
+    assert made == {"journal": ("azlon", 0o600), "files": ("azlon", 0o600)}
+    assert (to.owner(), stat.S_IMODE(to.stat().st_mode)) == ("azlon", 0o700)
+    with tarfile.open(next(to.glob("*.tar.gz"))) as tar:
+        assert {"store", "secret/azlon.secret", "auth"} <= set(tar.getnames())
 
 
 def test_refusals_change_nothing(own_stack):
