@@ -16,6 +16,20 @@ given() { [ -n "${1//[[:space:]]/}" ]; }
 # ---- what is asked for ------------------------------------------------------
 profiles=() scale=()
 
+# Places, ports and files that a container has of its own, or cannot have (a box's share of CPU wants
+# control groups): what would be ignored without a word.
+never="AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_SECRET_FILE AZLON_RECORDINGS AZLON_AGENT AZLON_RECORD
+ AZLON_REPLAY_FAULTS AZLON_CGROUP AZLON_BWRAP AZLON_LOG AZLON_WEBHOOK_LOCAL AZLON_BOX_CPUS_PCT
+ AZLON_TEMPLATES_DIR AZLON_WHEELS AZLON_SANDBOX_DOMAIN AZLON_PORTS_SOCKET AZLON_S3_CA_FILE
+ AZLON_RESTACK_CA_FILE E2B_DEBUG FIREBASE_AUTH_EMULATOR_HOST"
+fit() {
+	local v
+	for v in $never; do
+		! given "${!v:-}" || die "$v is not for containers: README.md says what is"
+	done
+	[ "${AZLON_STORE:-s3}" = s3 ] || die "AZLON_STORE=$AZLON_STORE is not for containers: without MINIO_ENDPOINT files are in the container minio"
+}
+
 identity() {
 	if given "${FIREBASE_PROJECT_ID:-}"; then : "${AZLON_IDENTITY:=firebase}"; fi
 	: "${AZLON_IDENTITY:=keys}"
@@ -83,6 +97,9 @@ sandbox() {
 
 model() {
 	OPENAI_API_KEY_FILE=$(in_container openai_api_key)
+	if given "${ANTHROPIC_API_KEY:-}" && ! given "${OPENAI_BASE_URL:-}$OPENAI_API_KEY_FILE"; then
+		die "ANTHROPIC_API_KEY is set, but this build speaks OpenAI's protocol only: set OPENAI_API_KEY or OPENAI_BASE_URL"
+	fi
 	case ${OPENAI_BASE_URL:-} in
 	*//localhost[:/]*|*//127.*)
 		die "OPENAI_BASE_URL: in a container that is the container itself; say host.docker.internal for this host" ;;
@@ -118,6 +135,7 @@ secrets() {
 }
 
 choose() {
+	fit
 	secrets
 	identity
 	outside

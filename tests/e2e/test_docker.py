@@ -93,6 +93,9 @@ def test_secrets_are_nobody_elses_and_stay(tmp_path):
     ({"MINIO_ENDPOINT": "x:9000", "MINIO_ROOT_USER": "u"}, "MINIO_ROOT_PASSWORD (or MINIO_ROOT_PASSWORD_FILE) is missing"),
     ({"RESTACK_ENGINE_API_KEY": "k"}, "RESTACK_ENGINE_ADDRESS is missing"),
     ({"AZLON_ENGINE": "local"}, "use make start"),
+    ({"AZLON_STORE": "dir"}, "files are in the container minio"),
+    ({"AZLON_S3_CA_FILE": "/etc/ca.pem"}, "AZLON_S3_CA_FILE is not for containers"),
+    ({"ANTHROPIC_API_KEY": "k"}, "set OPENAI_API_KEY or OPENAI_BASE_URL"),
     ({"AZLON_SANDBOX": "e2b"}, "E2B_API_KEY (or E2B_API_KEY_FILE) is missing"),
     ({"TS_AUTHKEY": "k"}, "EXTERNAL_BACKEND_URL must say"),
     ({"EXTERNAL_BACKEND_URL": "https://a.b.ts.net"}, "TS_AUTHKEY (or TS_AUTHKEY_FILE) is missing"),
@@ -160,6 +163,19 @@ def test_every_variable_is_one_that_somebody_reads(services):
     assert variables() <= known, variables() - known
     ours = {k for n, s in services.items() if n not in ("minio", "engine", "tailscale") for k in s.get("environment", {})}
     assert ours <= known | {"TMPDIR"}, ours - known
+
+
+def test_every_setting_reaches_a_container_or_is_refused_by_name(tmp_path):
+    out = subprocess.run([str(BIN / "worker"), "--example-config"], capture_output=True, text=True, check=True, timeout=30).stdout
+    names = set(re.findall(r"^#([A-Z0-9_]+)=", out, re.M))
+    assert len(names) > 50
+    kept = {"MINIO_ROOT_PASSWORD", "RESTACK_ENGINE_API_KEY", "OPENAI_API_KEY", "E2B_API_KEY"}  # as files
+    script = {"AZLON_ENGINE", "AZLON_STORE", "ANTHROPIC_API_KEY"}  # refused with words of their own
+    client = {"AZLON_URL", "AZLON_VAR"}  # of the program azlon; where server.sh keeps its choice
+    for name in sorted(names - variables() - kept - client):
+        r = server("check", tmp_path, **{name: "other"})
+        assert r.returncode == 2 and name in r.stderr, (name, r)
+        assert name in script or f"{name} is not for containers" in r.stderr, r.stderr
 
 
 @pytest.mark.parametrize("choice", CHOICES)
