@@ -171,6 +171,21 @@ def test_without_a_cgroup_of_its_own_the_command_runs_all_the_same(installed):  
     assert made.returncode == 0 and made.stdout.startswith("fd 0\n"), made
 
 
+# ---- what the pages say ----
+
+def test_the_page_has_every_variable_of_the_sandbox_unit(installed):  # noqa: F811
+    """They are ignored in the file of the other units, and the other way round nothing of these is read."""
+    page = (ROOT / "fcgi/systemd/README.md").read_text()
+    said = set(re.findall(r"`(AZLON_[A-Z_]+)\*?`", re.search(r"\*\*Settings\*\*.*?\n\n", page, re.S)[0]))
+    member = {m: n for n, m in re.findall(r'\{"([A-Z0-9_]+)", \w+, AT\((\w+)\)', (ROOT / "lib/conf/table.c").read_text())}
+    read = {member[m] for f in ("sandbox.c", "common/process.c") for m in re.findall(r"\bc(?:onf\.|->)(\w+)", (ROOT / "fcgi" / f).read_text())}
+    read -= {member[m] for m in re.findall(r'AZ_KC\("\w+", c->(\w+)', (ROOT / "fcgi/common/process.c").read_text())}  # only told
+    unit = installed / "lib/systemd/system/azlon-sandbox.service"
+    fixed = {w.split("=")[0].removesuffix("_FILE") for e in lines(unit, "Environment") for w in e.split()} | {"AZLON_CGROUP"}  # delegated.sh
+    want = {"AZLON_BOX_" if n.startswith("AZLON_BOX_") else n for n in read - fixed}
+    assert said == want and len(want) > 6
+
+
 # ---- man pages ----
 
 def page(installed, name):  # noqa: F811
