@@ -186,6 +186,39 @@ def test_the_page_has_every_variable_of_the_sandbox_unit(installed):  # noqa: F8
     assert said == want and len(want) > 6
 
 
+def test_the_commands_of_an_upgrade(installed, tmp_path):  # noqa: F811
+    page = (ROOT / "fcgi/systemd/README.md").read_text()
+    typed = re.search(r"\*\*Upgrade.*?```\n(.*?)```", page, re.S)[1]
+    (tmp_path / "nginx").mkdir()
+    (tmp_path / "azlon.env").write_text("AZLON_CORS_ORIGINS=https://app.example.org\n")
+    (tmp_path / "bin").mkdir()
+    for name in ("make", "systemctl", "systemd-tmpfiles", "nginx"):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/log\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    for place, here in (("/usr/local", installed), ("/etc/azlon/azlon.env", tmp_path / "azlon.env"), ("/etc/nginx", tmp_path / "nginx")):
+        typed = typed.replace(place, str(here))
+    done = run("sh", "-ec", typed, env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    ran = (tmp_path / "log").read_text().splitlines()
+    assert ran[0] == "make install-files" and ran[-2:] == ["nginx -t", "systemctl reload nginx"]
+    # the nginx files and the directories of the new programs, which `make install-files` does not put in place
+    assert any(str(installed / "lib/tmpfiles.d/azlon.conf") in line for line in ran if line.startswith("systemd-tmpfiles"))
+    assert {f.name for f in (tmp_path / "nginx").iterdir()} == {f.name for f in (ROOT / "nginx").glob("azlon_*.conf")}
+    assert "https://app.example.org" in (tmp_path / "nginx/azlon_http.conf").read_text()
+
+
+def test_installed_pages_name_what_is_installed(installed):  # noqa: F811
+    doc = installed / "share/doc/azlon"
+    pages = list(doc.rglob("*.md"))
+    assert len(pages) > 20
+    for f in pages:
+        text = f.read_text()
+        named = [to.split("#")[0] for to in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:|#", to)]
+        named += re.findall(r"`([\w./-]+\.md|LICENSE)`", text)
+        for to in named:
+            assert (f.parent / to).exists() or (doc / to).exists(), f"{f.relative_to(doc)} names {to}"
+
+
 # ---- man pages ----
 
 def page(installed, name):  # noqa: F811
