@@ -1,6 +1,7 @@
 // Who you are: the button in the header, and its dialog.
 import { session } from "./session.js";
 import { forget } from "./asked.js";
+import { draft } from "./new.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -57,6 +58,7 @@ export function startIdentity() {
   $("sign-out").addEventListener("click", () => {
     $("identity").close();
     forget();
+    draft.write({});
     session.set("", "");
   });
   session.addEventListener("change", show);

@@ -70,13 +70,19 @@ def test_a_key_starts_watches_and_saves_and_stays_in_its_tab(visit, signed_in): 
     assert key not in page.url and key not in page.content()
     page.reload()
     v.becomes("Succeeded")
+    # what was typed and not sent is as much the user's as what was
+    v.go("/#/")
+    page.locator("#prompt").fill("What nobody else is to read")
     other = visit(stack=signed_in, user=None).allow(401).page
     expect(other.locator("#who")).to_contain_text("Signed out")
     page.locator("#who").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#who")).to_contain_text("Signed out")
+    expect(page.locator("#prompt")).to_have_value("")
+    page.reload()
+    expect(page.locator("#prompt")).to_have_value("")
     kept = page.evaluate("() => JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
-    assert key not in kept and "circular_shift" not in kept, "nothing of the user is left"
+    assert not [word for word in (key, "circular_shift", "nobody else") if word in kept], "nothing of the user is left"
 
 
 def test_an_id_token_and_its_end(visit, signed_in):  # noqa: F811
