@@ -8,20 +8,22 @@ function all() {
 }
 
 export function remember(id, request) {
-  const entries = Object.entries({ ...all(), [id]: { at: Date.now(), request } });
-  if (JSON.stringify(request).length > BYTES) entries[entries.length - 1][1].request = { user_prompt: request.user_prompt.slice(0, 200) };
+  // of a long one only its beginning, as a title: it is never to be taken for the whole
+  const kept = JSON.stringify(request).length > BYTES ? { title: request.user_prompt.slice(0, 200) } : { request };
+  const entries = Object.entries({ ...all(), [id]: { at: Date.now(), ...kept } });
   entries.sort((a, b) => b[1].at - a[1].at);
   try { localStorage.setItem(NAME, JSON.stringify(Object.fromEntries(entries.slice(0, KEPT)))); } catch { /* no room, no memory */ }
 }
 
-/** The request of a run, or null. */
+/** The request of a run, or null where it is not kept, or not all of it. */
 export function askedFor(id) {
   return all()[id]?.request || null;
 }
 
 /** A line to call a run by. */
 export function titleOf(id) {
-  const line = askedFor(id)?.user_prompt?.trim().split("\n")[0] || "";
+  const { request, title } = all()[id] || {};
+  const line = (request?.user_prompt || title || "").trim().split("\n")[0];
   return line.length > 90 ? `${line.slice(0, 88)}…` : line;
 }
 

@@ -177,6 +177,41 @@ def test_a_run_that_was_asked_here_can_be_asked_again(visit):  # noqa: F811
     expect(v.page.locator("#checks > li")).to_have_count(1)
 
 
+def test_half_a_request_is_never_offered_as_the_whole(visit):  # noqa: F811
+    v = visit()
+    # at once, where typing takes its time
+    v.page.locator("#prompt").evaluate("(field, text) => { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); }",
+                                       "The long one.\n" + 2500 * "ten bytes\n")
+    v.page.locator("#conditions").fill("It holds.")
+    v.page.locator("#model-kind").select_option("manual")
+    wid = v.start()
+    expect(v.page.locator("#run-title")).to_have_text("The long one.")
+    assert "ten bytes" in v.page.evaluate("() => localStorage.getItem('azlon.asked')")
+    expect(v.page.locator("#asked")).to_be_hidden()
+    v.page.get_by_role("button", name="Fork …").click()
+    expect(v.page.get_by_role("dialog").get_by_label("Prompt")).to_have_value("")
+    v.page.keyboard.press("Escape")
+    v.page.get_by_role("button", name="Cancel").click()
+    v.becomes("Cancelled")
+    expect(v.page.get_by_role("button", name="Delete …")).to_be_visible()
+    expect(v.page.get_by_role("button", name="Ask again")).to_have_count(0)
+    v.go("/#/runs")
+    expect(v.page.locator(f"[data-run='{wid}']")).to_contain_text("The long one.")
+
+
+def test_what_is_remembered_of_one_run_leaves_the_others(visit):  # noqa: F811
+    """Also when the one is known already and not the latest."""
+    v = visit()
+    kept = v.page.evaluate("""async () => {
+        const { remember, askedFor, titleOf } = await import("/asked.js");
+        const small = (word) => ({ user_prompt: word, test_conditions: "c" });
+        for (const word of ["one", "two"]) remember(word, small(word));
+        remember("one", small("x".repeat(30000)));
+        return [askedFor("one"), titleOf("one").length, askedFor("two")];
+    }""")
+    assert kept == [None, 89, {"user_prompt": "two", "test_conditions": "c"}]
+
+
 def test_a_file_of_a_run_goes_into_another(visit, stack):  # noqa: F811
     wid = stack.start_run(example("human-eval-127"), user="visitor")
     stack.finish(wid, user="visitor")
