@@ -5,7 +5,7 @@ import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
 import { titleOf } from "./asked.js";
 
-const PAGE = 20, LATEST = 4, AGAIN_MS = 4000;
+const PAGE = 20, MOST = 200, LATEST = 4, AGAIN_MS = 4000;
 
 function listPath(status, cursor, limit) {
   const query = new URLSearchParams({ limit, ...(status && { status }), ...(cursor && { cursor }) });
@@ -90,13 +90,14 @@ export async function show(main, query, signal) {
   async function first() {
     problem.replaceChildren();
     try {
-      const page = await get(listPath(status, "", PAGE), { signal });
-      const told = new Set(page.runs.map((r) => r.workflow_id));
-      // on the first page what was removed, or has another status now, goes; further pages stay
-      if (!cursor || list.children.length <= PAGE)
-        for (const row of [...list.children]) if (!told.has(row.dataset.run)) row.remove();
-      if (!cursor || list.children.length <= PAGE) cursor = page.next_cursor || "";
+      // all that is shown, as far as one answer goes
+      const page = await get(listPath(status, "", Math.min(MOST, Math.max(PAGE, list.children.length))), { signal });
+      const told = new Set(page.runs.map((r) => r.workflow_id)), rows = [...list.children];
+      const end = page.next_cursor ? rows.findLastIndex((row) => told.has(row.dataset.run)) : rows.length;
+      // what was removed, or has another status now, goes; what is further back than was told stays
+      for (const row of rows.slice(0, end)) if (!told.has(row.dataset.run)) row.remove();
       merge(list, page.runs);
+      if (list.children.length <= page.runs.length) cursor = page.next_cursor || "";
       if (page.runs.length) session.accepted(page.runs[0].user_id);
       none.hidden = list.children.length > 0;
       none.textContent = status ? `No run is ${statusWord(status).toLowerCase()}.` : "No runs yet. Start one, or try an example.";
@@ -131,7 +132,7 @@ export async function show(main, query, signal) {
   async function follow() {
     while (!signal.aborted) {
       await pause(AGAIN_MS, signal);
-      if (!signal.aborted && !document.hidden && !session.refusal && list.querySelector('[data-open="true"]')) await first();
+      if (!signal.aborted && !document.hidden && !session.refusal && list.querySelector(`:nth-child(-n+${MOST})[data-open="true"]`)) await first();
     }
   }
 }

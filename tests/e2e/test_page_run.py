@@ -1,6 +1,7 @@
 """The page in a real Chromium: a run from the first word to the last file."""
 import io
 import re
+import urllib.parse
 import zipfile
 
 from playwright.sync_api import expect
@@ -210,6 +211,37 @@ def test_what_is_remembered_of_one_run_leaves_the_others(visit):  # noqa: F811
         return [askedFor("one"), titleOf("one").length, askedFor("two")];
     }""")
     assert kept == [None, 89, {"user_prompt": "two", "test_conditions": "c"}]
+
+
+def test_the_list_is_kept_up_to_date_as_far_as_it_is_shown(visit, stack):  # noqa: F811
+    wid = stack.start_run(example("human-eval-127"), user="page-many")
+    run = stack.finish(wid, user="page-many")
+    runs = [{**run, "workflow_id": f"user-page_many-{1790000000000 - n}-{'a' * 26}"} for n in range(26)]
+    runs[24] |= {"status": "running"}
+    page = visit(None, user="page-many")
+    asked = []
+
+    def answer(route):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(route.request.url).query)
+        at, n = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
+        asked.append(n)
+        route.fulfill(json={"runs": runs[at:at + n], "next_cursor": str(at + n) if at + n < len(runs) else None})
+
+    page.page.route("**/run_workflow?*", answer)
+    page.go("/#/runs")
+    rows = page.page.locator("#runs > li")
+    expect(rows).to_have_count(20)
+    page.page.get_by_role("button", name="Older runs").click()
+    expect(rows).to_have_count(26)
+    expect(rows.nth(24)).to_contain_text("Running")
+    runs[24] |= {"status": "succeeded"}
+    del runs[22]
+    # an open row is asked for again by itself
+    expect(rows.nth(23)).to_contain_text("Succeeded")
+    expect(rows).to_have_count(25)
+    expect(page.page.get_by_role("button", name="Older runs")).to_be_hidden()
+    # with none open there is nothing to wait for
+    assert not page.page.locator('#runs > [data-open="true"]').count() and max(asked) <= 200
 
 
 def test_a_file_of_a_run_goes_into_another(visit, stack):  # noqa: F811
