@@ -3,6 +3,7 @@
 # store in a directory, behind HTTP and behind HTTPS; in a configuration of a host's own, and in those
 # of the containers.
 set -eu
+PATH=$PATH:/usr/sbin # nginx is there, and an ordinary user does not look there
 cd "$(dirname "$0")/../.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
