@@ -2,7 +2,7 @@
 import { el, fill, announce, isOver } from "./dom.js";
 import { post, send, runPath, onceId, Once } from "./api.js";
 import { ask, area, line, choice } from "./dialog.js";
-import { askedFor, forget, remember } from "./asked.js";
+import { forget, remember } from "./asked.js";
 import { problemBox, isAbort } from "./problem.js";
 import { draft } from "./new.js";
 
@@ -12,9 +12,9 @@ export function signalRun(id, type, more = {}) {
 }
 
 export class Actions {
-  /** refresh: called when the run may be another now; iterations: their numbers */
-  constructor(node, problem, id, { refresh, iterations }) {
-    Object.assign(this, { node, problem, id, refresh, iterations, shown: "" });
+  /** request: what was asked, or null; refresh: called when the run may be another now; iterations: their numbers */
+  constructor(node, problem, id, { request, refresh, iterations }) {
+    Object.assign(this, { node, problem, id, request, refresh, iterations, shown: "" });
   }
 
   render(run) {
@@ -45,8 +45,8 @@ export class Actions {
   #over() {
     return [
       this.#button("Fork …", () => this.fork()),
-      askedFor(this.id) && this.#button("Ask again", () => {
-        draft.fromRequest(askedFor(this.id));
+      this.request?.user_prompt && this.#button("Ask again", () => {
+        draft.fromRequest(this.request);
         location.hash = "#/";
       }),
       this.#button("Delete …", () => this.#delete(), "danger"),
@@ -102,7 +102,7 @@ export class Actions {
     const known = this.iterations(), last = iteration ?? this.run.best_iteration ?? known[known.length - 1] ?? 1;
     const numbers = known.includes(last) ? known : [...known, last];
     const from = choice("Start from", numbers.map((n) => [String(n), n ? `iteration ${n}` : "the inputs"]), String(last));
-    const asked = askedFor(this.id);
+    const asked = this.request;
     const prompt = area("Prompt", { rows: 5, value: asked?.user_prompt || "", hint: "Empty: as it was." });
     const conditions = area("Test conditions", { rows: 2, value: asked?.test_conditions || "", hint: "Empty: as they were." });
     const model = line("Model", { placeholder: this.run.model.name }), once = new Once();
@@ -115,7 +115,7 @@ export class Actions {
       if (model.value()) changed.model = model.value();
       const body = { iteration: Number(from.value()), ...changed, mode: "async" };
       const run = await post(runPath(this.id, "fork"), body, { headers: { "Idempotency-Key": once.key(JSON.stringify(body)) } });
-      if (asked) remember(run.workflow_id, { ...asked, ...changed });
+      remember(run.workflow_id, changed.user_prompt ?? asked?.user_prompt);
       location.hash = `#/run/${run.workflow_id}`;
     } });
   }

@@ -1,30 +1,31 @@
-// What this browser asked for: the server does not tell a run's prompt. A convenience for titles and
-// for asking again; nothing depends on it.
+// What runs were asked for. The server tells it, one by one; for lists the first line of each run that
+// was seen is kept in this browser.
+import { get, runPath } from "./api.js";
 
-const NAME = "azlon.asked", KEPT = 40, BYTES = 20000;
+const NAME = "azlon.asked", KEPT = 200, LENGTH = 90;
 
 function all() {
   try { return JSON.parse(localStorage.getItem(NAME)) || {}; } catch { return {}; }
 }
 
-export function remember(id, request) {
-  // of a long one only its beginning, as a title: it is never to be taken for the whole
-  const kept = JSON.stringify(request).length > BYTES ? { title: request.user_prompt.slice(0, 200) } : { request };
-  const entries = Object.entries({ ...all(), [id]: { at: Date.now(), ...kept } });
+/** The request of a run, as it would be sent again. */
+export function askedFor(id, signal) {
+  return get(runPath(id, "request"), { signal });
+}
+
+/** prompt: may be null, where nobody here may read it */
+export function remember(id, prompt) {
+  const line = (prompt || "").trim().split("\n")[0];
+  if (!line) return;
+  const title = line.length > LENGTH ? `${line.slice(0, LENGTH - 2)}…` : line;
+  const entries = Object.entries({ ...all(), [id]: { at: Date.now(), title } });
   entries.sort((a, b) => b[1].at - a[1].at);
   try { localStorage.setItem(NAME, JSON.stringify(Object.fromEntries(entries.slice(0, KEPT)))); } catch { /* no room, no memory */ }
 }
 
-/** The request of a run, or null where it is not kept, or not all of it. */
-export function askedFor(id) {
-  return all()[id]?.request || null;
-}
-
 /** A line to call a run by. */
 export function titleOf(id) {
-  const { request, title } = all()[id] || {};
-  const line = (request?.user_prompt || title || "").trim().split("\n")[0];
-  return line.length > 90 ? `${line.slice(0, 88)}…` : line;
+  return all()[id]?.title || "";
 }
 
 export function forget(id) {

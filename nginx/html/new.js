@@ -10,6 +10,8 @@ import { EXAMPLES, RECORDINGS, load } from "./examples.js";
 import { latest } from "./runs.js";
 
 const DRAFT = "azlon.draft";
+// members of a request that the form has no field for: sent as they were when a run is asked again
+const ALSO = { model_fallbacks: "other models", webhook: "the webhook", metadata: "the metadata", on_disconnect: "" };
 const MODEL_HINTS = {
   recording: "A recording answers only the request it was made with, to the letter: choose an example to fill it in.",
   manual: "Each question to the model waits, on the page of the run, for your reply.",
@@ -109,7 +111,7 @@ class Form {
     if (hosts.length) network.allow = hosts;
     if (Object.keys(network).length) request.network = network;
     if (find(this.root, "#hitl").value) request.hitl = find(this.root, "#hitl").value;
-    return request;
+    return { ...request, ...this.also };
   }
 
   fill(request, inputs) {
@@ -118,10 +120,15 @@ class Form {
     this.checks.value = request.checks || [];
     this.model = request.model || "";
     for (const input of this.root.querySelectorAll("[data-limit]")) input.value = request.limits?.[input.dataset.limit] ?? "";
-    find(this.root, "#network").value = request.network?.default || "";
-    find(this.root, "#hosts").value = (request.network?.allow || []).join(" ");
+    const { default: reach, allow = [] } = request.network || {}, open = reach === "install" ? "" : reach || "";
+    find(this.root, "#network").value = open;
+    find(this.root, "#hosts").value = allow.join(" ");
     find(this.root, "#hitl").value = request.hitl || "";
-    find(this.root, "#more").open = Boolean(request.network || request.hitl);
+    find(this.root, "#more").open = Boolean(open || allow.length || request.hitl);
+    this.also = Object.fromEntries(Object.keys(ALSO).filter((name) => request[name]).map((name) => [name, request[name]]));
+    const words = Object.keys(this.also).map((name) => ALSO[name]).filter(Boolean);
+    find(this.root, "#also").hidden = !words.length;
+    find(this.root, "#also").textContent = words.length ? `Sent along as it was: ${words.join(", ")}.` : "";
     this.inputs.restore(inputs || []);
     this.clearErrors();
     this.keep();
@@ -150,7 +157,7 @@ class Form {
     try {
       const run = await post("/run_workflow", { ...request, mode: "async" }, { headers: { "Idempotency-Key": key }, signal: this.signal });
       session.accepted(run.user_id);
-      remember(run.workflow_id, request);
+      remember(run.workflow_id, request.user_prompt);
       draft.write({});
       location.hash = `#/run/${run.workflow_id}`;
     } catch (e) {

@@ -4,7 +4,7 @@ import { el, use, find, fill, setText, plain, badge, announce, isOver, duration,
 import { get, runPath } from "./api.js";
 import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
-import { askedFor } from "./asked.js";
+import { askedFor, remember } from "./asked.js";
 import { title } from "./runs.js";
 import { follow } from "./events.js";
 import { CheckList } from "./checklist.js";
@@ -18,9 +18,9 @@ import { outcome, PHASES, phaseWord, modelWords } from "./words.js";
 const SOON_MS = 120, EVENTS_SHOWN = 500;
 
 class RunView {
-  constructor(root, run, query, signal) {
+  /** request: what it was asked for, or null where that is not told */
+  constructor(root, run, request, query, signal) {
     Object.assign(this, { root, run, signal, id: run.workflow_id, asked: 0, live: null, warnings: new Set(), timer: 0, said: "" });
-    const request = askedFor(this.id);
     this.checks = new CheckList(find(root, "#run-checks"), request?.checks);
     this.timeline = new Timeline(find(root, "#timeline"), this.id, signal, {
       fork: (n) => this.actions.fork(n),
@@ -32,7 +32,7 @@ class RunView {
       },
     });
     this.files = new Files(root, this.id, signal, (path, iteration) => this.#moved(path, iteration));
-    this.actions = new Actions(find(root, "#actions"), find(root, "#action-problem"), this.id, { refresh: () => this.refresh(), iterations: () => this.timeline.numbers });
+    this.actions = new Actions(find(root, "#actions"), find(root, "#action-problem"), this.id, { request, refresh: () => this.refresh(), iterations: () => this.timeline.numbers });
     this.waiting = new Waiting(find(root, "#input"), this.id, signal, { refresh: () => this.refresh(), files: (n) => this.#toFiles(n) });
     find(root, "#run-id").textContent = this.id;
     this.#forked(run.forked_from);
@@ -73,7 +73,8 @@ class RunView {
     box.hidden = !request;
     if (!request) return;
     const rest = Object.fromEntries(Object.entries(request).filter(([name]) => name !== "user_prompt" && name !== "test_conditions"));
-    fill(find(this.root, "#asked-body"), el("h3", {}, "Prompt"), el("pre", { class: "asked", tabindex: "0", "aria-label": "Prompt" }, request.user_prompt),
+    fill(find(this.root, "#asked-body"), request.user_prompt && el("h3", {}, "Prompt"),
+      request.user_prompt && el("pre", { class: "asked", tabindex: "0", "aria-label": "Prompt" }, request.user_prompt),
       request.test_conditions && el("h3", {}, "Test conditions"),
       request.test_conditions && el("pre", { class: "asked", tabindex: "0", "aria-label": "Test conditions" }, request.test_conditions),
       Object.keys(rest).length > 0 && el("h3", {}, "Everything else"),
@@ -228,9 +229,9 @@ class RunView {
 }
 
 export async function show(main, id, query, signal) {
-  let run;
+  let run, request;
   try {
-    run = await get(runPath(id), { signal });
+    [run, request] = await Promise.all([get(runPath(id), { signal }), askedFor(id, signal).catch(() => null)]);
   } catch (e) {
     if (isAbort(e)) throw e;
     main.replaceChildren(el("h1", { tabindex: "-1" }, e.status === 404 ? "There is no such run" : "The run cannot be shown"),
@@ -240,5 +241,6 @@ export async function show(main, id, query, signal) {
   const root = use("run-view");
   main.replaceChildren(root);
   session.accepted(run.user_id);
-  new RunView(root, run, query, signal).follow();
+  remember(id, request?.user_prompt);
+  new RunView(root, run, request, query, signal).follow();
 }

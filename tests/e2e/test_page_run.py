@@ -165,7 +165,7 @@ def test_list_pages_filter_delete_and_ask_again(visit, stack):  # noqa: F811
     assert stack.get(f"/run_workflow/{wids[3]}", user="page-lister").status_code == 404
 
 
-def test_a_run_that_was_asked_here_can_be_asked_again(visit):  # noqa: F811
+def test_a_run_can_be_asked_again(visit):  # noqa: F811
     v = visit()
     v.fill_example("Shift the digits")
     v.start()
@@ -178,39 +178,44 @@ def test_a_run_that_was_asked_here_can_be_asked_again(visit):  # noqa: F811
     expect(v.page.locator("#checks > li")).to_have_count(1)
 
 
-def test_half_a_request_is_never_offered_as_the_whole(visit):  # noqa: F811
+def test_a_long_request_is_told_whole(visit):  # noqa: F811
     v = visit()
+    text = "The long one.\n" + 2500 * "ten bytes\n"
     # at once, where typing takes its time
-    v.page.locator("#prompt").evaluate("(field, text) => { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); }",
-                                       "The long one.\n" + 2500 * "ten bytes\n")
+    v.page.locator("#prompt").evaluate("(field, text) => { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); }", text)
     v.page.locator("#conditions").fill("It holds.")
     v.page.locator("#model-kind").select_option("manual")
     wid = v.start()
     expect(v.page.locator("#run-title")).to_have_text("The long one.")
-    assert "ten bytes" in v.page.evaluate("() => localStorage.getItem('azlon.asked')")
-    expect(v.page.locator("#asked")).to_be_hidden()
+    assert "ten bytes" not in v.page.evaluate("() => JSON.stringify(localStorage)"), "of which a line is kept"
     v.page.get_by_role("button", name="Fork …").click()
-    expect(v.page.get_by_role("dialog").get_by_label("Prompt")).to_have_value("")
+    expect(v.page.get_by_role("dialog").get_by_label("Prompt")).to_have_value(text)
     v.page.keyboard.press("Escape")
     v.page.get_by_role("button", name="Cancel").click()
     v.becomes("Cancelled")
-    expect(v.page.get_by_role("button", name="Delete …")).to_be_visible()
-    expect(v.page.get_by_role("button", name="Ask again")).to_have_count(0)
     v.go("/#/runs")
     expect(v.page.locator(f"[data-run='{wid}']")).to_contain_text("The long one.")
 
 
-def test_what_is_remembered_of_one_run_leaves_the_others(visit):  # noqa: F811
-    """Also when the one is known already and not the latest."""
-    v = visit()
-    kept = v.page.evaluate("""async () => {
-        const { remember, askedFor, titleOf } = await import("/asked.js");
-        const small = (word) => ({ user_prompt: word, test_conditions: "c" });
-        for (const word of ["one", "two"]) remember(word, small(word));
-        remember("one", small("x".repeat(30000)));
-        return [askedFor("one"), titleOf("one").length, askedFor("two")];
-    }""")
-    assert kept == [None, 89, {"user_prompt": "two", "test_conditions": "c"}]
+def test_a_run_that_was_started_elsewhere_tells_what_was_asked(visit, stack):  # noqa: F811
+    """And is asked again with what the form has no field for."""
+    more = {"hitl": "plan", "metadata": {"ticket": 7}, "webhook": {"url": "https://receiver.example/done"}, "limits": {"iterations": 3}}
+    wid = stack.start_run({**example("human-eval-127"), **more}, user="page-elsewhere")
+    stack.post(f"/run_workflow/{wid}/cancel", user="page-elsewhere", json={"mode": "now"})
+    stack.finish(wid, user="page-elsewhere")
+    v = visit(None, user="page-elsewhere")
+    v.go(f"/#/run/{wid}")
+    expect(v.page.locator("#run-title")).to_contain_text("Write solution.py")
+    v.page.get_by_text("What was asked").click()
+    expect(v.page.locator("#asked-body")).to_contain_text('"ticket": 7')
+    v.page.get_by_role("button", name="Ask again").click()
+    expect(v.page.locator("#also")).to_have_text("Sent along as it was: the webhook, the metadata.")
+    expect(v.page.locator("#hitl")).to_have_value("plan")
+    again = v.start()
+    told = [stack.get(f"/run_workflow/{w}/request", user="page-elsewhere").json() for w in (wid, again)]
+    assert told[0] == told[1]
+    v.page.get_by_role("button", name="Cancel").click()
+    v.becomes("Cancelled")
 
 
 def test_the_list_is_kept_up_to_date_as_far_as_it_is_shown(visit, stack):  # noqa: F811
