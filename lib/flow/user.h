@@ -14,8 +14,10 @@
 enum {
 	USER_WAITING_MAX = 500, /* runs that wait; with all else they fit into one payload */
 	USER_RUNNING_MAX = 500, /* runs with a place, where the caps set no number */
-	USER_HOOKS_MAX = 200,   /* webhooks; the oldest are dropped */
-	USER_BATCH = 32,        /* runs that one call speaks to */
+	USER_REFUSED_MAX =
+	    300, /* to be told that too many wait; others hear it when they ask again */
+	USER_HOOKS_MAX = 200, /* webhooks; the oldest are dropped */
+	USER_BATCH = 32,      /* runs that one call speaks to */
 	USER_DAY_MS = 86400 * 1000,
 	USER_CHECK_MS = 300 * 1000, /* how long a run that vanished keeps its place, at most */
 	USER_NAP_MS = 5 * 1000,     /* after a failure of ours */

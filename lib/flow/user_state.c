@@ -38,7 +38,9 @@ take_apply(struct user_state *st, const struct az_json *j, struct az_err *err)
 	}
 	if (st->waiting.n < USER_WAITING_MAX)
 		return user_push(st, &st->waiting, &r, err);
-	r.told = 1;
+	if (st->refused.n >= USER_REFUSED_MAX)
+		return AZ_OK;
+	r = (struct user_run){.wid = r.wid, .told = 1};
 	return user_push(st, &st->refused, &r, err);
 }
 

@@ -8,7 +8,7 @@
 #include <azlon/history.h>
 #include <azlon/limits.h>
 
-#define TINY_MAX 2000
+#define TINY_MAX 4000
 
 struct tiny {
 	const struct az_workflow *wf;

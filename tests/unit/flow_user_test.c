@@ -432,6 +432,67 @@ a_long_history_begins_anew_with_all_in_hand(void **state)
 	expect_admit("+d=400");
 }
 
+/* The nth of a flood, with the longest id and the largest wishes. */
+static void
+apply_large(int n)
+{
+	char s[400];
+
+	snprintf(s, sizeof s,
+	    "{\"wid\":\"run-%074d\",\"want\":{\"iterations\":100,\"tokens\":1099511627776,"
+	    "\"wall_s\":2592000,\"sandbox_s\":2592000},\"hook\":false,\"caps\":{\"runs\":0}}",
+	    n);
+	tell(AZ_SIG_APPLY, s);
+}
+
+/* All that may be in hand fits into one payload, whoever applies how often. */
+static void
+a_flood_of_applications_begins_anew_all_the_same(void **state)
+{
+	const struct az_json *in;
+	char wid[100];
+	int n = 0, anew;
+
+	(void)state;
+	while (n < 500) {
+		apply_large(n++);
+		if (n % 25)
+			continue;
+		fold();
+		if (!under_way(AZ_FN_ADMIT)) /* it began anew */
+			fold();
+		told();
+	}
+	for (int i = 0; i < 300; i++) {
+		snprintf(wid, sizeof wid, "hook-%073d", i);
+		done(wid, 0, true);
+	}
+	apply_large(n++);
+	fold();
+	fold();
+	assert_non_null(under_way(AZ_FN_ADMIT));
+	while (n < 3500)
+		apply_large(n++);
+	fold();
+	anew = T.anew;
+	told();
+	fold();
+	assert_int_equal(T.anew, anew + 1);
+	in = NULL;
+	assert_int_equal(
+	    az_json_parse_in(T.a, T.ev[0].payload, &az_json_own_limits, &in, NULL), AZ_OK);
+	assert_int_equal(az_json_len(az_json_get(in, "running")), 500);
+	assert_int_equal(az_json_len(az_json_get(in, "waiting")), 500);
+	assert_int_equal(az_json_len(az_json_get(in, "refused")), 300);
+	/* and goes on: they are told, and places go to those who wait */
+	fold();
+	told();
+	snprintf(wid, sizeof wid, "run-%074d", 7);
+	done(wid, 0, false);
+	fold();
+	assert_non_null(under_way(AZ_FN_ADMIT));
+}
+
 /* Any order of what may happen: nobody waits without a reason, nobody is served out of turn, no
    more run than may, and each prefix is one that a fold takes. */
 static void
@@ -538,6 +599,7 @@ main(void)
 	    U(a_webhook_is_tried_with_growing_pauses),
 	    U(a_webhook_is_given_up_after_a_day),
 	    U(a_long_history_begins_anew_with_all_in_hand),
+	    U(a_flood_of_applications_begins_anew_all_the_same),
 	    U(nothing_is_lost_whatever_happens),
 	    U(noise_changes_nothing_and_strange_histories_are_refused),
 	};
