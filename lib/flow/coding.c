@@ -14,6 +14,8 @@ enum {
 	GRACE_MS = 30 * 1000,
 	RETRY_INITIAL_MS = 500,
 	RETRY_MAX_MS = 10 * 1000,
+	/* of an input, beside the request and what people said */
+	OTHERS_BYTES = 8 * 1024,
 };
 
 static int64_t
@@ -118,11 +120,14 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 	case STEP_CLOSE:
 		break;
 	}
-	flow_people_input(st, &w);
 	if (!st->request_sent && st->step != STEP_JOIN) {
 		az_jw_key(&w, "request");
 		az_jw_value(&w, st->request);
 	}
+	flow_people_input(st,
+	    b.n + OTHERS_BYTES < AZ_LIM_PAYLOAD_BYTES ? AZ_LIM_PAYLOAD_BYTES - OTHERS_BYTES - b.n
+						      : 0,
+	    &w);
 	az_jw_end(&w, '}');
 	rc = text_in(st->a, &b, out, err);
 	az_buf_release(&b);

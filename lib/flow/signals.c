@@ -206,25 +206,47 @@ flow_signal(struct flow_state *st, const struct az_event *e, struct az_err *err)
 }
 
 static void
-write_said(const struct flow_state *st, struct az_jw *w)
+write_one(const struct flow_said *s, struct az_jw *w)
 {
+	az_jw_obj(w);
+	az_jw_ki(w, "iteration", s->iteration);
+	az_jw_kc(w, "kind", s->kind);
+	az_jw_ks(w, "text", s->text);
+	az_jw_end(w, '}');
+}
+
+/* Texts grow when they are escaped: the oldest that there is no room for are left out. */
+static void
+write_said(const struct flow_state *st, size_t room, struct az_jw *w)
+{
+	size_t first = st->n_said;
+	struct az_buf b;
+	struct az_jw one;
+
+	az_buf_init(&b, room);
+	while (first > 0) {
+		az_jw_init(&one, &b);
+		write_one(&st->said[first - 1], &one);
+		az_buf_addch(&b, ',');
+		if (b.fail)
+			break;
+		first--;
+	}
+	if (b.fail == AZ_ENOMEM)
+		w->b->fail = AZ_ENOMEM;
+	az_buf_release(&b);
 	az_jw_key(w, "messages");
 	az_jw_arr(w);
-	for (size_t i = 0; i < st->n_said; i++) {
-		az_jw_obj(w);
-		az_jw_ki(w, "iteration", st->said[i].iteration);
-		az_jw_kc(w, "kind", st->said[i].kind);
-		az_jw_ks(w, "text", st->said[i].text);
-		az_jw_end(w, '}');
-	}
+	for (size_t i = first; i < st->n_said; i++)
+		write_one(&st->said[i], w);
 	az_jw_end(w, ']');
 }
 
 void
-flow_people_input(const struct flow_state *st, struct az_jw *w)
+flow_people_input(const struct flow_state *st, size_t room, struct az_jw *w)
 {
 	if (st->step == STEP_GENERATE && st->n_said)
-		write_said(st, w);
+		write_said(st, room, w);
 	if (!st->n_replies)
 		return;
 	az_jw_key(w, "replies");

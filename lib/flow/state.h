@@ -203,8 +203,8 @@ bool flow_clock_fired(struct flow_state *st, int64_t id, bool *reached);
    their way together. */
 #define FLOW_SIGNALS 900
 enum az_code flow_signal(struct flow_state *st, const struct az_event *e, struct az_err *err);
-/* What people said, as members of the next function's input. */
-void flow_people_input(const struct flow_state *st, struct az_jw *w);
+/* What people said, as members of the next function's input; in room bytes, the latest first. */
+void flow_people_input(const struct flow_state *st, size_t room, struct az_jw *w);
 
 /* One more command; coding.c. */
 enum az_code flow_add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err);

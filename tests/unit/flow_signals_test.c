@@ -376,6 +376,51 @@ messages_reach_every_later_attempt(void **state)
 	check_prefixes();
 }
 
+/* A function's input is one payload, however long what people say is when it is escaped. */
+static void
+what_people_say_leaves_room_for_the_rest(void **state)
+{
+	static char big[260 * 1024], text[2450 * 6 + 100];
+	static const int prompt_kib[] = {0, 200, 255};
+	static const size_t most[] = {17, 3, 0};
+
+	(void)state;
+	for (int k = 0; k < 3; k++) {
+		const struct az_event *p;
+		const struct az_json *m;
+		size_t n = (size_t)snprintf(big, sizeof big,
+		    "{\"v\":1,\"uid\":\"alice\",\"request\":{\"test_conditions\":\"t\","
+		    "\"model\":\"m\",\"user_prompt\":\"");
+
+		memset(big + n, 'p', (size_t)prompt_kib[k] * 1024);
+		snprintf(big + n + (size_t)prompt_kib[k] * 1024, 10, "\"}}");
+		begin(big);
+		if (k == 0)
+			expect_fn(AZ_FN_GENERATE);
+		for (int i = 0; i < 20; i++) {
+			n = (size_t)snprintf(text, sizeof text, "{\"text\":\"%02d", i);
+			for (int c = 0; c < 2450; c++, n += 6)
+				memcpy(text + n, "\\u0001", 6);
+			snprintf(text + n, sizeof text - n, "\"}");
+			tell("message", text);
+		}
+		if (k == 0)
+			round_of(MISS("1", "a", "t1"));
+		p = expect_fn(AZ_FN_GENERATE);
+		assert_true(p->payload.n <= AZ_LIM_PAYLOAD_BYTES);
+		m = az_json_get(json(p->payload), "messages");
+		assert_int_equal(az_json_len(m), most[k]);
+		for (size_t i = 0; i < most[k]; i++) {
+			char start[3];
+
+			snprintf(start, sizeof start, "%02d", (int)(20 - most[k] + i));
+			assert_true(
+			    az_str_starts(az_json_gets(az_json_at(m, i), "text"), az_str_c(start)));
+		}
+		tiny_release(&T);
+	}
+}
+
 static void
 a_flood_of_signals_costs_a_bounded_amount(void **state)
 {
@@ -429,6 +474,8 @@ main(void)
 		nobody_is_waited_for_longer_than_a_week, setup, teardown),
 	    cmocka_unit_test_setup_teardown(limits_can_be_raised_under_way, setup, teardown),
 	    cmocka_unit_test_setup_teardown(messages_reach_every_later_attempt, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_people_say_leaves_room_for_the_rest, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_flood_of_signals_costs_a_bounded_amount, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
