@@ -12,6 +12,9 @@ enum {
 	FINALIZE_TOTAL_MS = 3600 * 1000,
 	/* what a graceful cancel gives the function under way */
 	GRACE_MS = 30 * 1000,
+	/* so long after the run's time is up a function may end, as cancelled: it says what it used
+	 */
+	STOP_MS = 30 * 1000,
 	RETRY_INITIAL_MS = 500,
 	RETRY_MAX_MS = 10 * 1000,
 	/* of an input, beside the request and what people said */
@@ -137,7 +140,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 static enum az_code
 want_function(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 {
-	int64_t left = flow_deadline(st) - st->now_ms;
+	int64_t left = flow_deadline(st) - st->now_ms + STOP_MS;
 	struct az_cmd c = {.type = AZ_CMD_SCHEDULE_FN};
 	enum az_code rc;
 

@@ -105,7 +105,7 @@ void
 flow_place_leave(const struct flow_state *st, struct az_jw *w)
 {
 	int64_t wall_ms = st->began_ms ? st->now_ms - st->began_ms : 0;
-	const int64_t used[AZ_MEASURES] = {[AZ_M_ITERATIONS] = (int64_t)st->n_att,
+	const int64_t used[AZ_MEASURES] = {[AZ_M_ITERATIONS] = st->iteration,
 	    [AZ_M_TOKENS] = st->tokens_in + st->tokens_out,
 	    [AZ_M_WALL_S] = (wall_ms + 999) / 1000,
 	    [AZ_M_SANDBOX_S] = (st->sandbox_ms + 999) / 1000};

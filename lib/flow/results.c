@@ -229,11 +229,46 @@ reason_of(struct az_str r, enum flow_step step)
 	return step == STEP_FINALIZE ? "store_unavailable" : "sandbox_unavailable";
 }
 
-void
-flow_failure(struct flow_state *st, const struct az_event *e)
+static bool
+uses_sandbox(enum flow_step s)
+{
+	return s == STEP_PREFLIGHT || s == STEP_RUN || s == STEP_VALIDATE;
+}
+
+/* Who is stopped has used something all the same: what it says, else all the time that it took,
+   within what was left to it. A failure of ours is not the user's to pay for. */
+static enum az_code
+take_spent(struct flow_state *st, const struct az_event *e, struct az_err *err)
+{
+	int64_t ms = st->now_ms - st->pending_ms, left = st->lim.sandbox_ms - st->sandbox_ms;
+	const struct az_json *said = NULL;
+
+	if (e->type == AZ_EV_FN_CANCELED && e->payload.n > 0 &&
+	    az_json_parse_in(st->a, e->payload, &az_json_own_limits, &said, NULL) == AZ_ENOMEM)
+		return az_fail(err, AZ_ENOMEM, OP, "no memory for what was used");
+	if (az_json_type(said) == AZ_JOBJ) {
+		take_totals(st, said);
+		return AZ_OK;
+	}
+	/* attempt 0: nobody had begun it */
+	if (!uses_sandbox(st->step) || e->attempt < 1 ||
+	    (e->type == AZ_EV_FN_FAILED && !az_str_eqc(e->reason, "timeout")))
+		return AZ_OK;
+	if (ms > left)
+		ms = left;
+	if (ms > 0)
+		st->sandbox_ms += ms;
+	return AZ_OK;
+}
+
+enum az_code
+flow_failure(struct flow_state *st, const struct az_event *e, struct az_err *err)
 {
 	enum flow_step failed = st->step;
+	enum az_code rc = take_spent(st, e, err);
 
+	if (rc != AZ_OK)
+		return rc;
 	st->pending = 0;
 	st->cancel_sent = false;
 	if (failed == STEP_FINALIZE) {
@@ -241,7 +276,7 @@ flow_failure(struct flow_state *st, const struct az_event *e)
 		st->step = STEP_CLOSE;
 		if (st->message.n == 0)
 			st->message = e->message;
-		return;
+		return AZ_OK;
 	}
 	if (st->status) {
 		st->step = STEP_FINALIZE;
@@ -255,4 +290,5 @@ flow_failure(struct flow_state *st, const struct az_event *e)
 		st->infra = true;
 		decide(st, "failed", reason_of(e->reason, failed), e->message);
 	}
+	return AZ_OK;
 }

@@ -128,6 +128,7 @@ take_scheduled(struct flow_state *st, const struct az_event *e, struct az_err *e
 	st->step = s;
 	st->overtaken = STEP_NONE;
 	st->pending = e->id;
+	st->pending_ms = st->now_ms;
 	if (s == STEP_JOIN)
 		return AZ_OK;
 	st->request_sent = true;
@@ -228,7 +229,7 @@ take_fact(struct flow_state *st, const struct az_event *e, const struct az_json 
 			return refuse(err, e, "no cancel was wanted");
 		st->cancel_sent = true;
 	} else {
-		flow_failure(st, e);
+		return flow_failure(st, e, err);
 	}
 	return AZ_OK;
 }

@@ -78,7 +78,8 @@ struct flow_state {
 	enum flow_step step;      /* wanted next, or under way when pending */
 	enum flow_step overtaken; /* wanted when a stop came, maybe already sent */
 	int iteration;
-	int64_t pending; /* id of the SCHEDULED event, 0 = none */
+	int64_t pending;    /* id of the SCHEDULED event, 0 = none */
+	int64_t pending_ms; /* its time */
 	bool cancel_sent;
 	bool graceful;     /* a cancel lets the function under way finish, for a while */
 	bool hurry;        /* that while is over, or a later stop allows none */
@@ -163,7 +164,7 @@ const char *flow_status(const struct flow_state *st);
 /* The function under way completed (*result: see flow_take), or failed for good. */
 enum az_code flow_result(struct flow_state *st, const struct az_event *e,
     const struct az_json **result, struct az_err *err);
-void flow_failure(struct flow_state *st, const struct az_event *e);
+enum az_code flow_failure(struct flow_state *st, const struct az_event *e, struct az_err *err);
 /* A new attempt, or the outcome if the limits allow none. */
 void flow_next_attempt(struct flow_state *st);
 /* A stop from outside; the outcome is decided by whoever comes first. */

@@ -6,6 +6,7 @@
 #include "model.h"
 #include "prompt.h"
 #include "reply.h"
+#include "spent.h"
 
 #define OP "work.generate"
 
@@ -410,6 +411,7 @@ fn_generate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		rc = az_buf_check(result, OP, err);
 	}
 out:
+	spent_write(rc, g ? &g->use : NULL, 0, result);
 	job_close(&j);
 	return rc;
 }

@@ -4,6 +4,7 @@
  */
 #include "deps.h"
 #include "functions.h"
+#include "spent.h"
 #include "verdict.h"
 
 #include <azlon/keys.h>
@@ -258,6 +259,7 @@ fn_preflight(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_bu
 		write_result(&j, &m, deps, ran, &v, run.sandbox_ms + v.sandbox_ms, &w);
 		rc = az_buf_check(result, OP, err);
 	}
+	spent_write(rc, &v.use, run.sandbox_ms + v.sandbox_ms, result);
 	job_close(&j);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* run_with_e2b: one attempt in the sandbox. */
 #include "execute.h"
 #include "functions.h"
+#include "spent.h"
 
 #define OP "work.run"
 
@@ -70,7 +71,7 @@ fn_run(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *res
     struct az_err *err)
 {
 	const struct az_json *rec = NULL;
-	struct work_run run;
+	struct work_run run = {.sandbox_ms = 0};
 	struct work_job j;
 	enum az_code rc;
 
@@ -85,6 +86,7 @@ fn_run(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *res
 	}
 	if (rc == AZ_OK)
 		rc = from_record(&j, rec, result, err);
+	spent_write(rc, NULL, run.sandbox_ms, result);
 	job_close(&j);
 	return rc;
 }

@@ -1,6 +1,7 @@
 /* validate_output: is the attempt right? */
 #include "functions.h"
 #include "memory.h"
+#include "spent.h"
 #include "verdict.h"
 
 #define OP "work.validate"
@@ -83,7 +84,7 @@ enum az_code
 fn_validate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf *result,
     struct az_err *err)
 {
-	struct verdict v;
+	struct verdict v = {.passed = false};
 	struct work_job j;
 	bool done = false;
 	enum az_code rc;
@@ -110,6 +111,7 @@ fn_validate(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		rc = job_put_iter_buf(&j, j.iteration,
 		    az_arena_printf(j.a, "validated-%lld", (long long)ctx->ref), result, err);
 out:
+	spent_write(rc, &v.use, v.sandbox_ms, result);
 	job_close(&j);
 	return rc;
 }

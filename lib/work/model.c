@@ -11,6 +11,19 @@ progress(void *arg, size_t bytes)
 	j->tokens = (int64_t)(bytes / 4);
 }
 
+/* A call that was cut short is to be paid for all the same; how much of it nobody says. */
+static void
+count_cut(const struct work_job *j, const struct az_llm_req *req, struct model_use *use)
+{
+	size_t sent = 0;
+
+	for (size_t i = 0; i < req->n_msgs; i++)
+		sent += req->msgs[i].text.n;
+	use->calls++;
+	use->tokens_in += (int64_t)(sent + 3) / 4;
+	use->tokens_out += j->tokens;
+}
+
 /* The model, or when it is away the first of its stand-ins that is not. */
 static enum az_code
 ask(struct work_job *j, struct az_llm_req *req, struct az_llm_reply *r, struct az_err *err)
@@ -66,6 +79,8 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
 		rc = model_manual(j, q, (size_t)use->calls, r, err);
 	else
 		rc = ask(j, &req, r, err);
+	if (rc == AZ_ECANCELLED)
+		count_cut(j, &req, use);
 	j->tokens = 0;
 	if (rc != AZ_OK)
 		return rc;

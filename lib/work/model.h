@@ -20,7 +20,8 @@ struct model_ask {
 	int64_t tokens_left;
 };
 
-/* One completion; use grows by what it cost. Heartbeats; ends soon after a cancel. */
+/* One completion; use grows by what it cost, guessed where it was cut short. Heartbeats; ends
+   soon after a cancel. */
 AZ_MUST_CHECK enum az_code model_complete(struct work_job *j, const struct model_ask *q,
     struct az_llm_reply *r, struct model_use *use, struct az_err *err);
 

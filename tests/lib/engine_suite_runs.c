@@ -197,6 +197,8 @@ engine_test_cancel_reaches_a_running_function(void **state)
 			"fn_canceled@2 canceled");
 	assert_str(engine_event(&h, AZ_EV_CANCEL_REQUESTED)->payload, "{\"mode\":\"now\"}");
 	assert_str(engine_event(&h, AZ_EV_CANCELED)->payload, "{\"c\":1}");
+	/* what it leaves behind tells what it used */
+	assert_str(engine_event(&h, AZ_EV_FN_CANCELED)->payload, "{\"spent\":1}");
 	assert_int_equal(az_engine_cancel(f->e, AZ_S("r1"), AZ_S("{}"), &err), AZ_ECONFLICT);
 }
 

@@ -588,6 +588,8 @@ llm_complete(struct az_llm *p, const struct az_llm_req *q, struct az_arena *a,
 		return az_err_reason(err, "no_recording");
 	}
 	x = &l->answers[l->next++];
+	if (x->fail == AZ_ECANCELLED && x->text && q->progress)
+		q->progress(q->arg, strlen(x->text));
 	if (x->fail != AZ_OK) {
 		az_fail(err, x->fail, "fake", "the model failed");
 		return az_err_reason(err, x->reason ? x->reason : "llm_unavailable");

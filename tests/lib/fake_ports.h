@@ -69,7 +69,7 @@ bool fake_argv_has(const struct az_sb_cmd *c, const char *text);
 struct fake_answer {
 	const char *text;
 	const char *finish; /* NULL = "stop" */
-	enum az_code fail;  /* instead of an answer */
+	enum az_code fail;  /* instead of an answer; AZ_ECANCELLED: after so much of it */
 	const char *reason;
 };
 

@@ -132,7 +132,7 @@ rig_step(struct rig *r)
 		assert_true(out.n > 0);
 		tiny_add(&r->t, AZ_EV_FN_COMPLETED, p->id, NULL, az_buf_str(&out));
 	} else if (rc == AZ_ECANCELLED) {
-		tiny_add(&r->t, AZ_EV_FN_CANCELED, p->id, NULL, AZ_S(""));
+		tiny_add(&r->t, AZ_EV_FN_CANCELED, p->id, NULL, az_buf_str(&out));
 	} else {
 		tiny_fail(&r->t, p->id, err.reason, err.text);
 	}

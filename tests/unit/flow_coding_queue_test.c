@@ -160,6 +160,61 @@ a_run_that_waits_is_cancelled_at_once(void **state)
 	check_prefixes();
 }
 
+/* What the last step tells of what was used. */
+static const struct az_json *
+used(void)
+{
+	return az_json_get(az_json_get(json(expect_fn(AZ_FN_FINALIZE)->payload), "leave"), "used");
+}
+
+static void
+what_was_stopped_is_paid_for(void **state)
+{
+	const struct az_event *p;
+
+	(void)state;
+	/* it says what it used */
+	begin(QUEUED);
+	done(AZ_FN_JOIN, JOINED);
+	tell(AZ_SIG_ADMITTED, GRANT(""));
+	p = expect_fn(AZ_FN_GENERATE);
+	tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S("{\"mode\":\"now\"}"));
+	assert_ptr_equal(expect_fn(AZ_FN_GENERATE), p);
+	tiny_add(&T, AZ_EV_FN_CANCELED, p->id, NULL,
+	    AZ_S("{\"v\":1,\"calls\":2,\"tokens_in\":300,\"tokens_out\":40,\"sandbox_ms\":0}"));
+	assert_int_equal(az_json_geti(used(), "tokens", 0), 340);
+	assert_int_equal(az_json_geti(used(), "iterations", 0), 1);
+	assert_int_equal(view().llm_calls, 2);
+	check_prefixes();
+	tiny_release(&T);
+
+	/* it cannot say: then it is the time it took, of what was left */
+	for (int how = 0; how < 4; how++) {
+		begin(QUEUED);
+		done(AZ_FN_JOIN, JOINED);
+		tell(AZ_SIG_ADMITTED, GRANT(""));
+		done(AZ_FN_GENERATE, GEN);
+		p = expect_fn(AZ_FN_RUN);
+		T.t_ms += how == 1 ? 70 * 1000 : 20 * 1000;
+		if (how < 2) {
+			tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S(""));
+			tiny_add(
+			    &T, AZ_EV_FN_CANCELED, p->id, NULL, az_str_c(how ? "nonsense" : ""));
+		} else {
+			tiny_fail(&T, p->id, how == 2 ? "timeout" : "sandbox_unavailable", "x");
+		}
+		assert_in_range(az_json_geti(used(), "sandbox_s", -1),
+		    how == 3   ? 0
+		    : how == 1 ? 60
+			       : 20,
+		    how == 3   ? 0
+		    : how == 1 ? 60
+			       : 21);
+		assert_int_equal(az_json_geti(used(), "iterations", 0), 1);
+		tiny_release(&T);
+	}
+}
+
 static bool
 count_position(void *arg, const struct az_flow_event *e)
 {
@@ -275,6 +330,7 @@ main(void)
 	    Q(a_grant_lowers_the_limits),
 	    Q(who_is_refused_ends_with_the_reason),
 	    Q(a_run_that_waits_is_cancelled_at_once),
+	    Q(what_was_stopped_is_paid_for),
 	    Q(the_position_is_shown_and_told),
 	    Q(who_hears_nothing_asks_again),
 	    Q(commands_that_crossed_with_a_signal_are_taken),

@@ -85,6 +85,24 @@ a_repeated_attempt_does_not_ask_again(void **state)
 	free(first);
 }
 
+/* Who stops it pays for what it cost: of the call that was cut short, a guess. */
+static void
+a_stopped_one_says_what_it_cost(void **state)
+{
+	static const struct fake_answer a[] = {
+	    {.text = "Plan.\n" FILE_("a.py", "x\n"), .finish = "length"},
+	    {.text = "four and twenty bytes...", .fail = AZ_ECANCELLED, .reason = "cancelled"},
+	};
+
+	(void)state;
+	start(a, 2);
+	assert_int_equal(generate(IN), AZ_ECANCELLED);
+	assert_int_equal(az_json_geti(result(), "calls", 0), 2);
+	assert_true(az_json_geti(result(), "tokens_in", 0) > 110);
+	assert_int_equal(az_json_geti(result(), "tokens_out", 0), 50 + 24 / 4);
+	assert_null(az_json_get(result(), "tree"));
+}
+
 static void
 cut_replies_are_continued_twice(void **state)
 {
@@ -237,6 +255,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T_(f) cmocka_unit_test_teardown(f, teardown)
 	    T_(a_repeated_attempt_does_not_ask_again),
+	    T_(a_stopped_one_says_what_it_cost),
 	    T_(cut_replies_are_continued_twice),
 	    T_(endless_cutting_is_bad_output),
 	    T_(one_repair_then_bad_output),

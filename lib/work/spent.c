@@ -1,0 +1,20 @@
+/* A stopped function's result: see spent.h. */
+#include "spent.h"
+
+void
+spent_write(enum az_code rc, const struct model_use *use, int64_t sandbox_ms, struct az_buf *result)
+{
+	struct az_jw w;
+
+	if (rc != AZ_ECANCELLED)
+		return;
+	az_buf_reset(result);
+	az_jw_init(&w, result);
+	az_jw_obj(&w);
+	az_jw_ki(&w, "v", 1);
+	az_jw_ki(&w, "calls", use ? use->calls : 0);
+	az_jw_ki(&w, "tokens_in", use ? use->tokens_in : 0);
+	az_jw_ki(&w, "tokens_out", use ? use->tokens_out : 0);
+	az_jw_ki(&w, "sandbox_ms", sandbox_ms);
+	az_jw_end(&w, '}');
+}
