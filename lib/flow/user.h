@@ -51,7 +51,7 @@ struct user_state {
 	const struct az_event *started, *close;
 	int64_t now_ms; /* time of the last event */
 
-	/* as the latest run brought them; 0 = none */
+	/* as the run brought them that came last; 0 = none */
 	int64_t places;
 	int64_t caps[AZ_MEASURES];
 	int64_t day; /* since 1970, in UTC */

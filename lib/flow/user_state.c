@@ -26,7 +26,6 @@ take_apply(struct user_state *st, const struct az_json *j, struct az_err *err)
 
 	if (!r.wid.n)
 		return AZ_OK;
-	user_read_caps(st, az_json_get(j, "caps"));
 	user_read_measures(az_json_get(j, "want"), r.want);
 	if (i >= 0)
 		st->running.v[i].again = true;
@@ -36,6 +35,8 @@ take_apply(struct user_state *st, const struct az_json *j, struct az_err *err)
 		st->waiting.v[i].told = 0;
 		return AZ_OK;
 	}
+	/* who asks again brings those of its own beginning, which others have replaced since */
+	user_read_caps(st, az_json_get(j, "caps"));
 	if (st->waiting.n < USER_WAITING_MAX)
 		return user_push(st, &st->waiting, &r, err);
 	if (st->refused.n >= USER_REFUSED_MAX)

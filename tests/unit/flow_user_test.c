@@ -288,6 +288,30 @@ the_latest_caps_count(void **state)
 	told();
 }
 
+static void
+who_asks_again_brings_no_old_caps_back(void **state)
+{
+	(void)state;
+	apply("a", 2, 0, 1);
+	expect_admit("+a=1");
+	told();
+	apply("c", 2, 0, 1);
+	expect_admit("+c=1");
+	told();
+	apply("b", 2, 0, 1);
+	apply("d", 1, 0, 1);
+	expect_admit("b@1 d@2");
+	told();
+	apply("b", 2, 0, 1);
+	expect_admit("b@1");
+	told();
+	/* one may run, and one does */
+	done("a", 0, false);
+	expect_quiet();
+	done("c", 0, false);
+	expect_admit("+b=1 d@1");
+}
+
 /* ---- budgets ---- */
 
 static void
@@ -594,6 +618,7 @@ main(void)
 	    U(a_run_that_is_gone_keeps_no_place),
 	    U(who_could_not_be_told_is_told_later),
 	    U(the_latest_caps_count),
+	    U(who_asks_again_brings_no_old_caps_back),
 	    U(budgets_are_reserved_and_settled),
 	    U(a_new_day_has_a_new_budget),
 	    U(a_webhook_is_tried_with_growing_pauses),
