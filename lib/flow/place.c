@@ -104,10 +104,11 @@ flow_place_wants(const struct flow_state *st, struct az_jw *w)
 void
 flow_place_leave(const struct flow_state *st, struct az_jw *w)
 {
-	int64_t wall_ms = st->began_ms ? st->now_ms - st->began_ms : 0;
+	/* of its own time: people it waited for are not what it used */
+	int64_t wall_ms = st->began_ms ? st->now_ms - st->began_ms - st->waited_ms : 0;
 	const int64_t used[AZ_MEASURES] = {[AZ_M_ITERATIONS] = st->iteration,
 	    [AZ_M_TOKENS] = st->tokens_in + st->tokens_out,
-	    [AZ_M_WALL_S] = (wall_ms + 999) / 1000,
+	    [AZ_M_WALL_S] = wall_ms > 0 ? (wall_ms + 999) / 1000 : 0,
 	    [AZ_M_SANDBOX_S] = (st->sandbox_ms + 999) / 1000};
 
 	az_jw_key(w, "leave");

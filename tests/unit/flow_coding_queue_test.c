@@ -215,6 +215,34 @@ what_was_stopped_is_paid_for(void **state)
 	}
 }
 
+static void
+waiting_for_a_person_is_not_used(void **state)
+{
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	for (int how = 0; how < 2; how++) {
+		begin("{\"v\":1,\"uid\":\"alice\"," USER "\"request\":{\"user_prompt\":\"p\","
+		      "\"test_conditions\":\"t\",\"model\":\"m\",\"hitl\":\"plan\",\"limits\":{" L3
+		      "}}}");
+		done(AZ_FN_JOIN, JOINED);
+		tell(AZ_SIG_ADMITTED, GRANT(""));
+		done(AZ_FN_GENERATE, GEN);
+		assert_true(tiny_fold(&T, &err) >= 0);
+		assert_string_equal(view().status, "awaiting_input");
+		T.t_ms += INT64_C(2) * 86400 * 1000;
+		if (how) {
+			tiny_add(&T, AZ_EV_CANCEL_REQUESTED, 0, NULL, AZ_S(""));
+		} else {
+			tell("approve", "{}");
+			done(AZ_FN_RUN, RAN);
+			done(AZ_FN_VALIDATE, PASS);
+		}
+		assert_in_range(az_json_geti(used(), "wall_s", -1), 0, 100);
+		tiny_release(&T);
+	}
+}
+
 static bool
 count_position(void *arg, const struct az_flow_event *e)
 {
@@ -331,6 +359,7 @@ main(void)
 	    Q(who_is_refused_ends_with_the_reason),
 	    Q(a_run_that_waits_is_cancelled_at_once),
 	    Q(what_was_stopped_is_paid_for),
+	    Q(waiting_for_a_person_is_not_used),
 	    Q(the_position_is_shown_and_told),
 	    Q(who_hears_nothing_asks_again),
 	    Q(commands_that_crossed_with_a_signal_are_taken),
