@@ -115,6 +115,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 		az_jw_ki(&w, "best", st->best);
 		az_jw_kc(&w, "status", st->status);
 		az_jw_kc(&w, "reason", st->reason);
+		az_jw_kb(&w, "sandbox", st->boxed);
 		if (st->user)
 			flow_place_leave(st, &w);
 		break;

@@ -229,8 +229,8 @@ reason_of(struct az_str r, enum flow_step step)
 	return step == STEP_FINALIZE ? "store_unavailable" : "sandbox_unavailable";
 }
 
-static bool
-uses_sandbox(enum flow_step s)
+bool
+flow_uses_sandbox(enum flow_step s)
 {
 	return s == STEP_PREFLIGHT || s == STEP_RUN || s == STEP_VALIDATE;
 }
@@ -251,7 +251,7 @@ take_spent(struct flow_state *st, const struct az_event *e, struct az_err *err)
 		return AZ_OK;
 	}
 	/* attempt 0: nobody had begun it */
-	if (!uses_sandbox(st->step) || e->attempt < 1 ||
+	if (!flow_uses_sandbox(st->step) || e->attempt < 1 ||
 	    (e->type == AZ_EV_FN_FAILED && !az_str_eqc(e->reason, "timeout")))
 		return AZ_OK;
 	if (ms > left)

@@ -132,6 +132,7 @@ take_scheduled(struct flow_state *st, const struct az_event *e, struct az_err *e
 	if (s == STEP_JOIN)
 		return AZ_OK;
 	st->request_sent = true;
+	st->boxed = st->boxed || flow_uses_sandbox(s);
 	if (!st->first_fn_ms)
 		st->first_fn_ms = e->t_ms;
 	return AZ_OK;

@@ -85,6 +85,7 @@ struct flow_state {
 	bool hurry;        /* that while is over, or a later stop allows none */
 	int64_t grace;     /* id of the TIMER_STARTED event that ends a graceful cancel */
 	bool request_sent; /* some function has carried the request */
+	bool boxed;        /* one was begun that may make a sandbox */
 	int64_t now_ms;    /* time of the last event */
 	int64_t first_fn_ms;
 
@@ -165,6 +166,8 @@ const char *flow_status(const struct flow_state *st);
 enum az_code flow_result(struct flow_state *st, const struct az_event *e,
     const struct az_json **result, struct az_err *err);
 enum az_code flow_failure(struct flow_state *st, const struct az_event *e, struct az_err *err);
+/* May the function make a sandbox? */
+bool flow_uses_sandbox(enum flow_step s);
 /* A new attempt, or the outcome if the limits allow none. */
 void flow_next_attempt(struct flow_state *st);
 /* A stop from outside; the outcome is decided by whoever comes first. */

@@ -29,6 +29,7 @@ struct user_run {
 	bool hook;                 /* it has a webhook */
 	int told;   /* the position it knows, 0 = none; if refused: 1 = too many waited */
 	bool again; /* to be told once more that it is admitted */
+	bool begun; /* it may have heard that it is, and used something */
 };
 
 struct user_list {

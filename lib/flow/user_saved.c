@@ -4,7 +4,7 @@
 static enum az_code
 read_run(struct user_state *st, struct user_list *l, const struct az_json *j, struct az_err *err)
 {
-	struct user_run r = {.wid = user_text_at(j, 0)};
+	struct user_run r = {.wid = user_text_at(j, 0), .begun = l == &st->running};
 	int64_t v = 0;
 
 	for (int i = 0; i < AZ_MEASURES; i++)

@@ -45,6 +45,13 @@ take_apply(struct user_state *st, const struct az_json *j, struct az_err *err)
 	return user_push(st, &st->refused, &r, err);
 }
 
+static void
+settle(struct user_state *st, const int64_t used[AZ_MEASURES])
+{
+	for (int i = 0; i < AZ_MEASURES; i++)
+		st->used[i] = user_clamp(st->used[i] + used[i]);
+}
+
 static enum az_code
 take_done(struct user_state *st, const struct az_json *j, struct az_err *err)
 {
@@ -56,8 +63,7 @@ take_done(struct user_state *st, const struct az_json *j, struct az_err *err)
 		return AZ_OK;
 	if (user_take_out(&st->running, wid, &r)) {
 		user_read_measures(az_json_get(j, "used"), used);
-		for (int i = 0; i < AZ_MEASURES; i++)
-			st->used[i] = user_clamp(st->used[i] + used[i]);
+		settle(st, used);
 	} else if (!user_take_out(&st->waiting, wid, &r)) {
 		(void)user_take_out(&st->refused, wid, &r);
 	}
@@ -156,7 +162,8 @@ take_scheduled(struct user_state *st, const struct az_event *e, struct az_err *e
 	    err, AZ_EINTERNAL, OP, "event %lld: not a function that was wanted", (long long)e->id);
 }
 
-/* Runs that are over or gone without a word of theirs. What they used nobody knows. */
+/* Runs that are over or gone without a word of theirs. What they used nobody knows: of those that
+   may have begun all that was reserved, or to vanish would be the cheapest way to end. */
 static enum az_code
 forget(struct user_state *st, const struct az_json *gone, struct az_err *err)
 {
@@ -165,10 +172,13 @@ forget(struct user_state *st, const struct az_json *gone, struct az_err *err)
 
 	for (size_t i = 0; i < az_json_len(gone) && rc == AZ_OK; i++) {
 		struct az_str wid = user_text_at(gone, i);
+		bool ran = user_take_out(&st->running, wid, &r);
 
-		if ((user_take_out(&st->running, wid, &r) ||
-			user_take_out(&st->waiting, wid, &r)) &&
-		    r.hook)
+		if (!ran && !user_take_out(&st->waiting, wid, &r))
+			continue;
+		if (ran && r.begun)
+			settle(st, r.want);
+		if (r.hook)
 			rc = user_add_hook(st, wid, err);
 	}
 	return rc;
@@ -179,24 +189,27 @@ end_admit(struct user_state *st, const struct az_json *result, struct az_err *er
 {
 	const struct az_json *refuse = az_json_get(st->admit_in, "refuse");
 	const struct az_json *admit = az_json_get(st->admit_in, "admit");
+	enum az_code rc = AZ_OK;
 	struct user_run r;
 
 	st->admit = 0;
-	if (!result) {
-		/* some may have heard it: to hear it twice changes nothing */
-		for (size_t i = 0; i < az_json_len(admit); i++) {
-			ptrdiff_t at =
-			    user_find(&st->running, az_json_gets(az_json_at(admit, i), "wid"));
-
-			if (at >= 0)
-				st->running.v[at].again = true;
-		}
+	if (result)
+		rc = forget(st, az_json_get(result, "gone"), err);
+	else
 		st->nap_ms = st->now_ms + USER_NAP_MS;
-		return AZ_OK;
+	for (size_t i = 0; i < az_json_len(admit); i++) {
+		ptrdiff_t at = user_find(&st->running, az_json_gets(az_json_at(admit, i), "wid"));
+
+		if (at < 0)
+			continue;
+		st->running.v[at].begun = true;
+		/* some may have heard it: to hear it twice changes nothing */
+		if (!result)
+			st->running.v[at].again = true;
 	}
-	for (size_t i = 0; i < az_json_len(refuse); i++)
+	for (size_t i = 0; result && i < az_json_len(refuse); i++)
 		(void)user_take_out(&st->refused, az_json_gets(az_json_at(refuse, i), "wid"), &r);
-	return forget(st, az_json_get(result, "gone"), err);
+	return rc;
 }
 
 /* A function ended; one that failed for good has no result. */

@@ -101,17 +101,19 @@ fn_finalize(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
     struct az_err *err)
 {
 	struct az_manifest m;
-	struct az_err kill_err = AZ_ERR_INIT;
-	enum az_code rc, killed = AZ_OK;
+	struct az_err kill_err = AZ_ERR_INIT, tell_err = AZ_ERR_INIT;
+	enum az_code rc, killed = AZ_OK, told = AZ_OK;
+	bool opened;
 	int64_t bytes = 0;
 	struct work_job j;
 	struct az_jw w;
 	int n = 0;
 
 	rc = job_open(&j, ctx, app, input, "finalize", err);
+	opened = rc == AZ_OK;
 	/* it costs money while files are copied; when its service is away the files are
 	   copied all the same, and the next attempt ends it */
-	if (rc == AZ_OK)
+	if (opened && az_json_getb(j.in, "sandbox", true))
 		killed = job_box_kill(&j, &kill_err);
 	if (rc == AZ_OK)
 		rc = choose(&j, &n, err);
@@ -119,14 +121,16 @@ fn_finalize(struct az_fn_ctx *ctx, void *app, struct az_str input, struct az_buf
 		rc = job_manifest(&j, n, "manifest", &m, err);
 	if (rc == AZ_OK)
 		rc = final_tree(&j, &m, &bytes, err);
-	if (rc == AZ_OK && killed != AZ_OK) {
-		rc = killed;
+	/* nothing of the run goes on: the next one of its user may come, and what it used is
+	   settled, whatever is to be done again here; a run that never said so pays for all
+	   that was reserved */
+	if (opened && rc != AZ_ECANCELLED)
+		told = user_tell_done(ctx, j.w, az_json_get(j.in, "leave"), &tell_err);
+	if (rc == AZ_OK && (killed != AZ_OK || told != AZ_OK)) {
+		rc = killed != AZ_OK ? killed : told;
 		if (err)
-			*err = kill_err;
+			*err = killed != AZ_OK ? kill_err : tell_err;
 	}
-	/* nothing of the run is under way any more: the next one of its user may come */
-	if (rc == AZ_OK)
-		rc = user_tell_done(ctx, j.w, az_json_get(j.in, "leave"), err);
 	if (rc == AZ_OK) {
 		az_jw_init(&w, result);
 		az_jw_obj(&w);

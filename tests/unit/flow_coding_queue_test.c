@@ -77,6 +77,7 @@ a_run_applies_waits_begins_and_settles(void **state)
 	assert_string_equal(view().status, "running");
 	round_of(PASS);
 	p = expect_fn(AZ_FN_FINALIZE);
+	assert_true(az_json_getb(json(p->payload), "sandbox", false));
 	j = az_json_get(json(p->payload), "leave");
 	assert_int_equal(az_json_geti(az_json_get(j, "used"), "iterations", 0), 1);
 	assert_int_equal(az_json_geti(az_json_get(j, "used"), "tokens", 0), 15);
@@ -135,6 +136,8 @@ who_is_refused_ends_with_the_reason(void **state)
 	tell(AZ_SIG_REFUSED, "{\"message\":\"The user's budget of the day is used up.\"}");
 	/* it carries the request: no function did before */
 	assert_non_null(az_json_get(json(expect_fn(AZ_FN_FINALIZE)->payload), "request"));
+	/* and has no sandbox to end */
+	assert_false(az_json_getb(json(expect_fn(AZ_FN_FINALIZE)->payload), "sandbox", true));
 	done(AZ_FN_FINALIZE, FINAL("0"));
 	expect_close(AZ_EV_COMPLETED, "failed", "budget_exhausted");
 	assert_true(az_str_eqc(view().message, "The user's budget of the day is used up."));

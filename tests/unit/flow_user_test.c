@@ -342,6 +342,35 @@ budgets_are_reserved_and_settled(void **state)
 	assert_true(over());
 }
 
+/* Who ends without a word has used what was reserved for it, unless it never began. */
+static void
+who_vanishes_has_used_what_it_got(void **state)
+{
+	(void)state;
+	apply("a", 0, 1000, 1000);
+	expect_admit("+a=1000");
+	end(AZ_FN_ADMIT, "{\"v\":1,\"gone\":[\"a\"]}");
+	apply("b", 0, 1000, 600);
+	expect_admit("+b=600");
+	/* the call failed when some had heard it already, as this one */
+	tiny_fail(&T, under_way(AZ_FN_ADMIT)->id, "poison", "its worker died every time");
+	expect_quiet();
+	fire(5000, 5000);
+	expect_admit("+b=600");
+	end(AZ_FN_ADMIT, "{\"v\":1,\"gone\":[\"b\"]}");
+	apply("c", 0, 1000, 1000);
+	expect_admit("+c=400");
+	told();
+	expect_quiet();
+	fire(4 * MIN, 5 * MIN); /* begun for the first */
+	expect_quiet();
+	fire(0, MIN);
+	fold();
+	end(AZ_FN_CHECK, "{\"v\":1,\"gone\":[\"c\"]}");
+	apply("d", 0, 1000, 1);
+	expect_admit("-d");
+}
+
 static void
 a_new_day_has_a_new_budget(void **state)
 {
@@ -620,6 +649,7 @@ main(void)
 	    U(the_latest_caps_count),
 	    U(who_asks_again_brings_no_old_caps_back),
 	    U(budgets_are_reserved_and_settled),
+	    U(who_vanishes_has_used_what_it_got),
 	    U(a_new_day_has_a_new_budget),
 	    U(a_webhook_is_tried_with_growing_pauses),
 	    U(a_webhook_is_given_up_after_a_day),

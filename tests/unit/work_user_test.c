@@ -246,6 +246,46 @@ an_address_that_may_not_be_reached_is_tried_once(void **state)
 	az_buf_release(&b);
 }
 
+/* A sandbox that cannot be ended keeps neither a place nor a budget, and one that nobody made
+   need not be ended. */
+static void
+what_was_used_is_told_before_the_sandbox_is_gone(void **state)
+{
+	static const char in[] =
+	    "{\"v\":1,\"iteration\":0,\"best\":0,\"status\":\"failed\",\"reason\":\"stuck\",%s"
+	    "\"leave\":{\"used\":{\"tokens\":7},\"hook\":false},\"request\":{\"user_prompt\":\"p\"}"
+	    "}";
+	struct az_err err = AZ_ERR_INIT;
+	struct az_buf out, text, id;
+
+	(void)state;
+	az_buf_init(&out, AZ_LIM_PAYLOAD_BYTES);
+	az_buf_init(&text, 1000);
+	az_buf_init(&id, 100);
+	az_wid_user(&id, AZ_S("alice"));
+	__atomic_store_n(&R.box->down, AZ_EUNAVAIL, __ATOMIC_SEQ_CST);
+	for (int sandbox = 1; sandbox >= 0; sandbox--) {
+		struct az_history h;
+		const struct az_json *j;
+
+		az_buf_reset(&text);
+		az_buf_addf(&text, in, sandbox ? "" : "\"sandbox\":false,");
+		az_buf_reset(&out);
+		assert_int_equal(
+		    rig_call(&R, AZ_S(AZ_FN_FINALIZE), 9, 1, az_buf_str(&text), &out, &err),
+		    sandbox ? AZ_EUNAVAIL : AZ_OK);
+		h = ended(az_buf_str(&id));
+		assert_int_equal(h.ev[1].type, AZ_EV_SIGNALED);
+		assert_true(az_str_eqc(h.ev[1].name, AZ_SIG_DONE));
+		assert_int_equal(
+		    az_json_parse_in(R.a, h.ev[1].payload, &az_json_own_limits, &j, NULL), AZ_OK);
+		assert_int_equal(az_json_geti(az_json_get(j, "used"), "tokens", 0), 7);
+	}
+	az_buf_release(&out);
+	az_buf_release(&text);
+	az_buf_release(&id);
+}
+
 int
 main(void)
 {
@@ -254,6 +294,8 @@ main(void)
 		runs_of_a_user_take_turns_and_their_ends_are_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		an_address_that_may_not_be_reached_is_tried_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_was_used_is_told_before_the_sandbox_is_gone, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
