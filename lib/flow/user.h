@@ -14,10 +14,10 @@
 enum {
 	USER_WAITING_MAX = 500, /* runs that wait; with all else they fit into one payload */
 	USER_RUNNING_MAX = 500, /* runs with a place, where the caps set no number */
-	USER_REFUSED_MAX =
-	    300, /* to be told that too many wait; others hear it when they ask again */
-	USER_HOOKS_MAX = 200, /* webhooks; the oldest are dropped */
-	USER_BATCH = 32,      /* runs that one call speaks to */
+	USER_REFUSED_MAX = 300, /* to be told that too many wait; who is not told asks again */
+	USER_HOOKS_MAX = 200,   /* webhooks; of more the oldest are tried once more, at once */
+	USER_HOOKS_HARD = 400,  /* those included; beyond it they are dropped */
+	USER_BATCH = 32,        /* runs that one call speaks to */
 	USER_DAY_MS = 86400 * 1000,
 	USER_CHECK_MS = 300 * 1000, /* how long a run that vanished keeps its place, at most */
 	USER_NAP_MS = 5 * 1000,     /* after a failure of ours */
@@ -67,8 +67,9 @@ struct user_state {
 	int64_t admit, check, deliver;
 	const struct az_json *admit_in; /* its input */
 	struct az_str deliver_wid;
-	int64_t check_ms; /* since when the places are as checked */
-	int64_t nap_ms;   /* nothing is told before */
+	bool deliver_last; /* no try follows it */
+	int64_t check_ms;  /* since when the places are as checked */
+	int64_t nap_ms;    /* nothing is told before */
 
 	struct user_timer *timers;
 	size_t n_timers, cap_timers;
@@ -91,6 +92,8 @@ ptrdiff_t user_find(const struct user_list *l, struct az_str wid);
 enum az_code user_push(
     struct user_state *st, struct user_list *l, const struct user_run *r, struct az_err *err);
 bool user_take_out(struct user_list *l, struct az_str wid, struct user_run *out);
+/* One of the list as it was saved. */
+enum az_code user_push_hook(struct user_state *st, const struct user_hook *h, struct az_err *err);
 /* A webhook to deliver now, once; and one try of it came to its end, over: the last. */
 enum az_code user_add_hook(struct user_state *st, struct az_str wid, struct az_err *err);
 void user_tried(struct user_state *st, struct az_str wid, bool over);

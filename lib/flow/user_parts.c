@@ -79,22 +79,51 @@ hook_delay(int tries)
 }
 
 enum az_code
-user_add_hook(struct user_state *st, struct az_str wid, struct az_err *err)
+user_push_hook(struct user_state *st, const struct user_hook *h, struct az_err *err)
 {
 	struct user_hook *v;
 
-	for (size_t i = 0; i < st->n_hooks; i++)
-		if (az_str_eq(st->hooks[i].wid, wid))
-			return AZ_OK;
-	if (st->n_hooks == USER_HOOKS_MAX)
+	if (st->n_hooks == USER_HOOKS_HARD)
 		memmove(st->hooks, st->hooks + 1, --st->n_hooks * sizeof *v);
 	v = user_room(st->a, st->hooks, st->n_hooks, &st->cap_hooks, sizeof *v);
 	if (!v)
 		return user_no_memory(err);
 	st->hooks = v;
-	v[st->n_hooks++] =
-	    (struct user_hook){.wid = wid, .first_ms = st->now_ms, .next_ms = st->now_ms};
+	v[st->n_hooks++] = *h;
 	return AZ_OK;
+}
+
+/* Where too many wait the oldest is tried now and given up then, so that its run says so. Those
+   that are given up began at 0. */
+static void
+give_up_oldest(struct user_state *st)
+{
+	struct user_hook *oldest = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < st->n_hooks; i++) {
+		if (!st->hooks[i].first_ms)
+			continue;
+		n++;
+		if (!oldest)
+			oldest = &st->hooks[i];
+	}
+	if (n < USER_HOOKS_MAX || !oldest)
+		return;
+	oldest->first_ms = 0;
+	oldest->next_ms = st->now_ms;
+}
+
+enum az_code
+user_add_hook(struct user_state *st, struct az_str wid, struct az_err *err)
+{
+	const struct user_hook h = {.wid = wid, .first_ms = st->now_ms, .next_ms = st->now_ms};
+
+	for (size_t i = 0; i < st->n_hooks; i++)
+		if (az_str_eq(st->hooks[i].wid, wid))
+			return AZ_OK;
+	give_up_oldest(st);
+	return user_push_hook(st, &h, err);
 }
 
 /* One try came to its end; over: no other follows. */
@@ -107,7 +136,7 @@ user_tried(struct user_state *st, struct az_str wid, bool over)
 		i++;
 	if (i == st->n_hooks)
 		return;
-	if (over || st->now_ms - st->hooks[i].first_ms >= USER_HOOK_MS) {
+	if (over) {
 		st->n_hooks--;
 		memmove(&st->hooks[i], &st->hooks[i + 1], (st->n_hooks - i) * sizeof *st->hooks);
 		return;

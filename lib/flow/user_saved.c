@@ -37,17 +37,15 @@ read_hooks(struct user_state *st, const struct az_json *l, struct az_err *err)
 
 	for (size_t i = 0; i < az_json_len(l) && rc == AZ_OK; i++) {
 		const struct az_json *j = az_json_at(l, i);
-		struct user_hook *h;
+		struct user_hook h = {.wid = user_text_at(j, 0)};
 		int64_t tries = 0;
 
-		if ((rc = user_add_hook(st, user_text_at(j, 0), err)) != AZ_OK)
-			break;
-		h = &st->hooks[st->n_hooks - 1];
 		if (az_json_i64(az_json_at(j, 1), 0, 1000, &tries))
-			h->tries = (int)tries;
-		if (!az_json_i64(az_json_at(j, 2), 0, INT64_MAX, &h->first_ms) ||
-		    !az_json_i64(az_json_at(j, 3), 0, INT64_MAX, &h->next_ms))
-			h->first_ms = h->next_ms = st->now_ms;
+			h.tries = (int)tries;
+		if (!az_json_i64(az_json_at(j, 2), 0, INT64_MAX, &h.first_ms) ||
+		    !az_json_i64(az_json_at(j, 3), 0, INT64_MAX, &h.next_ms))
+			h.first_ms = h.next_ms = st->now_ms;
+		rc = user_push_hook(st, &h, err);
 	}
 	return rc;
 }

@@ -156,6 +156,7 @@ take_scheduled(struct user_state *st, const struct az_event *e, struct az_err *e
 	if (az_str_eqc(e->name, AZ_FN_WEBHOOK) && !st->deliver) {
 		st->deliver = e->id;
 		st->deliver_wid = az_json_gets(in, "wid");
+		st->deliver_last = az_json_getb(in, "last", false);
 		return AZ_OK;
 	}
 	return az_fail(
@@ -231,7 +232,9 @@ take_end(struct user_state *st, const struct az_event *e, struct az_err *err)
 	}
 	if (e->ref == st->deliver) {
 		st->deliver = 0;
-		user_tried(st, st->deliver_wid, az_json_getb(result, "over", false));
+		/* not by the clock: its run has to hear that this was the last */
+		user_tried(
+		    st, st->deliver_wid, st->deliver_last || az_json_getb(result, "over", false));
 		return AZ_OK;
 	}
 	return az_fail(

@@ -449,6 +449,81 @@ a_webhook_is_given_up_after_a_day(void **state)
 	assert_non_null(tiny_closed(&T));
 }
 
+/* What the try of this webhook says of its being the last; serves those that come before it. */
+static bool
+tried_as_last(const char *wid)
+{
+	const struct az_json *in;
+
+	for (int i = 0; i < 1000; i++) {
+		fold();
+		if (T.n == 1)
+			continue; /* begun anew */
+		if (!under_way(AZ_FN_WEBHOOK)) {
+			fire(0, 60 * MIN);
+			continue;
+		}
+		assert_int_equal(az_json_parse_in(T.a, under_way(AZ_FN_WEBHOOK)->payload,
+				     &az_json_own_limits, &in, NULL),
+		    AZ_OK);
+		end(AZ_FN_WEBHOOK, "{\"v\":1,\"over\":false}");
+		if (az_str_eqc(az_json_gets(in, "wid"), wid))
+			return az_json_getb(in, "last", false);
+	}
+	fail_msg("%s is not tried", wid);
+	return false;
+}
+
+/* A try that began in time may end too late: the run has to hear that it was given up. */
+static void
+the_last_try_of_a_webhook_says_so(void **state)
+{
+	(void)state;
+	done("a", 0, true);
+	expect_try(1, false);
+	T.t_ms += 26 * 60 * MIN;
+	end(AZ_FN_WEBHOOK, "{\"v\":1,\"over\":false}");
+	fold();
+	assert_null(tiny_closed(&T));
+	fire(5000, 5000);
+	expect_try(2, true);
+	/* it cannot be told even that: no other follows */
+	tiny_fail(&T, under_way(AZ_FN_WEBHOOK)->id, "timeout", "start_to_close");
+	assert_true(over());
+}
+
+static void
+of_too_many_webhooks_the_oldest_is_given_up_aloud(void **state)
+{
+	char wid[20];
+
+	(void)state;
+	for (int i = 0; i < 202; i++) {
+		snprintf(wid, sizeof wid, "h%d", i);
+		done(wid, 0, true);
+	}
+	assert_true(tried_as_last("h0"));
+	assert_true(tried_as_last("h1"));
+	assert_false(tried_as_last("h2"));
+	assert_false(tried_as_last("h201"));
+	/* in the next history as well */
+	for (int i = 0; i < 1000; i++)
+		done("nobody", 0, false);
+	fold();
+	if (under_way(AZ_FN_ADMIT))
+		told();
+	fold();
+	assert_true(T.anew > 0);
+	done("h202", 0, true);
+	assert_false(tried_as_last("h3"));
+	for (int i = 203; i < 206; i++) {
+		snprintf(wid, sizeof wid, "h%d", i);
+		done(wid, 0, true);
+	}
+	assert_true(tried_as_last("h4"));
+	assert_false(tried_as_last("h100"));
+}
+
 /* ---- long lives ---- */
 
 static void
@@ -516,7 +591,7 @@ a_flood_of_applications_begins_anew_all_the_same(void **state)
 			fold();
 		told();
 	}
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 450; i++) {
 		snprintf(wid, sizeof wid, "hook-%073d", i);
 		done(wid, 0, true);
 	}
@@ -537,6 +612,7 @@ a_flood_of_applications_begins_anew_all_the_same(void **state)
 	assert_int_equal(az_json_len(az_json_get(in, "running")), 500);
 	assert_int_equal(az_json_len(az_json_get(in, "waiting")), 500);
 	assert_int_equal(az_json_len(az_json_get(in, "refused")), 300);
+	assert_int_equal(az_json_len(az_json_get(in, "hooks")), 400);
 	/* and goes on: they are told, and places go to those who wait */
 	fold();
 	told();
@@ -653,6 +729,8 @@ main(void)
 	    U(a_new_day_has_a_new_budget),
 	    U(a_webhook_is_tried_with_growing_pauses),
 	    U(a_webhook_is_given_up_after_a_day),
+	    U(the_last_try_of_a_webhook_says_so),
+	    U(of_too_many_webhooks_the_oldest_is_given_up_aloud),
 	    U(a_long_history_begins_anew_with_all_in_hand),
 	    U(a_flood_of_applications_begins_anew_all_the_same),
 	    U(nothing_is_lost_whatever_happens),
