@@ -205,6 +205,15 @@ want_admit(struct user_state *st, struct az_cmds *out, struct az_err *err)
 	return schedule(st, AZ_FN_ADMIT, &patient, &b, &st->admit, out, err);
 }
 
+/* One call looks at a part of many: so often that each has its turn in time. */
+static int64_t
+next_check(const struct user_state *st)
+{
+	int64_t parts = ((int64_t)st->running.n + USER_BATCH - 1) / USER_BATCH;
+
+	return st->check_ms + USER_CHECK_MS / (parts > 1 ? parts : 1);
+}
+
 static enum az_code
 want_check(struct user_state *st, struct az_cmds *out, struct az_err *err)
 {
@@ -282,7 +291,7 @@ want_timer(const struct user_state *st, struct az_cmds *out, struct az_err *err)
 	if (!st->admit && st->nap_ms > st->now_ms)
 		sooner(&t, st->nap_ms);
 	if (!st->check && st->running.n)
-		sooner(&t, st->check_ms + USER_CHECK_MS);
+		sooner(&t, next_check(st));
 	if (!st->deliver && hook)
 		sooner(&t, hook->next_ms);
 	if (any_used(st))
@@ -341,7 +350,7 @@ fold(const struct az_history *h, struct az_arena *a, struct az_cmds *out, struct
 	hook = next_hook(&st);
 	if (!st.admit && st.nap_ms <= st.now_ms)
 		rc = want_admit(&st, out, err);
-	if (rc == AZ_OK && !st.check && st.running.n && st.check_ms + USER_CHECK_MS <= st.now_ms)
+	if (rc == AZ_OK && !st.check && st.running.n && next_check(&st) <= st.now_ms)
 		rc = want_check(&st, out, err);
 	if (rc == AZ_OK && !st.deliver && hook && hook->next_ms <= st.now_ms)
 		rc = want_delivery(&st, hook, out, err);

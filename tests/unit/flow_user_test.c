@@ -260,6 +260,50 @@ a_run_that_is_gone_keeps_no_place(void **state)
 	assert_true(over());
 }
 
+/* However many have a place, each is looked at in time. */
+static void
+each_of_many_is_looked_at_in_five_minutes(void **state)
+{
+	char wid[20];
+	bool seen[100] = {false};
+	int64_t since;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		snprintf(wid, sizeof wid, "r%d", i);
+		apply(wid, 0, 0, 1);
+	}
+	for (int i = 0; i < 4; i++) {
+		fold();
+		told();
+	}
+	expect_quiet();
+	since = T.t_ms;
+	for (int n = 0; n < 100;) {
+		const struct az_json *in, *l;
+
+		fold();
+		if (!under_way(AZ_FN_CHECK)) {
+			fire(0, 5 * MIN);
+			continue;
+		}
+		assert_true(T.t_ms - since <= 5 * MIN);
+		assert_int_equal(az_json_parse_in(T.a, under_way(AZ_FN_CHECK)->payload,
+				     &az_json_own_limits, &in, NULL),
+		    AZ_OK);
+		l = az_json_get(in, "runs");
+		for (size_t i = 0; i < az_json_len(l); i++) {
+			int64_t r = 0;
+
+			assert_true(az_str_to_i64(
+			    az_str_sub(az_json_str(az_json_at(l, i)), 1, 9), 0, 99, &r));
+			n += !seen[r];
+			seen[r] = true;
+		}
+		end(AZ_FN_CHECK, "{\"v\":1,\"gone\":[]}");
+	}
+}
+
 static void
 who_could_not_be_told_is_told_later(void **state)
 {
@@ -721,6 +765,7 @@ main(void)
 	    U(the_queue_is_served_in_order_and_told_where_it_stands),
 	    U(what_is_told_twice_counts_once),
 	    U(a_run_that_is_gone_keeps_no_place),
+	    U(each_of_many_is_looked_at_in_five_minutes),
 	    U(who_could_not_be_told_is_told_later),
 	    U(the_latest_caps_count),
 	    U(who_asks_again_brings_no_old_caps_back),
