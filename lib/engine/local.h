@@ -419,6 +419,7 @@ void dispatch_complain(const char *ev, const struct az_err *err);
 struct failure {
 	enum az_code code;
 	const char *reason, *message;
+	struct az_str details; /* what it left as its result */
 	int64_t retry_after_ms;
 	bool retryable;
 };

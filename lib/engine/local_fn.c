@@ -156,7 +156,8 @@ attempt_failed(struct attempt *a, const struct failure *f, struct az_err *err)
 {
 	struct az_event ev = {.type = AZ_EV_FN_FAILED,
 	    .reason = az_str_c(f->reason),
-	    .message = az_str_c(f->message)};
+	    .message = az_str_c(f->message),
+	    .payload = f->details};
 	int tries = a->ctx.attempt - a->lost_tries;
 	int64_t delay = f->retry_after_ms > 0 ? f->retry_after_ms : backoff(a, tries);
 
@@ -226,6 +227,7 @@ outcome(struct attempt *a, enum az_code code, struct az_buf *result, const struc
 	if (code == AZ_ECANCELLED && atomic_load(&a->w->draining))
 		return again(a, 0, true, "worker_stopped", "the worker was stopped", err);
 	f.reason = why->reason[0] ? why->reason : az_code_name(code);
+	f.details = az_buf_str(result);
 	return attempt_failed(a, &f, err);
 }
 

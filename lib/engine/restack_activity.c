@@ -190,7 +190,7 @@ send(struct attempt *t, struct az_arena *a, enum rpc method, const void *req, st
 
 static enum az_code
 failed(struct attempt *t, struct az_arena *a, const char *reason, const char *message,
-    bool retryable, int64_t after_ms, struct az_err *err)
+    struct az_str left, bool retryable, int64_t after_ms, struct az_err *err)
 {
 	Azt__RespondActivityTaskFailedRequest req = AZT__RESPOND_ACTIVITY_TASK_FAILED_REQUEST__INIT;
 	struct restack *r = t->w->r;
@@ -202,8 +202,8 @@ failed(struct attempt *t, struct az_arena *a, const char *reason, const char *me
 	req.identity = r->worker_id;
 	req.namespace_ = r->addr.ns;
 	if ((rc = payloads_put(r, a, details(t, a), &req.last_heartbeat_details, err)) != AZ_OK ||
-	    (rc = failure_put(r, a, az_str_c(reason), az_str_c(message), AZ_S(""), retryable,
-		 after_ms, &req.failure, err)) != AZ_OK)
+	    (rc = failure_put(r, a, az_str_c(reason), az_str_c(message), left, retryable, after_ms,
+		 &req.failure, err)) != AZ_OK)
 		return rc;
 	return send(t, a, RPC_ACTIVITY_FAILED, &req, err);
 }
@@ -229,10 +229,11 @@ completed(struct attempt *t, struct az_arena *a, struct az_err *err)
 	enum az_code rc;
 
 	if (t->result.fail == AZ_ETOOBIG)
-		return failed(
-		    t, a, "payload_too_large", "the result is over 256 KiB", false, 0, err);
+		return failed(t, a, "payload_too_large", "the result is over 256 KiB", AZ_S(""),
+		    false, 0, err);
 	if (t->result.fail)
-		return failed(t, a, az_code_name(t->result.fail), "out of memory", true, 0, err);
+		return failed(
+		    t, a, az_code_name(t->result.fail), "out of memory", AZ_S(""), true, 0, err);
 	req.task_token = t->task->task_token;
 	req.identity = t->w->r->worker_id;
 	req.namespace_ = t->w->r->addr.ns;
@@ -257,10 +258,12 @@ report(struct attempt *t, struct az_arena *a)
 	else if (told && az_boot_ms() >= t->dead)
 		rc = AZ_ENOTFOUND; /* its timeout is the server's to say */
 	else if (told && (atomic_load(&t->w->cut) || atomic_load(&t->put_off)))
-		rc = failed(t, a, "worker_stopped", "the worker was stopped", true, 0, &err);
+		rc = failed(
+		    t, a, "worker_stopped", "the worker was stopped", AZ_S(""), true, 0, &err);
 	else
 		rc = failed(t, a, t->why.reason[0] ? t->why.reason : az_code_name(t->code),
-		    t->why.text, az_code_retryable(t->code), t->why.retry_after_ms, &err);
+		    t->why.text, az_buf_str(&t->result), az_code_retryable(t->code),
+		    t->why.retry_after_ms, &err);
 	if (rc == AZ_ENOTFOUND)
 		az_log(AZ_INFO, "engine.result_dropped", AZ_KS("fn", t->ctx.name));
 	else if (rc != AZ_OK)

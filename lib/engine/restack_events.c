@@ -211,8 +211,11 @@ take_failed(struct in *in)
 	enum az_code rc = fn_ends(in, x->scheduled_event_id, &m);
 
 	if (!rc)
-		rc = failure_get(
-		    in->r, in->e->a, f, &in->out->reason, &in->out->message, NULL, in->err);
+		rc = failure_get(in->r, in->e->a, f, &in->out->reason, &in->out->message,
+		    &in->out->payload, in->err);
+	/* details of somebody else's may be anything */
+	if (rc == AZ_EINVAL || rc == AZ_ETOOBIG)
+		rc = AZ_OK;
 	if (!rc && x->retry_state == AZT__RETRY_STATE__E__CANCEL_REQUESTED &&
 	    !(f && f->failure_info_case == AZT__FAILURE__FAILURE_INFO_APPLICATION &&
 		f->application->non_retryable))

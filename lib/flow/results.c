@@ -243,7 +243,7 @@ take_spent(struct flow_state *st, const struct az_event *e, struct az_err *err)
 	int64_t ms = st->now_ms - st->pending_ms, left = st->lim.sandbox_ms - st->sandbox_ms;
 	const struct az_json *said = NULL;
 
-	if (e->type == AZ_EV_FN_CANCELED && e->payload.n > 0 &&
+	if (e->payload.n > 0 &&
 	    az_json_parse_in(st->a, e->payload, &az_json_own_limits, &said, NULL) == AZ_ENOMEM)
 		return az_fail(err, AZ_ENOMEM, OP, "no memory for what was used");
 	if (az_json_type(said) == AZ_JOBJ) {

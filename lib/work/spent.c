@@ -1,4 +1,4 @@
-/* A stopped function's result: see spent.h. */
+/* The result of a function that has none: see spent.h. */
 #include "spent.h"
 
 void
@@ -6,7 +6,7 @@ spent_write(enum az_code rc, const struct model_use *use, int64_t sandbox_ms, st
 {
 	struct az_jw w;
 
-	if (rc != AZ_ECANCELLED)
+	if (rc == AZ_OK)
 		return;
 	az_buf_reset(result);
 	az_jw_init(&w, result);
@@ -15,6 +15,7 @@ spent_write(enum az_code rc, const struct model_use *use, int64_t sandbox_ms, st
 	az_jw_ki(&w, "calls", use ? use->calls : 0);
 	az_jw_ki(&w, "tokens_in", use ? use->tokens_in : 0);
 	az_jw_ki(&w, "tokens_out", use ? use->tokens_out : 0);
-	az_jw_ki(&w, "sandbox_ms", sandbox_ms);
+	/* where it failed that is no doing of the user's */
+	az_jw_ki(&w, "sandbox_ms", rc == AZ_ECANCELLED ? sandbox_ms : 0);
 	az_jw_end(&w, '}');
 }

@@ -56,8 +56,8 @@ fn_denied(
     struct az_fn_ctx *ctx, void *app, struct az_str in, struct az_buf *result, struct az_err *err)
 {
 	(void)in;
-	(void)result;
 	called(app, ctx);
+	az_buf_addc(result, "{\"spent\":2}");
 	az_fail(err, AZ_EUNPROC, "denied", "no, never");
 	return az_err_reason(err, "denied");
 }

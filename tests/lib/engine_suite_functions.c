@@ -17,6 +17,7 @@ engine_test_what_is_not_retryable_fails_at_once(void **state)
 	ev = engine_event(&h, AZ_EV_FN_FAILED);
 	assert_str(ev->reason, "denied");
 	assert_str(ev->message, "no, never");
+	assert_str(ev->payload, "{\"spent\":2}");
 	assert_int_equal(ev->attempt, 1);
 	assert_told(&h, "started fn_scheduled:denied fn_failed@2 failed");
 	assert_str(engine_event(&h, AZ_EV_FAILED)->reason, "denied");

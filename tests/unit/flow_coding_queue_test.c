@@ -191,6 +191,15 @@ what_was_stopped_is_paid_for(void **state)
 	check_prefixes();
 	tiny_release(&T);
 
+	/* one that failed as well */
+	begin(QUEUED);
+	done(AZ_FN_JOIN, JOINED);
+	tell(AZ_SIG_ADMITTED, GRANT(""));
+	T.ev[tiny_fail(&T, expect_fn(AZ_FN_GENERATE)->id, "bad_model_output", "x") - 1].payload =
+	    AZ_S("{\"v\":1,\"calls\":3,\"tokens_in\":30,\"tokens_out\":20,\"sandbox_ms\":0}");
+	assert_int_equal(az_json_geti(used(), "tokens", 0), 50);
+	tiny_release(&T);
+
 	/* it cannot say: then it is the time it took, of what was left */
 	for (int how = 0; how < 4; how++) {
 		begin(QUEUED);

@@ -141,6 +141,9 @@ endless_cutting_is_bad_output(void **state)
 	assert_string_equal(err.reason, "bad_model_output");
 	assert_int_equal(R.llm->calls, 3);
 	assert_false(has_file(1, "a.py")); /* nothing half-made */
+	/* it cost something all the same */
+	assert_int_equal(az_json_geti(result(), "calls", 0), 3);
+	assert_int_equal(az_json_geti(result(), "tokens_in", 0), 300);
 }
 
 static void

@@ -12,8 +12,9 @@ enum az_ev_type {
 	AZ_EV_STARTED = 1,         /* payload: start input */
 	AZ_EV_FN_SCHEDULED,        /* name, payload: input */
 	AZ_EV_FN_COMPLETED,        /* ref, payload: result */
-	AZ_EV_FN_FAILED,           /* ref, reason, message; retries are used up or it was
-				      not retryable; reason "timeout" for the engine's own */
+	AZ_EV_FN_FAILED,           /* ref, reason, message, payload: details or empty; retries
+				      are used up or it was not retryable; reason "timeout"
+				      for the engine's own */
 	AZ_EV_FN_CANCELED,         /* ref, payload: details or empty */
 	AZ_EV_TIMER_STARTED,       /* payload: milliseconds in decimal */
 	AZ_EV_TIMER_FIRED,         /* ref */
