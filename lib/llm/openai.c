@@ -250,7 +250,9 @@ complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a, struc
 {
 	struct openai *o = (struct openai *)l;
 	struct openai_quirks k = recall(o, q->model);
-	int64_t end = az_boot_ms() + o->total_ms, left, after, wait;
+	int64_t total = q->total_ms > 0 && q->total_ms < o->total_ms ? q->total_ms : o->total_ms;
+	int64_t end = az_boot_ms() + total, left, after, wait;
+	int most = q->tries > 0 && q->tries < o->tries ? q->tries : o->tries;
 	struct az_err local = AZ_ERR_INIT;
 	struct az_err *e = err ? err : &local;
 	int tries = 0, adjusted = 0;
@@ -283,7 +285,7 @@ complete(struct az_llm *l, const struct az_llm_req *q, struct az_arena *a, struc
 		if (after > 0)
 			e->retry_after_ms = after;
 		wait = after >= 0 ? after : az_backoff_ms(tries + 1, BACKOFF_MS, BACKOFF_MAX_MS, 0);
-		if (++tries >= o->tries || after > RETRY_AFTER_MAX_MS || az_boot_ms() + wait >= end)
+		if (++tries >= most || after > RETRY_AFTER_MAX_MS || az_boot_ms() + wait >= end)
 			return rc;
 		az_log(AZ_WARN, "llm.retry", AZ_KE(e), AZ_KN("try", tries), AZ_KN("wait_ms", wait));
 		if ((rc = pause_ms(q, wait, e)))

@@ -103,7 +103,8 @@ load_turns(struct generate *g, struct az_err *err)
 	    .tokens_in = az_json_geti(doc, "tokens_in", 0),
 	    .tokens_out = az_json_geti(doc, "tokens_out", 0),
 	    .name = az_json_gets(doc, "model"),
-	    .provenance = az_json_gets(doc, "provenance")};
+	    .provenance = az_json_gets(doc, "provenance"),
+	    .at = (size_t)(az_json_geti(doc, "at", 0) & 0xff)};
 	return AZ_OK;
 }
 
@@ -123,6 +124,7 @@ save_turns(struct generate *g, struct az_err *err)
 	az_jw_ki(&w, "calls", g->use.calls);
 	az_jw_ki(&w, "tokens_in", g->use.tokens_in);
 	az_jw_ki(&w, "tokens_out", g->use.tokens_out);
+	az_jw_ki(&w, "at", (int64_t)g->use.at);
 	az_jw_key(&w, "turns");
 	az_jw_arr(&w);
 	for (size_t i = 0; i < g->n_turns; i++) {

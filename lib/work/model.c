@@ -1,7 +1,16 @@
 /* One place that calls the model: see model.h. */
 #include "model.h"
 
-enum { REPLY_TOKENS = 8192, REPLY_TOKENS_MIN = 256 };
+#include <azlon/clock.h>
+
+enum {
+	REPLY_TOKENS = 8192,
+	REPLY_TOKENS_MIN = 256,
+	/* for a question, whoever answers it: an attempt of generate_code has 1000 s */
+	ASK_MS = 900 * 1000,
+	/* what each stand-in keeps of it: more than the silence after which a call is given up */
+	STAND_IN_MS = 150 * 1000,
+};
 
 static void
 progress(void *arg, size_t bytes)
@@ -24,27 +33,56 @@ count_cut(const struct work_job *j, const struct az_llm_req *req, struct model_u
 	use->tokens_out += j->tokens;
 }
 
-/* The model, or when it is away the first of its stand-ins that is not. */
+int64_t
+model_share(int64_t left_ms, size_t others)
+{
+	int64_t each = left_ms / (int64_t)(others + 1);
+
+	/* who works slowly is not cut short for the sake of those who may not be needed */
+	if (each > STAND_IN_MS)
+		each = STAND_IN_MS;
+	left_ms -= each * (int64_t)others;
+	return left_ms > 1 ? left_ms : 1;
+}
+
+/*
+ * The one that answered last, or when it is away the first of the others that is not. One that
+ * hangs costs a try, not the attempt: who has others behind it is asked once, unless it has just
+ * proved that it answers.
+ */
 static enum az_code
-ask(struct work_job *j, struct az_llm_req *req, struct az_llm_reply *r, struct az_err *err)
+ask(struct work_job *j, struct az_llm_req *req, struct az_llm_reply *r, struct model_use *use,
+    struct az_err *err)
 {
 	const struct az_json *others = az_json_get(j->request, "model_fallbacks");
-	enum az_code rc = az_llm_complete(j->w->llm, req, j->a, r, err);
-	struct az_err e = AZ_ERR_INIT;
+	int64_t end = az_boot_ms() + ASK_MS;
+	struct az_err e, why = AZ_ERR_INIT;
+	struct az_str model = req->model;
+	size_t n = 1 + az_json_len(others);
 
-	if (rc == AZ_OK || !err || strcmp(err->reason, "llm_unavailable") != 0)
-		return rc;
-	for (size_t i = 0; i < az_json_len(others); i++) {
-		req->model = az_json_str(az_json_at(others, i));
+	for (size_t i = 0; i < n; i++) {
+		size_t at = (use->at + i) % n;
+		bool last = i + 1 == n;
+
+		req->model = at ? az_json_str(az_json_at(others, at - 1)) : model;
+		req->tries = last || (i == 0 && use->calls > 0) ? 0 : 1;
+		req->total_ms = n > 1 ? model_share(end - az_boot_ms(), n - i - 1) : 0;
 		*r = (struct az_llm_reply){.calls = 0};
-		if (az_llm_complete(j->w->llm, req, j->a, r, &e) == AZ_OK)
+		e = (struct az_err)AZ_ERR_INIT;
+		if (az_llm_complete(j->w->llm, req, j->a, r, &e) == AZ_OK) {
+			use->at = at;
 			return AZ_OK;
-		if (e.code == AZ_ECANCELLED) {
-			*err = e;
-			return e.code;
 		}
+		/* the first one's failure says how to try again, unless that is for ever */
+		if (i == 0 || e.code == AZ_ECANCELLED ||
+		    (!az_code_retryable(why.code) && az_code_retryable(e.code)))
+			why = e;
+		if (e.code == AZ_ECANCELLED || (i == 0 && strcmp(e.reason, "llm_unavailable") != 0))
+			break;
 	}
-	return rc; /* the first one's failure says how to try again */
+	if (err)
+		*err = why;
+	return why.code;
 }
 
 enum az_code
@@ -78,8 +116,8 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
 	if (az_str_eqc(req.model, MODEL_MANUAL))
 		rc = model_manual(j, q, (size_t)use->calls, r, err);
 	else
-		rc = ask(j, &req, r, err);
-	if (rc == AZ_ECANCELLED)
+		rc = ask(j, &req, r, use, err);
+	if (rc == AZ_ECANCELLED && !az_str_eqc(model, MODEL_MANUAL))
 		count_cut(j, &req, use);
 	j->tokens = 0;
 	if (rc != AZ_OK)

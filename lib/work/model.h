@@ -9,6 +9,7 @@
 struct model_use {
 	int64_t calls, tokens_in, tokens_out;
 	struct az_str name, provenance;
+	size_t at; /* which answered last: 0 the model itself, else the stand-in of that number */
 };
 
 struct model_ask {
@@ -20,10 +21,15 @@ struct model_ask {
 	int64_t tokens_left;
 };
 
-/* One completion; use grows by what it cost, guessed where it was cut short. Heartbeats; ends
-   soon after a cancel. */
+/*
+ * One completion; use grows by what it cost, guessed where it was cut short. Heartbeats; ends soon
+ * after a cancel. While the model is away its stand-ins are asked, all within one attempt of
+ * the function.
+ */
 AZ_MUST_CHECK enum az_code model_complete(struct work_job *j, const struct model_ask *q,
     struct az_llm_reply *r, struct model_use *use, struct az_err *err);
+/* What one of them may take of the time that is left, when so many are to be asked after it. */
+int64_t model_share(int64_t left_ms, size_t others);
 
 /* ---- model_manual.c: a person in the model's place ---- */
 #define MODEL_MANUAL "manual"

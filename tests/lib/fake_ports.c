@@ -580,6 +580,9 @@ llm_complete(struct az_llm *p, const struct az_llm_req *q, struct az_arena *a,
 	for (size_t i = 0; i < q->n_msgs; i++)
 		az_buf_addf(b, "[%s]\n%.*s\n", q->msgs[i].role, AZ_FMT(q->msgs[i].text));
 	l->temperature[l->calls] = q->temperature;
+	snprintf(l->model[l->calls], sizeof(l->model[0]), "%.*s", AZ_FMT(q->model));
+	l->tries[l->calls] = q->tries;
+	l->total_ms[l->calls] = q->total_ms;
 	l->schema[l->calls++] = q->schema.n > 0;
 	if (q->cancelled && q->cancelled(q->arg))
 		return az_fail(err, AZ_ECANCELLED, "fake", "cancelled");

@@ -81,6 +81,9 @@ struct fake_llm {
 	struct az_buf seen[64]; /* all messages of each call, "[role]\ntext\n" */
 	double temperature[64];
 	bool schema[64];
+	char model[64][32];
+	int tries[64];
+	int64_t total_ms[64];
 };
 
 void fake_llm_init(struct fake_llm *l, const struct fake_answer *a, size_t n);

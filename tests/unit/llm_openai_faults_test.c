@@ -21,6 +21,37 @@ passing_failures_are_retried(void **state)
 	close_rig(&g);
 }
 
+/* Who asks may want to wait less than the adapter would. */
+static void
+a_request_has_tries_and_time_of_its_own(void **state)
+{
+	static const struct http_peer_step busy[] = {
+	    STEP(ERR("503", SOON, "busy")),
+	    STEP(GOOD),
+	};
+	static const struct http_peer_step drips[] = {
+	    {.bytes = SSE ": still there\n\n", .then = HTTP_THEN_STALL},
+	};
+	struct az_llm_req q = {.model = AZ_S("m"), .msgs = msgs, .n_msgs = 2, .tries = 1};
+	struct rig g;
+
+	(void)state;
+	RIG(&g, busy, "hosted", 2);
+	assert_int_equal(az_llm_complete(g.llm, &q, g.a, &g.r, &g.err), AZ_EUNAVAIL);
+	assert_int_equal(g.r.calls, 1);
+	q.tries = 9;
+	assert_int_equal(az_llm_complete(g.llm, &q, g.a, &g.r, &g.err), AZ_OK);
+	close_rig(&g);
+
+	RIG(&g, drips, "hosted", 100);
+	q.tries = 0;
+	q.total_ms = 50;
+	assert_int_equal(az_llm_complete(g.llm, &q, g.a, &g.r, &g.err), AZ_ETIMEOUT);
+	assert_string_equal(g.err.reason, "llm_unavailable");
+	assert_int_equal(g.r.calls, 1);
+	close_rig(&g);
+}
+
 static void
 a_cut_stream_is_no_answer(void **state)
 {
@@ -214,6 +245,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(passing_failures_are_retried),
+	    cmocka_unit_test(a_request_has_tries_and_time_of_its_own),
 	    cmocka_unit_test(a_cut_stream_is_no_answer),
 	    cmocka_unit_test(a_cut_behind_the_end_is_an_answer),
 	    cmocka_unit_test(a_silent_server_times_out),

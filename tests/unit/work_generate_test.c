@@ -2,6 +2,7 @@
  * generate_code: dialogue with the model within bounds, never paying twice, nothing
  * unsafe into the tree.
  */
+#include "work/model.h"
 #include "work_rig.h"
 
 #define IN                                                                                         \
@@ -252,6 +253,87 @@ without_a_model_it_says_so(void **state)
 	assert_string_equal(err.reason, "no_recording");
 }
 
+#define WITH_OTHERS                                                                                \
+	"{\"v\":1,\"iteration\":1,\"previous\":0,\"base\":0,\"best\":0,\"strategy\":\"normal\","   \
+	"\"tokens_left\":1000,\"request\":{\"user_prompt\":\"p\",\"model\":\"a\","                 \
+	"\"model_fallbacks\":[\"b\",\"c\"]}}"
+
+static void
+models_that_hang_leave_time_for_the_last(void **state)
+{
+	static const struct fake_answer answers[] = {
+	    {.fail = AZ_ETIMEOUT},
+	    {.fail = AZ_ETIMEOUT},
+	    {.text = FILE_("a.py", "x\n") "### FILE: b.py\n~~~~~\nhalf", .finish = "length"},
+	    {.fail = AZ_ETIMEOUT}, /* the next turn: c, then a and b */
+	    {.fail = AZ_ETIMEOUT},
+	    {.fail = AZ_EUNAVAIL},
+	    {.text = FILE_("b.py", "x\n") FILE_("Dockerfile", "FROM python\n") "### END\n"},
+	};
+	static const char *const asked[] = {"a", "b", "c", "c", "a", "b", "c"};
+	/* who has answered before may try again, and so may the last */
+	static const int tries[] = {1, 1, 0, 0, 1, 0, 0};
+
+	(void)state;
+	start(answers, 7);
+	assert_int_equal(generate(WITH_OTHERS), AZ_ETIMEOUT);
+	assert_string_equal(err.reason, "llm_unavailable");
+	/* the engine's next attempt begins with the one that answered */
+	assert_int_equal(generate(WITH_OTHERS), AZ_OK);
+	assert_int_equal(R.llm->calls, 7);
+	for (int i = 0; i < 7; i++) {
+		assert_string_equal(R.llm->model[i], asked[i]);
+		assert_int_equal(R.llm->tries[i], tries[i]);
+		assert_in_range(R.llm->total_ms[i], 1, 900 * 1000);
+	}
+	/* the other two keep theirs */
+	assert_in_range(R.llm->total_ms[0], 1, 600 * 1000);
+	assert_in_range(R.llm->total_ms[1], 1, 750 * 1000);
+	assert_int_equal(az_json_geti(result(), "calls", 0), 2);
+}
+
+/* An attempt of generate_code has 1000 s. */
+static void
+one_attempt_is_enough_for_all(void **state)
+{
+	(void)state;
+	for (size_t others = 0; others < 12; others++) {
+		int64_t left = 900 * 1000, mine = 0;
+
+		for (size_t i = others + 1; i-- > 0; left -= mine) {
+			mine = model_share(left, i);
+			assert_true(mine >= (others < 6 ? 150 : 75) * 1000);
+		}
+		assert_true(left >= 0);
+	}
+	assert_int_equal(model_share(900 * 1000, 2), 600 * 1000);
+	assert_int_equal(model_share(-5, 2), 1);
+}
+
+static void
+a_refused_key_is_not_the_end_while_another_is_only_away(void **state)
+{
+	static const struct fake_answer away[] = {
+	    {.fail = AZ_EPERM}, {.fail = AZ_EUNAVAIL}, {.fail = AZ_EPERM}};
+	static const struct fake_answer refused[] = {
+	    {.fail = AZ_EPERM}, {.fail = AZ_EPERM}, {.fail = AZ_EPERM}};
+	static const struct fake_answer useless[] = {
+	    {.fail = AZ_EUNPROC, .reason = "bad_model_output"}};
+
+	(void)state;
+	start(away, 3);
+	assert_int_equal(generate(WITH_OTHERS), AZ_EUNAVAIL);
+	teardown(NULL);
+	start(refused, 3);
+	assert_int_equal(generate(WITH_OTHERS), AZ_EPERM);
+	assert_int_equal(R.llm->calls, 3);
+	teardown(NULL);
+	/* it did answer: nobody else is asked */
+	start(useless, 1);
+	assert_int_equal(generate(WITH_OTHERS), AZ_EUNPROC);
+	assert_int_equal(R.llm->calls, 1);
+}
+
 int
 main(void)
 {
@@ -266,6 +348,9 @@ main(void)
 	    T_(json_form_and_deletions),
 	    T_(fresh_start_forgets_the_tree),
 	    T_(without_a_model_it_says_so),
+	    T_(models_that_hang_leave_time_for_the_last),
+	    cmocka_unit_test(one_attempt_is_enough_for_all),
+	    T_(a_refused_key_is_not_the_end_while_another_is_only_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,9 @@ struct az_llm_req {
 	const char *schema_name; /* when schema is set: [A-Za-z0-9_-]{1,64} */
 	double temperature;
 	int64_t seed;
-	int max_tokens; /* 0 = 8192 */
+	int max_tokens;   /* 0 = 8192 */
+	int tries;        /* at most so many, 0 = as many as the adapter makes */
+	int64_t total_ms; /* at most so long, tries and waits together; 0 = the adapter's own */
 	/* Asked often; true stops the call with AZ_ECANCELLED. May be NULL. */
 	bool (*cancelled)(void *arg);
 	/* Called with the length so far, for heartbeats. May be NULL. */
