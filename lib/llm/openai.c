@@ -23,8 +23,9 @@ enum {
 	BACKOFF_MS = 500,
 	BACKOFF_MAX_MS = 8000,
 	RETRY_AFTER_MAX_MS = 120000,
-	MODELS = 64,   /* whose quirks are remembered */
-	SLICE_MS = 200 /* between two looks at cancelled */
+	BYTES_A_TOKEN = 4, /* where the server does not count */
+	MODELS = 64,       /* whose quirks are remembered */
+	SLICE_MS = 200     /* between two looks at cancelled */
 };
 #define REQUEST_BYTES AZ_MIB(16)
 
@@ -128,6 +129,12 @@ prompt_bytes(const struct az_llm_req *q)
 	return n;
 }
 
+static int64_t
+tokens_of(size_t bytes)
+{
+	return (int64_t)(bytes + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN;
+}
+
 static enum az_code
 terminal(struct az_err *err, enum az_code code, const char *reason)
 {
@@ -166,8 +173,9 @@ accept_reply(struct openai *o, struct call *c, struct az_arena *a, struct az_llm
 	memcpy(r->model, s->model, sizeof r->model);
 	memcpy(r->provenance, o->provenance, sizeof r->provenance);
 	if (strcmp(o->provenance, "recording") != 0) {
-		r->tokens_in = s->tokens_in > 0 ? s->tokens_in : 0;
-		r->tokens_out = s->tokens_out > 0 ? s->tokens_out : 0;
+		/* a server that does not count would make every limit void */
+		r->tokens_in = s->tokens_in > 0 ? s->tokens_in : tokens_of(sent);
+		r->tokens_out = s->tokens_out > 0 ? s->tokens_out : tokens_of(text.n);
 	}
 	return AZ_OK;
 }

@@ -82,6 +82,37 @@ recordings_count_no_tokens(void **state)
 	close_rig(&g);
 }
 
+/* Or a limit of tokens would never be reached. */
+static void
+who_does_not_count_is_counted(void **state)
+{
+	static const struct http_peer_step steps[] = {
+	    STEP(SSE C("<think>12</think>Hello") STOP DONE),
+	    STEP(SSE C("Hello") STOP
+		"data: "
+		"{\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":null}}\n\n"),
+	    STEP(ERR("400", "", "{\"error\":\"stream_options: extra fields not permitted\"}")),
+	    STEP(SSE C("Hello") STOP DONE),
+	};
+	struct rig g;
+
+	(void)state;
+	RIG(&g, steps, "local", 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ask(&g), AZ_OK);
+		/* 15 and 11 bytes were sent */
+		assert_int_equal(g.r.tokens_in, 7);
+		assert_int_equal(g.r.tokens_out, i == 0 ? 6 : 2);
+	}
+	close_rig(&g);
+	/* a recording costs nothing */
+	RIG(&g, steps, "recording", 1);
+	assert_int_equal(ask(&g), AZ_OK);
+	assert_int_equal(g.r.tokens_in, 0);
+	assert_int_equal(g.r.tokens_out, 0);
+	close_rig(&g);
+}
+
 static void
 thinking_is_not_the_answer(void **state)
 {
@@ -282,6 +313,7 @@ main(void)
 	    cmocka_unit_test(an_answer_arrives),
 	    cmocka_unit_test(bytes_may_drip),
 	    cmocka_unit_test(recordings_count_no_tokens),
+	    cmocka_unit_test(who_does_not_count_is_counted),
 	    cmocka_unit_test(thinking_is_not_the_answer),
 	    cmocka_unit_test(response_format_steps_down_and_stays_there),
 	    cmocka_unit_test(refused_fields_are_renamed_or_left_out),

@@ -35,12 +35,14 @@ struct az_llm_req {
 };
 
 struct az_llm_reply {
-	struct az_str text;            /* in the arena; think blocks removed */
-	char finish[24];               /* "stop", "length", "content_filter" … */
-	char model[96];                /* as the server names it */
-	char provenance[16];           /* hosted, local, recording, manual */
-	int64_t tokens_in, tokens_out; /* 0 if unknown; 0 for recordings */
-	int calls;                     /* HTTP requests made, retries included */
+	struct az_str text;  /* in the arena; think blocks removed */
+	char finish[24];     /* "stop", "length", "content_filter" … */
+	char model[96];      /* as the server names it */
+	char provenance[16]; /* hosted, local, recording, manual */
+	/* As the server counts them; where it does not, a token for four bytes of prompt and
+	   answer (reasoning that is cut off included). 0 for recordings. */
+	int64_t tokens_in, tokens_out;
+	int calls; /* HTTP requests made, retries included */
 };
 
 struct az_llm_ops {
