@@ -209,6 +209,17 @@ check_world(struct az_rq *rq, struct create *c, const struct az_api *api, struct
 	return az_rs_problem(rq, 0, err, c->items, c->n_items);
 }
 
+/* Only if the engine says so: an answer that did not come in time may be that of a run that did. */
+static bool
+not_started(struct az_rq *rq, const struct az_api *api, struct az_str id)
+{
+	struct az_err ignored = AZ_ERR_INIT;
+	struct az_run_info info;
+
+	return az_engine_describe(api->engine, id, az_rq_arena(rq), &info, &ignored) ==
+	       AZ_ENOTFOUND;
+}
+
 /* The run itself, once nothing is wrong with what it needs; *refused when that was said. */
 static enum az_code
 begin(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_start *s,
@@ -230,7 +241,7 @@ begin(struct az_rq *rq, const struct az_api *api, struct create *c, struct az_st
 	s->input = az_buf_str(&input);
 	rc = api_engine_rc(az_engine_start(api->engine, s, existed, err), err);
 	/* another request may have started the run of a key */
-	if (rc != AZ_OK && c->fork && !keyed)
+	if (rc != AZ_OK && c->fork && !keyed && not_started(rq, api, s->workflow_id))
 		fork_drop(api, c->fork, s->workflow_id);
 out:
 	az_buf_release(&input);

@@ -48,10 +48,9 @@ load_trees(struct generate *g, struct az_err *err)
 	enum az_code rc = job_manifest(&g->j, 0, "source", &g->inputs, err);
 
 	/* a fork begins with another run's tree, of which the inputs are only a part */
-	if (rc == AZ_OK)
-		rc = job_manifest(
-		    &g->j, base, base == 0 && forked ? "manifest" : "source", &g->tree, err);
-	return rc;
+	if (rc == AZ_OK && base == 0 && forked)
+		return job_manifest_must(&g->j, 0, "manifest", &g->tree, err);
+	return rc == AZ_OK ? job_manifest(&g->j, base, "source", &g->tree, err) : rc;
 }
 
 static enum az_code

@@ -237,8 +237,8 @@ job_put_file(struct work_job *j, struct az_manifest *m, struct az_str path, stru
 	return az_manifest_set(m, &f, err);
 }
 
-enum az_code
-job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err)
+static enum az_code
+manifest(struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err)
 {
 	enum az_code rc;
 	struct az_buf key;
@@ -251,7 +251,27 @@ job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m,
 		rc = job_store_rc(
 		    az_manifest_load(m, j->w->store, &j->bkt, az_buf_str(&key), err), err);
 	az_buf_release(&key);
+	return rc;
+}
+
+enum az_code
+job_manifest(struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err)
+{
+	enum az_code rc = manifest(j, n, name, m, err);
+
 	return rc == AZ_ENOTFOUND ? AZ_OK : rc;
+}
+
+enum az_code
+job_manifest_must(
+    struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err)
+{
+	enum az_code rc = manifest(j, n, name, m, err);
+
+	if (rc != AZ_ENOTFOUND)
+		return rc;
+	az_fail(err, AZ_EUNAVAIL, OP, "the files that the run begins with are not in the store");
+	return az_err_reason(err, "store_unavailable");
 }
 
 enum az_code

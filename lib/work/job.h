@@ -76,6 +76,9 @@ AZ_MUST_CHECK enum az_code job_put_file(struct work_job *j, struct az_manifest *
    "manifest" (with what the program made). Empty when there is none. */
 AZ_MUST_CHECK enum az_code job_manifest(
     struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err);
+/* The same of one that was written before the run began: without it the store is not whole. */
+AZ_MUST_CHECK enum az_code job_manifest_must(
+    struct work_job *j, int n, const char *name, struct az_manifest *m, struct az_err *err);
 AZ_MUST_CHECK enum az_code job_save_manifest(
     struct work_job *j, int n, const char *name, const struct az_manifest *m, struct az_err *err);
 /* Digest of paths, modes and contents; not of times. */

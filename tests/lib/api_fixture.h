@@ -37,6 +37,8 @@ struct fake_engine {
 	struct fake_run run[FAKE_RUNS];
 	size_t n;
 	bool down, no_worker;
+	enum az_code start_fails; /* not AZ_OK: so starts end … */
+	bool start_taken;         /* … though the run is there */
 	int starts, describes, histories, pings;
 };
 
@@ -203,6 +205,10 @@ fake_start(struct az_engine *eng, const struct az_start *s, bool *existed, struc
 	if (rc != AZ_OK)
 		return rc;
 	e->starts++;
+	if (e->start_fails && !e->start_taken) {
+		pthread_mutex_unlock(&e->mu);
+		return az_fail(err, e->start_fails, "fake", "no answer");
+	}
 	if (!(*existed = fake_find(e, s->workflow_id) != NULL)) {
 		if (e->n == FAKE_RUNS)
 			abort();
@@ -216,7 +222,7 @@ fake_start(struct az_engine *eng, const struct az_start *s, bool *existed, struc
 		fake_fold(e, r);
 	}
 	pthread_mutex_unlock(&e->mu);
-	return AZ_OK;
+	return e->start_fails ? az_fail(err, e->start_fails, "fake", "no answer") : AZ_OK;
 }
 
 static void

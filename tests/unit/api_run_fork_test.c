@@ -299,6 +299,30 @@ a_blob_that_is_gone_fails_the_fork_whole(void **state)
 }
 
 static void
+a_start_without_an_answer_keeps_its_files(void **state)
+{
+	struct az_str id = source(), new;
+	size_t before = objects();
+	struct fcgi_resp r;
+
+	(void)state;
+	fix.engine.start_fails = AZ_ETIMEOUT;
+	forked("alice", id, "{\"iteration\":1,\"mode\":\"async\"}", NULL, &r);
+	assert_int_equal(r.status, 503);
+	fcgi_peer_release(&r);
+	assert_int_equal(objects(), before); /* the engine knows of no run: nothing is left */
+
+	fix.engine.start_taken = true;
+	forked("alice", id, "{\"iteration\":1,\"mode\":\"async\"}", NULL, &r);
+	assert_int_equal(r.status, 503);
+	fcgi_peer_release(&r);
+	assert_int_equal(fix.engine.n, 2);
+	new = fix.engine.run[1].id;
+	assert_true(az_str_eqc(file_of(new, "manifest", "main.py"), "one\n"));
+	assert_true(az_str_eqc(file_of(new, "source", "in.csv"), "1,2\n"));
+}
+
+static void
 a_key_makes_one_fork(void **state)
 {
 	static const char *const key[] = {"HTTP_IDEMPOTENCY_KEY=k", NULL};
@@ -362,6 +386,7 @@ main(void)
 	    T(what_cannot_be_forked_is_refused_and_leaves_nothing),
 	    T(a_run_that_has_not_begun_has_nothing_to_fork),
 	    T(a_blob_that_is_gone_fails_the_fork_whole),
+	    T(a_start_without_an_answer_keeps_its_files),
 	    T(a_key_makes_one_fork),
 	    T(a_synchronous_fork_is_handed_over),
 	};

@@ -241,6 +241,33 @@ fresh_start_forgets_the_tree(void **state)
 }
 
 static void
+a_fork_without_its_tree_does_not_begin_with_nothing(void **state)
+{
+	static const char in[] =
+	    "{\"v\":1,\"iteration\":1,\"previous\":0,\"base\":0,\"best\":0,\"strategy\":\"normal\","
+	    "\"tokens_left\":1000,\"request\":{\"user_prompt\":\"p\",\"model\":\"m\","
+	    "\"forked_from\":{\"workflow_id\":\"w\",\"iteration\":1}}}";
+	static const struct fake_answer a[] = {{.text = "1\n" FILE_("main.py", "x\n") FILE_(
+						    "Dockerfile", "FROM python\n") "### END\n"}};
+	struct az_manifest none;
+	struct az_buf key;
+
+	(void)state;
+	start(a, 1);
+	assert_int_equal(generate(in), AZ_EUNAVAIL);
+	assert_string_equal(err.reason, "store_unavailable");
+	assert_int_equal(R.llm->calls, 0);
+	/* what was forked may have had no files */
+	az_buf_init(&key, 1024);
+	az_key_iter(&key, AZ_S(RIG_WID), 0, "manifest");
+	az_manifest_init(&none, R.a);
+	assert_int_equal(az_manifest_save(&none, R.store, &R.bkt, az_buf_str(&key), NULL), AZ_OK);
+	az_buf_release(&key);
+	assert_int_equal(generate(in), AZ_OK);
+	assert_true(has_file(1, "main.py"));
+}
+
+static void
 without_a_model_it_says_so(void **state)
 {
 	(void)state;
@@ -347,6 +374,7 @@ main(void)
 	    T_(unsafe_names_reach_nothing),
 	    T_(json_form_and_deletions),
 	    T_(fresh_start_forgets_the_tree),
+	    T_(a_fork_without_its_tree_does_not_begin_with_nothing),
 	    T_(without_a_model_it_says_so),
 	    T_(models_that_hang_leave_time_for_the_last),
 	    cmocka_unit_test(one_attempt_is_enough_for_all),
