@@ -5,8 +5,11 @@
 #include "run.h"
 #include "send.h"
 
-#define VERDICT_BYTES AZ_MIB(1)
-#define ANSWER_BYTES AZ_MIB(6)
+#define RECORD_BYTES AZ_MIB(4) /* as they are written */
+#define ANSWER_BYTES AZ_MIB(16)
+#define LIST_BYTES AZ_MIB(6)
+/* the verdict in a row of the list: all of them fit */
+#define ROW_BYTES (LIST_BYTES / (AZ_LIM_ITERATIONS_MAX + 1) - 2048)
 
 enum az_code
 run_iter_open(struct run_iter *it, struct az_rq *rq, void *app, struct az_err *err)
@@ -28,21 +31,21 @@ run_iter_open(struct run_iter *it, struct az_rq *rq, void *app, struct az_err *e
 	return AZ_OK;
 }
 
-/* An object that is one JSON value; NULL when it is not there or no JSON. */
+/* An object that is one JSON value; NULL when it is not there or no JSON. Yours to free. */
 static enum az_code
-iter_json(const struct run_iter *it, int n, const char *name, const struct az_json **out,
-    struct az_err *err)
+iter_json(
+    const struct run_iter *it, int n, const char *name, struct az_json **out, struct az_err *err)
 {
 	struct az_buf key, body;
 	enum az_code rc;
 
 	*out = NULL;
 	az_buf_init(&key, 1024);
-	az_buf_init(&body, VERDICT_BYTES);
+	az_buf_init(&body, RECORD_BYTES);
 	az_key_iter(&key, it->wid, n, name);
 	rc = az_store_get(it->api->store, &it->bucket, az_buf_str(&key), &body, err);
 	if (rc == AZ_OK &&
-	    az_json_parse_in(it->a, az_buf_str(&body), &az_json_own_limits, out, NULL) != AZ_OK)
+	    az_json_parse(az_buf_str(&body), &az_json_own_limits, out, NULL) != AZ_OK)
 		*out = NULL;
 	az_buf_release(&key);
 	az_buf_release(&body);
@@ -76,6 +79,75 @@ answer(struct az_rq *rq, struct az_buf *b, enum az_code rc, struct az_err *err)
 	return rc;
 }
 
+static void
+write_some(struct az_jw *w, const struct az_json *obj, const char *const *names)
+{
+	for (; *names; names++) {
+		const struct az_json *v = az_json_get(obj, *names);
+
+		if (!v)
+			continue;
+		az_jw_key(w, *names);
+		az_jw_value(w, v);
+	}
+}
+
+/* What was expected and what came stand in the iteration's own answer: of a hundred they are
+   more than one may hold. words: with what each check looks at and says. */
+static void
+write_short(struct az_jw *w, const struct az_json *verdict, bool words)
+{
+	static const char *const members[] = {"passed", "n_passed", "n_total", "reason", NULL};
+	static const char *const full[] = {"id", "status", "hidden", "ms", "what", "message", NULL};
+	static const char *const brief[] = {"id", "status", "hidden", "ms", NULL};
+	const struct az_json *checks = az_json_get(verdict, "checks");
+
+	az_jw_obj(w);
+	write_some(w, verdict, members);
+	if (checks) {
+		az_jw_key(w, "checks");
+		az_jw_arr(w);
+		for (size_t i = 0; i < az_json_len(checks); i++) {
+			az_jw_obj(w);
+			write_some(w, az_json_at(checks, i), words ? full : brief);
+			az_jw_end(w, '}');
+		}
+		az_jw_end(w, ']');
+	}
+	az_jw_end(w, '}');
+}
+
+static enum az_code
+write_row(struct az_jw *w, const struct run_iter *it, int n, struct az_err *err)
+{
+	struct az_json *verdict = NULL;
+	struct az_buf row;
+	struct az_jw rw;
+	enum az_code rc = iter_json(it, n, "verdict", &verdict, err);
+
+	az_buf_init(&row, ROW_BYTES);
+	for (int words = 1; rc == AZ_OK && verdict && words >= 0; words--) {
+		az_buf_reset(&row);
+		az_jw_init(&rw, &row);
+		write_short(&rw, verdict, words);
+		if (row.fail != AZ_ETOOBIG)
+			break;
+	}
+	if (rc == AZ_OK)
+		rc = az_buf_check(&row, "api.iterations", err);
+	az_jw_obj(w);
+	az_jw_ki(w, "iteration", n);
+	if (verdict)
+		az_jw_kraw(w, "verdict", az_buf_str(&row));
+	else
+		az_jw_kn(w, "verdict");
+	write_links(w, it, n);
+	az_jw_end(w, '}');
+	az_buf_release(&row);
+	az_json_free(verdict);
+	return rc;
+}
+
 /* GET …/iterations */
 enum az_code
 run_iterations(struct az_rq *rq, void *app, struct az_err *err)
@@ -90,22 +162,13 @@ run_iterations(struct az_rq *rq, void *app, struct az_err *err)
 	if (rc != AZ_OK || (rc = files_iterations(it.api, it.a, &it.bucket, it.wid, n,
 				sizeof n / sizeof *n, &count, err)) != AZ_OK)
 		return rc;
-	az_buf_init(&b, ANSWER_BYTES);
+	az_buf_init(&b, LIST_BYTES);
 	az_jw_init(&w, &b);
 	az_jw_obj(&w);
 	az_jw_key(&w, "iterations");
 	az_jw_arr(&w);
-	for (size_t i = 0; i < count && rc == AZ_OK; i++) {
-		const struct az_json *verdict;
-
-		rc = iter_json(&it, n[i], "verdict", &verdict, err);
-		az_jw_obj(&w);
-		az_jw_ki(&w, "iteration", n[i]);
-		az_jw_key(&w, "verdict");
-		az_jw_value(&w, verdict);
-		write_links(&w, &it, n[i]);
-		az_jw_end(&w, '}');
-	}
+	for (size_t i = 0; i < count && rc == AZ_OK; i++)
+		rc = write_row(&w, &it, n[i], err);
 	az_jw_end(&w, ']');
 	az_jw_end(&w, '}');
 	return answer(rq, &b, rc, err);
@@ -167,7 +230,7 @@ write_logs(struct az_jw *w, const struct run_iter *it, const struct az_json *run
 enum az_code
 run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 {
-	const struct az_json *verdict = NULL, *run = NULL;
+	struct az_json *verdict = NULL, *run = NULL;
 	struct az_manifest m;
 	struct az_buf b, key;
 	struct run_iter it;
@@ -203,6 +266,8 @@ run_iteration(struct az_rq *rq, void *app, struct az_err *err)
 	az_jw_end(&w, '}');
 	if (rc == AZ_OK && !any && !verdict && !run)
 		rc = az_fail(err, AZ_ENOTFOUND, "api.iterations", "no such iteration");
+	az_json_free(verdict);
+	az_json_free(run);
 	return answer(rq, &b, rc, err);
 }
 

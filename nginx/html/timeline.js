@@ -89,11 +89,11 @@ export class Timeline {
     setText(part(row.node, "verdict"), it.iteration === 0 && !v ? "the files of the start" : verdictWords(v));
     setText(part(row.node, "mark"), v ? (v.passed ? "✓" : "✗") : "○");
     row.node.className = v ? (v.passed ? "is-pass" : "is-fail") : "";
-    fill(part(row.node, "checks"), ...(v?.checks || []).map((c) => checkLine(c, { details: true })));
+    fill(part(row.node, "checks"), ...(v?.checks || []).map((c) => checkLine(c)));
     if (row.details.open) this.#load(row);
   }
 
-  /** How the program ran, and the buttons; again where the verdict is another one. */
+  /** How the program ran, what checks expected and got, and the buttons; again where the verdict is another one. */
   async #load(row) {
     const key = `${row.version}|${row.n}`;
     if (row.loaded === key) return;
@@ -101,6 +101,7 @@ export class Timeline {
     try {
       const it = await get(runPath(this.id, "iterations", row.n), { signal: this.signal });
       const run = part(row.node, "run"), ran = it.run;
+      if (it.verdict?.checks) fill(part(row.node, "checks"), ...it.verdict.checks.map((c) => checkLine(c, { details: true })));
       run.hidden = !ran;
       if (ran) setText(run, [ran.text, Number.isInteger(ran.ms) && milliseconds(ran.ms), ran.language].filter(Boolean).join(" · "));
       fill(part(row.node, "buttons"), ...this.#buttons(row, it));

@@ -72,6 +72,8 @@ def test_nothing_that_somebody_wrote_is_run(visit, hostile):  # noqa: F811
     expect(page.locator("#run-title")).to_contain_text("<img src=x")
     for item in page.locator("#timeline > li").all():
         item.locator("summary").click()
+        if item.locator("[data-check=c]").count():
+            expect(item.locator("[data-check=c] dd pre")).to_have_count(2)  # expected and got
         for name in ("Output", "Errors"):
             button = item.get_by_role("button", name=name)
             if button.count() and button.is_enabled():

@@ -1,4 +1,4 @@
-/* Status, list, cancel, removal, iterations, prompts, health. */
+/* Status, list, cancel, removal, prompts, health. */
 #include "api_tree_fixture.h"
 
 static void
@@ -304,69 +304,6 @@ cancel_is_asked_once_and_removal_is_for_finished_runs(void **state)
 }
 
 static void
-iterations_are_read_from_the_store(void **state)
-{
-	static const struct {
-		const char *range;
-		int status;
-		const char *body, *content_range;
-	} t[] = {{"", 200, "hello log", NULL}, {"bytes=0-4", 206, "hello", "bytes 0-4/9"},
-	    {"bytes=6-", 206, "log", "bytes 6-8/9"}, {"bytes=-3", 206, "log", "bytes 6-8/9"},
-	    {"bytes=-99", 206, "hello log", "bytes 0-8/9"},
-	    {"bytes=4-99", 206, "o log", "bytes 4-8/9"}, {"bytes=9-", 416, NULL, "bytes */9"},
-	    {"bytes=5-2", 200, "hello log", NULL}, {"lines=1-2", 200, "hello log", NULL}};
-	struct az_str id = begin("alice", "");
-	const struct az_json *j, *list;
-	struct fcgi_resp r;
-	char h[100], range[100];
-
-	(void)state;
-	put_iter(id, 1, "verdict", "{\"passed\":false}");
-	put_iter(id, 1, "stdout", "hello log");
-	put_iter(id, 1, "run", "{\"stdout\":{\"bytes\":99,\"cut\":true}}");
-	put_iter(id, 2, "stdout", "all of it");
-	put_iter(id, 2, "verdict", "{\"passed\":true}");
-	put_iter(id, 10, "stdout", "x");
-	j = GET(id, "/iterations", "", &r, );
-	list = az_json_get(j, "iterations");
-	assert_int_equal(az_json_len(list), 3);
-	assert_int_equal(az_json_geti(az_json_at(list, 2), "iteration", 0), 10);
-	assert_true(az_json_getb(az_json_get(az_json_at(list, 1), "verdict"), "passed", false));
-	fcgi_peer_release(&r);
-	j = GET(id, "/iterations/1", "", &r, );
-	assert_int_equal(r.status, 200);
-	assert_int_equal(
-	    az_json_geti(az_json_get(az_json_get(j, "logs"), "stdout"), "bytes", 0), 9);
-	assert_true(az_json_getb(az_json_get(az_json_get(j, "logs"), "stdout"), "cut", false));
-	assert_int_equal(az_json_type(az_json_get(az_json_get(j, "logs"), "stderr")), AZ_JNULL);
-	fcgi_peer_release(&r);
-	j = GET(id, "/iterations/2", "", &r, );
-	assert_false(az_json_getb(az_json_get(az_json_get(j, "logs"), "stdout"), "cut", true));
-	fcgi_peer_release(&r);
-	GET(id, "/iterations/3", "", &r, );
-	assert_int_equal(r.status, 404);
-	fcgi_peer_release(&r);
-	GET(id, "/iterations/1x", "", &r, );
-	assert_int_equal(r.status, 404);
-	fcgi_peer_release(&r);
-	GET(id, "/iterations/1/logs/verdict", "", &r, );
-	assert_int_equal(r.status, 404);
-	fcgi_peer_release(&r);
-
-	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-		snprintf(range, sizeof range, "HTTP_RANGE=%s", t[i].range);
-		GET(id, "/iterations/1/logs/stdout", "", &r, range, );
-		assert_int_equal(r.status, t[i].status);
-		if (t[i].body)
-			assert_string_equal(r.body, t[i].body);
-		if (t[i].content_range)
-			assert_string_equal(
-			    fcgi_peer_header(&r, "Content-Range", h, sizeof h), t[i].content_range);
-		fcgi_peer_release(&r);
-	}
-}
-
-static void
 prompts_are_per_user(void **state)
 {
 	struct fcgi_resp r;
@@ -462,7 +399,6 @@ main(void)
 	    T(a_forged_hand_over_is_not_found),
 	    T(lists_are_own_runs_newest_first),
 	    T(cancel_is_asked_once_and_removal_is_for_finished_runs),
-	    T(iterations_are_read_from_the_store),
 	    T(prompts_are_per_user),
 	    T(readiness_names_what_is_missing),
 	    T(readiness_is_asked_for_once_by_all),
