@@ -59,6 +59,7 @@ read_limits(
 {
 	struct az_arena *a = az_rq_arena(rq);
 	struct create c = {.a = a, .body = j};
+	enum az_code rc;
 	struct az_buf b;
 	struct az_jw jw;
 
@@ -76,9 +77,12 @@ read_limits(
 	az_buf_init(&b, AZ_KIB(8));
 	az_jw_init(&jw, &b);
 	az_jw_value(&jw, az_json_get(j, "limits"));
-	w->limits = az_arena_str(a, az_buf_str(&b));
+	/* what is cut short here would be told as sent, and change nothing */
+	rc = az_buf_check(&b, "api.signal", err);
+	if (rc == AZ_OK && !(w->limits = az_arena_str(a, az_buf_str(&b))).p)
+		rc = az_fail(err, AZ_ENOMEM, "api.signal", "out of memory");
 	az_buf_release(&b);
-	return w->limits.p ? AZ_OK : az_fail(err, AZ_ENOMEM, "api.signal", "out of memory");
+	return rc;
 }
 
 static enum az_code

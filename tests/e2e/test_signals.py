@@ -215,6 +215,13 @@ def test_there_is_an_end_to_what_a_run_is_told(stack):
         assert stack.finish(w, user="talker")["status"] == "cancelled"
 
 
+def test_limits_too_large_to_be_sent_are_refused_not_dropped(stack, waiting):
+    before = stack.get(f"/run_workflow/{waiting}").json()["limits"]["tokens"]
+    r = stack.post(f"/run_workflow/{waiting}/signal", json={"type": "set_limits", "limits": {"tokens": before + 1, "typo": "x" * 9000}})
+    assert (r.status_code, r.json()["code"]) == (413, "too_large"), r.text
+    assert stack.get(f"/run_workflow/{waiting}").json()["limits"]["tokens"] == before
+
+
 def test_signals_out_of_time_and_of_strangers(stack, waiting):
     r = signal(stack, waiting, "approve")
     assert (r.status_code, r.json()["code"]) == (409, "not_awaiting")
