@@ -105,7 +105,7 @@ struct flow_state {
 	struct az_str *replies;  /* to the function that waits: digests of stored texts */
 	struct az_str *signals;  /* ids of those that were taken */
 	size_t n_said, n_replies, n_signals;
-	size_t n_told; /* signals that came, repeated ones too */
+	size_t n_told;     /* signals that came, repeated ones too */
 	const char *heard; /* the event just taken was this signal, or NULL */
 	const struct az_json *heard_what;
 

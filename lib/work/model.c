@@ -115,9 +115,7 @@ model_complete(struct work_job *j, const struct model_ask *q, struct az_llm_repl
 	*r = (struct az_llm_reply){.calls = 0};
 	if (az_str_eqc(req.model, MODEL_MANUAL))
 		rc = model_manual(j, q, (size_t)use->calls, r, err);
-	else
-		rc = ask(j, &req, r, use, err);
-	if (rc == AZ_ECANCELLED && !az_str_eqc(model, MODEL_MANUAL))
+	else if ((rc = ask(j, &req, r, use, err)) == AZ_ECANCELLED)
 		count_cut(j, &req, use);
 	j->tokens = 0;
 	if (rc != AZ_OK)
