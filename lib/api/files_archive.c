@@ -10,7 +10,7 @@
 #include "files.h"
 
 #define ARCHIVES_MAX 16
-#define ARCHIVES_OF_USER 4
+#define ARCHIVES_OF_USER 4 /* once half of the places are taken */
 #define ARCHIVES_RETRY_MS 5000
 
 static pthread_mutex_t places_mu = PTHREAD_MUTEX_INITIALIZER;
@@ -165,17 +165,19 @@ send_all(struct job *j, struct az_err *err)
 static enum az_code
 place_take(const struct az_bucket *b, size_t *place, struct az_err *err)
 {
-	size_t mine = 0, at = ARCHIVES_MAX;
+	size_t mine = 0, taken = 0, at = ARCHIVES_MAX;
 	enum az_code rc = AZ_OK;
 
 	pthread_mutex_lock(&places_mu);
 	for (size_t i = ARCHIVES_MAX; i-- > 0;) {
-		if (!places[i])
+		if (!places[i]) {
 			at = i;
-		else
-			mine += strcmp(places[i]->name, b->name) == 0;
+			continue;
+		}
+		taken++;
+		mine += strcmp(places[i]->name, b->name) == 0;
 	}
-	if (mine >= ARCHIVES_OF_USER) {
+	if (mine >= ARCHIVES_OF_USER && taken >= ARCHIVES_MAX / 2) {
 		(void)az_fail(
 		    err, AZ_EQUOTA, "files.archive", "Too many archives of this user at once.");
 		rc = az_err_reason(err, "rate_limited");
