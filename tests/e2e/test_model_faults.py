@@ -47,7 +47,7 @@ def test_an_overlong_reply_is_cut_off(faulty):
 
 
 def test_a_wait_beyond_the_wall_limit_is_not_begun(faulty):
-    run = faulty.finish(faulty.start_run({**example(NAME), "model": "recording/fault-hours", "limits": {"wall_s": 3600}}), within=60)
+    run = faulty.finish(faulty.start_run({**example(NAME), "model": "recording/fault-hours", "limits": {"wall_s": 3500}}), within=60)
     assert (run["status"], run["reason"]) == ("failed", "llm_unavailable"), run
 
 
