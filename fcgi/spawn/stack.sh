@@ -264,7 +264,7 @@ conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
 		rm -f "$to/$(basename "$f")"
 		sed -e "s|@VAR@|$AZLON_VAR|g; s|@RUN@|$run|g; s|@PORT@|$AZLON_PORT|g; s|@TLS_PORT@|$AZLON_TLS_PORT|g" \
 		    -e "s|@LOCAL_PORT@|$AZLON_LOCAL_PORT|g; s|@LISTEN_HTTP2@|$h2_listen|; s|@HTTP2@|$h2|; s|@CORS@|$cors|; s|@HTML@|$share/nginx/html|g" \
-		    -e "s|@RATE@|$(said AZLON_RATE)|; s|@BURST@|$(said AZLON_BURST)|; s|@CONNS@|$(said AZLON_CONNS)|; s|@STREAMS@|$(said AZLON_STREAMS)|" \
+		    -e "s|@RATE@|$(said AZLON_RATE)|; s|@BURST@|$(said AZLON_BURST)|; s|@CONNS@|$(said AZLON_CONNS)|; s|@STREAMS@|$(said AZLON_STREAMS)|; s|@UPLOADS@|$(said AZLON_UPLOADS)|" \
 		    -e "s|@S3_SCHEME@|$s3_scheme|; s|@S3_SERVER@|$s3_server|; s|@S3_HOST@|$s3_host|; s|@S3_TLS@|$s3_tls|" \
 		    -e "s|@READ_TIMEOUT@|$((wait + 10))|; s|@UPLOAD_MIB@|$(( ${AZLON_UPLOAD_BYTES:-1073741824} / 1048576 + 1 ))|" \
 		    "$f" >"$to/$(basename "$f")"

@@ -120,6 +120,19 @@ api_caller_still(struct az_rq *rq, const struct az_api *api, const struct az_cal
 }
 
 enum az_code
+api_may(struct az_rq *rq, const struct az_api *api, unsigned scope, struct az_err *err)
+{
+	struct az_auth_in in = how(rq);
+	struct az_caller who;
+	enum az_code rc;
+
+	in.authorization = az_rq_header(rq, "Authorization");
+	in.x_user_id = az_rq_header(rq, "X-User-ID");
+	rc = az_auth_identify(api->auth, &in, az_rq_arena(rq), &who, err);
+	return !rc && !(who.scopes & scope) ? lacks(scope, err) : rc;
+}
+
+enum az_code
 api_anybody(struct az_rq *rq, const struct az_api *api, struct az_err *err)
 {
 	struct az_auth_in in = how(rq);

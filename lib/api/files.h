@@ -111,6 +111,7 @@ AZ_MUST_CHECK enum az_code upload_drop_blobs(const struct az_api *api, const str
 FILE_HANDLER(files_list);
 FILE_HANDLER(files_get);
 FILE_HANDLER(files_archive);
+FILE_HANDLER(files_may_upload);
 FILE_HANDLER(files_post_inputs);
 FILE_HANDLER(files_put_input);
 FILE_HANDLER(files_get_set);

@@ -17,6 +17,8 @@ files_live(struct az_rq *rq, void *app, struct az_err *err)
 
 const struct az_route az_api_file_routes[] = {
     HEALTH,
+    {"POST", "/_may_upload", files_may_upload},
+    {"PUT", "/_may_upload", files_may_upload},
     {"POST", "/files/inputs", files_post_inputs},
     {"GET", "/files/inputs/{set}", files_get_set},
     {"DELETE", "/files/inputs/{set}", files_remove_set},

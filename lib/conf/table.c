@@ -96,6 +96,8 @@ const struct conf_row conf_table[] = {
 	"nginx: requests of one address that are open at once, without event streams", NULL},
     {"AZLON_STREAMS", NUMBER, AT(streams), "100", 1, 65000,
 	"nginx: event streams of one address that are open at once", NULL},
+    {"AZLON_UPLOADS", NUMBER, AT(uploads), "8", 1, 65000,
+	"nginx: uploads of one address that are under way at once", NULL},
     {"AZLON_USER_READS", NUMBER, AT(user_reads), "3000", 0, 6000000,
 	"requests of one user that only read, a minute; a third of them may come at once; 0: no "
 	"limit",

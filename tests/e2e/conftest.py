@@ -67,6 +67,7 @@ class Stack:
             "AZLON_BURST": "5000",
             "AZLON_CONNS": "2000",
             "AZLON_STREAMS": "2000",
+            "AZLON_UPLOADS": "2000",
             "AZLON_USER_READS": "6000000",
             "AZLON_USER_WRITES": "6000000",
             "AZLON_USER_CREATES": "6000000",

@@ -21,7 +21,7 @@ SCOPES = ("runs:read", "runs:write", "files:read", "files:write")
 
 
 def scope_of(method, pattern):
-    kind = "files" if pattern.startswith("/files") else "runs"
+    kind = "files" if pattern.startswith(("/files", "/_may_upload")) else "runs"
     return f"{kind}:{'read' if method in ('GET', 'HEAD') else 'write'}"
 
 

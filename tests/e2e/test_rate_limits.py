@@ -220,7 +220,7 @@ def test_who_asks_for_health_costs_one_thread_when_a_part_hangs(tight):
 
 def test_a_page_never_meets_the_defaults(tight):
     """Two tabs of a browser, six connections each, doing all that a page does; as shipped."""
-    names = ("RATE", "BURST", "CONNS", "STREAMS", "USER_READS", "USER_WRITES", "USER_CREATES")
+    names = ("RATE", "BURST", "CONNS", "STREAMS", "UPLOADS", "USER_READS", "USER_WRITES", "USER_CREATES")
     s = tight(**{f"AZLON_{n}": "" for n in names})
 
     def seen(method, path, **kw):

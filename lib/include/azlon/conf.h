@@ -27,7 +27,7 @@ struct az_conf {
 	int64_t sync_wait_s;
 	int64_t upload_bytes;
 	int64_t quota_bytes, quota_files;              /* of one user; 0 = none */
-	int64_t rate, burst, conns, streams;           /* of one address, in nginx */
+	int64_t rate, burst, conns, streams, uploads;  /* of one address, in nginx */
 	int64_t user_reads, user_writes, user_creates; /* requests of one user, a minute; 0 = any */
 	/* of one user: runs at once (0: no queue), and what they may use up a day (0: any) */
 	int64_t user_runs, user_iterations, user_tokens, user_wall_s, user_sandbox_s;
