@@ -5,13 +5,38 @@
 #include "caller.h"
 #include "rates.h"
 
+static bool
+reads(const struct az_rq *rq)
+{
+	struct az_str method = az_rq_method(rq);
+
+	return az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD");
+}
+
+/* Has a page that is neither ours nor of the CORS list made the browser send it? nginx knows
+   the list; AZLON_CORS is the Origin if that is on it. Programs send no Origin. */
+static bool
+by_foreign_page(const struct az_rq *rq)
+{
+	struct az_str origin = az_rq_header(rq, "Origin"), at = origin;
+
+	if (!origin.p || az_str_eq(origin, az_rq_env(rq, "AZLON_CORS")))
+		return false;
+	if (az_str_starts(origin, AZ_S("http://")))
+		at = az_str_sub(origin, 7, origin.n);
+	else if (az_str_starts(origin, AZ_S("https://")))
+		at = az_str_sub(origin, 8, origin.n);
+	return !az_str_ieq(at, az_rq_header(rq, "Host"));
+}
+
 /* How a request came in, without anything that says who sent it. */
 static struct az_auth_in
 how(struct az_rq *rq)
 {
 	static const char *const proxies[] = {"X-Forwarded-For", "X-Forwarded-Host",
 	    "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"};
-	struct az_auth_in in = {.host = az_rq_header(rq, "Host")};
+	struct az_auth_in in = {
+	    .host = az_rq_header(rq, "Host"), .foreign = !reads(rq) && by_foreign_page(rq)};
 
 	for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
 		in.forwarded |= az_rq_header(rq, proxies[i]).p != NULL;
@@ -23,12 +48,11 @@ how(struct az_rq *rq)
 static unsigned
 scope_of(const struct az_rq *rq)
 {
-	struct az_str path = az_rq_path(rq), method = az_rq_method(rq);
+	struct az_str path = az_rq_path(rq);
 	bool files = az_str_eqc(path, "/files") || az_str_starts(path, AZ_S("/files/"));
-	bool reads = az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD");
 
-	return files ? (reads ? AZ_SCOPE_FILES_READ : AZ_SCOPE_FILES_WRITE)
-		     : (reads ? AZ_SCOPE_RUNS_READ : AZ_SCOPE_RUNS_WRITE);
+	return files ? (reads(rq) ? AZ_SCOPE_FILES_READ : AZ_SCOPE_FILES_WRITE)
+		     : (reads(rq) ? AZ_SCOPE_RUNS_READ : AZ_SCOPE_RUNS_WRITE);
 }
 
 static enum az_code
@@ -50,7 +74,7 @@ kind_of(const struct az_rq *rq)
 {
 	struct az_str path = az_rq_path(rq), method = az_rq_method(rq);
 
-	if (az_str_eqc(method, "GET") || az_str_eqc(method, "HEAD"))
+	if (reads(rq))
 		return RATE_READS;
 	if (az_str_eqc(method, "POST") &&
 	    (az_str_eqc(path, "/run_workflow") ||

@@ -25,8 +25,8 @@ bool api_caller_still(struct az_rq *rq, const struct az_api *api, const struct a
    in, whoever sends it (the Host rules of dev). */
 AZ_MUST_CHECK enum az_code api_anybody(
     struct az_rq *rq, const struct az_api *api, struct az_err *err);
-/* Identity and scope alone, before a body comes: it counts when it has come. Fails as api_caller().
- */
+/* Identity and scope alone, before a body comes, which counts when it has come. Fails as
+   api_caller(). */
 AZ_MUST_CHECK enum az_code api_may(
     struct az_rq *rq, const struct az_api *api, unsigned scope, struct az_err *err);
 /* Does it come from this host itself, with no proxy between? */

@@ -54,6 +54,9 @@ auth_loopback(const struct az_auth_in *in, const char *what, const char *op, str
 	if (in->forwarded)
 		return az_fail(
 		    err, AZ_EPERM, op, "%s refuses requests that a proxy forwarded", what);
+	if (in->foreign)
+		return az_fail(
+		    err, AZ_EPERM, op, "%s refuses what a page of another site asks for", what);
 	if (!loopback_host(in->host))
 		return az_fail(err, AZ_EPERM, op, "%s answers on loopback only", what);
 	return AZ_OK;

@@ -31,7 +31,8 @@ extern const struct az_auth_ops auth_dev_ops, auth_firebase_ops, auth_keys_ops;
 bool auth_uid_ok(struct az_str uid);
 
 /* AZ_EPERM unless this machine itself asks: the Host that was addressed is loopback (which also
-   stops a page of another site that rebinds its name to 127.0.0.1), and no proxy was between.
+   stops a page of another site that rebinds its name to 127.0.0.1), no proxy was between, and it
+   is no page of another site that has something changed: a form goes anywhere, unasked.
    what: the identity that is so strict, for the text. */
 AZ_MUST_CHECK enum az_code auth_loopback(
     const struct az_auth_in *in, const char *what, const char *op, struct az_err *err);

@@ -140,6 +140,15 @@ forwarded_requests_are_refused(void **state)
 }
 
 static void
+changes_by_foreign_pages_are_refused(void **state)
+{
+	struct az_str uid;
+
+	assert_int_equal(ask(state, (struct az_auth_in){.foreign = true}, &uid), AZ_EPERM);
+	assert_null(uid.p);
+}
+
+static void
 does_not_start_where_it_would_be_unsafe(void **state)
 {
 	const struct az_auth_opts ext = {
@@ -170,6 +179,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(uid_is_bounded_text, setup, teardown),
 	    cmocka_unit_test_setup_teardown(only_loopback_hosts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(forwarded_requests_are_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(changes_by_foreign_pages_are_refused, setup, teardown),
 	    cmocka_unit_test(does_not_start_where_it_would_be_unsafe),
 	};
 

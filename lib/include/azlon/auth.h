@@ -15,6 +15,7 @@ struct az_auth_in {
 	struct az_str x_user_id;
 	struct az_str host;
 	bool forwarded;          /* any X-Forwarded-*, Forwarded, Via */
+	bool foreign;            /* a change that a page of an unlisted origin asks for */
 	struct az_str body_user; /* user_id of a JSON body, or empty */
 };
 
@@ -44,8 +45,9 @@ AZ_API AZ_MUST_CHECK enum az_code az_auth_open(
 /*
  * AZ_EAUTH: without a reason for a uid that is no such text; else with text for the client and
  * the reason "unauthorized" (no token came), "token_invalid" or "token_expired". AZ_EPERM when
- * dev or the emulator meet a Host that is not loopback or a forwarding header. AZ_EUNAVAIL with
- * the reason "identity" when it cannot be told who it is: not a word against the token.
+ * dev or the emulator meet a Host that is not loopback, a forwarding header, or a foreign page.
+ * AZ_EUNAVAIL with the reason "identity" when it cannot be told who it is: not a word against the
+ * token.
  */
 AZ_API AZ_MUST_CHECK enum az_code az_auth_identify(struct az_auth *au, const struct az_auth_in *in,
     struct az_arena *a, struct az_caller *out, struct az_err *err);
