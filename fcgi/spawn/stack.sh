@@ -248,12 +248,11 @@ conf_s3() { # sets s3_scheme, s3_server, s3_host, s3_tls
 	s3_tls="$s3_tls proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_trusted_certificate \"$(readlink -f "$ca")\";"
 }
 conf_nginx() { # directory files…: as $AZLON_VAR and $run have it
-	local to=$1 cors='' f now s3_scheme s3_server s3_host s3_tls; shift
+	local to=$1 cors='' f o now s3_scheme s3_server s3_host s3_tls; shift
 	now=$("$bin/worker" --print-config) || exit 1
 	conf_s3
-	for o in $(printf '%s' "${AZLON_CORS_ORIGINS:-http://localhost:3000,http://localhost:5173,http://localhost:8080}" | tr ',' ' '); do
-		case $o in http://*|https://*) cors="$cors \"$o\" \$http_origin;" ;; *) die "AZLON_CORS_ORIGINS: '$o' is not an origin" ;; esac
-	done
+	# as expressions, since plain words of a map may only be so long as the host's buckets
+	for o in $(said AZLON_CORS_ORIGINS | tr ',' ' '); do cors="$cors \"~^\\\\Q$o\\\\E\$\" \$http_origin;"; done
 	local wait=${AZLON_SYNC_WAIT_S:-3600} h2_listen=' http2' h2=''
 	# nginx 1.25.1 has a directive of its own for it, and warns of the old way
 	case $(nginx -v 2>&1) in
@@ -418,16 +417,19 @@ start() {
 	state
 	minio_state
 	as $u_app "$bin/worker" --check-config || exit 1
-	temporal_start "$new"
-	minio_start "$new"
 	local run=$AZLON_VAR/run
 	conf_nginx "$AZLON_VAR/nginx" "$share"/nginx/*.conf
+	# before anything is launched, which would go on with settings that the next start may not have
+	alive nginx ||
+	    as $u_web nginx -t -q -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" ||
+	    die "nginx refuses its configuration"
+	printf '%s' "$now" >"$run/fingerprint"
+	temporal_start "$new"
+	minio_start "$new"
 	cgroups_choose
 	descriptors
 	for n in sandbox $pool worker; do part "$n"; done
 	if ! alive nginx; then
-		as $u_web nginx -t -q -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" ||
-		    die "nginx refuses its configuration"
 		if [ "$me" = 0 ]; then
 			launch nginx setpriv --reuid $u_web --regid $u_web --clear-groups --inh-caps=-all \
 			    nginx -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" -g "daemon off;"
@@ -435,7 +437,6 @@ start() {
 			launch nginx nginx -p "$AZLON_VAR/nginx" -c "$AZLON_VAR/nginx/nginx.conf" -e "$AZLON_VAR/log/nginx-error.log" -g "daemon off;"
 		fi
 	fi
-	printf '%s' "$now" >"$AZLON_VAR/run/fingerprint"
 	ready "$new"
 }
 

@@ -67,6 +67,28 @@ endpoint_ok(struct az_str s)
 	       (!port.p || (made_of(port, "") && az_str_to_i64(port, 1, 65535, &n)));
 }
 
+/* Each exactly as a browser will say it, for that is what it is compared with. */
+static bool
+origins_ok(struct az_str list)
+{
+	struct az_str o;
+
+	while (az_str_cut(&list, ',', &o)) {
+		o = az_str_trim(o);
+		if (!o.n)
+			continue;
+		if (!endpoint_ok(o) ||
+		    !(az_str_starts(o, AZ_S("http://"))
+			    ? !az_str_ends(o, AZ_S(":80"))
+			    : az_str_starts(o, AZ_S("https://")) && !az_str_ends(o, AZ_S(":443"))))
+			return false;
+		for (size_t i = 0; i < o.n; i++)
+			if (o.p[i] >= 'A' && o.p[i] <= 'Z')
+				return false;
+	}
+	return true;
+}
+
 /* The value without blanks around it; the text of an error never shows a secret. */
 static enum az_code
 set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a, struct az_str v,
@@ -84,6 +106,11 @@ set_text(struct az_conf *c, const struct conf_row *r, struct az_arena *a, struct
 	if (r->kind == CONF_ENDPOINT && !endpoint_ok(v))
 		return az_fail(err, AZ_EINVAL, OP,
 		    "%s must be host, host:port or http(s)://host[:port]", r->name);
+	if (r->kind == CONF_ORIGINS && !origins_ok(v))
+		return az_fail(err, AZ_EINVAL, OP,
+		    "%s must be origins, comma-separated: http(s)://host[:port] in small letters, "
+		    "without the usual port, without * and with nothing behind it",
+		    r->name);
 	if (r->kind == CONF_URL) {
 		if (!az_str_starts(v, AZ_S("http://")) && !az_str_starts(v, AZ_S("https://")))
 			return az_fail(
@@ -146,6 +173,7 @@ set(struct az_conf *c, const struct conf_row *r, struct az_arena *a, const char 
 	case CONF_STRING:
 	case CONF_URL:
 	case CONF_ENDPOINT:
+	case CONF_ORIGINS:
 	case CONF_SECRET:
 	case CONF_ENUM:
 		break;

@@ -7,6 +7,7 @@
 #define STRING CONF_STRING
 #define URL CONF_URL
 #define ENDPOINT CONF_ENDPOINT
+#define ORIGINS CONF_ORIGINS
 #define SECRET CONF_SECRET
 #define ENUM CONF_ENUM
 #define NUMBER CONF_NUMBER
@@ -118,9 +119,9 @@ const struct conf_row conf_table[] = {
 	"seconds in sandboxes that the runs of one user may use up a day; 0: no limit", NULL},
     {"AZLON_WEBHOOK_LOCAL", BOOL, AT(webhook_local), "false", 0, 0,
 	"webhooks may name loopback addresses, also without TLS; for trying them out", NULL},
-    {"AZLON_CORS_ORIGINS", STRING, AT(cors_origins),
+    {"AZLON_CORS_ORIGINS", ORIGINS, AT(cors_origins),
 	"http://localhost:3000,http://localhost:5173,http://localhost:8080", 0, 0,
-	"exact origins allowed by CORS, comma-separated", NULL},
+	"exact origins allowed by CORS", NULL},
     {"AZLON_MODEL", STRING, AT(model), NULL, 0, 0,
 	"model of a request that names none; derived: gpt-4o when OPENAI_API_KEY is "
 	"set and OPENAI_BASE_URL is not",
@@ -308,6 +309,8 @@ accepted(const struct conf_row *r, struct az_buf *out)
 		az_buf_addc(out, "http:// or https://");
 	else if (r->kind == CONF_ENDPOINT)
 		az_buf_addc(out, "host, host:port or http(s)://host[:port]");
+	else if (r->kind == CONF_ORIGINS)
+		az_buf_addc(out, "http(s)://host[:port], comma-separated");
 	else if (r->kind == CONF_SECRET)
 		az_buf_addf(out, "secret; %s_FILE may name a file that holds it", r->name);
 	for (const char *p = r->kind == CONF_ENUM ? r->one_of : ""; *p; p++) {

@@ -9,6 +9,7 @@ enum conf_kind {
 	CONF_STRING,
 	CONF_URL,
 	CONF_ENDPOINT, /* host, host:port or http(s)://host[:port] */
+	CONF_ORIGINS,  /* as browsers say them, comma-separated */
 	CONF_SECRET,
 	CONF_ENUM,
 	CONF_NUMBER,

@@ -259,6 +259,46 @@ def test_paths_that_would_be_nginx_code_are_refused(place, name):
     refused(s, "paths may not hold")
 
 
+def test_origins_may_be_long_and_are_exact(place):
+    origins = [f"https://{'a' * 50}.app.example.org:8443", f"https://{'b' * 63}.{'c' * 63}.example.org", "http://[::1]:8080", "http://a.b"]
+    s = place(AZLON_CORS_ORIGINS=", ".join(origins)).start()
+
+    def allowed(origin):
+        return s.get("/run_workflow", headers={"Origin": origin}).headers.get("Access-Control-Allow-Origin")
+
+    assert [allowed(o) for o in origins] == origins
+    for other in ("http://axb", "http://a.b.c", "xhttp://a.b", "http://a.b:80", "HTTP://a.b", "null", "http://localhost:3000"):
+        assert allowed(other) is None, other
+
+
+def test_origins_that_no_browser_says_are_named(place):
+    s = place(AZLON_CORS_ORIGINS="https://app.example.org/")
+    r = refused(s, "AZLON_CORS_ORIGINS")
+    assert "nothing behind it" in r.stderr
+    assert not left_in_run(s, ".pid")
+    r = subprocess.run([BIN / "worker", "--check-config"], env=s.env, capture_output=True, text=True, timeout=30)
+    assert r.returncode != 0 and "AZLON_CORS_ORIGINS" in r.stderr
+
+
+def test_what_nginx_refuses_is_refused_before_anything_is_launched(place, open_dir):
+    share = open_dir / "share"
+    shutil.copytree(ROOT / "nginx", share / "nginx")
+    shutil.copytree(ROOT / "tests/recordings", share / "recordings")
+    broken = share / "nginx/azlon_page.conf"
+    right = broken.read_text()
+    s = place(AZLON_SHARE=str(share), AZLON_RECORDINGS=str(share / "recordings"))
+    s.start()
+    # settings that never came into force are not what processes go on with
+    s.env["AZLON_SYNC_WAIT_S"] = "7"
+    broken.write_text("no_such_directive;\n")
+    refused(s, "nginx refuses its configuration")
+    assert not left_in_run(s, ".pid", ".sock")
+    broken.write_text(right)
+    s.env["AZLON_SYNC_WAIT_S"] = "8"
+    s.start()
+    assert b"AZLON_SYNC_WAIT_S=8" in pathlib.Path(f"/proc/{s.pid('worker')}/environ").read_bytes().split(b"\0")
+
+
 def test_a_process_that_cannot_start_is_named(place):
     s = place()
     broken = s.dir / "bin"

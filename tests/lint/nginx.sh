@@ -14,7 +14,7 @@ accepted() { # scheme, server, host, TLS lines of the store
 	local f
 	for f in nginx/*.conf; do
 		sed -e "s|@VAR@|$tmp|g; s|@RUN@|$tmp/run|g; s|@PORT@|18000|; s|@TLS_PORT@|18444|; s|@LISTEN_HTTP2@| http2|; s|@HTTP2@||; s|@LOCAL_PORT@|18090|; s|@HTML@|$PWD/nginx/html|" \
-		    -e "s|@CORS@|\"http://localhost:3000\" \$http_origin;|; s|@RATE@|50|; s|@BURST@|100|; s|@CONNS@|100|; s|@STREAMS@|100|; s|@UPLOADS@|8|" \
+		    -e "s|@CORS@|\"~^\\\\Qhttp://localhost:3000\\\\E\$\" \$http_origin;|; s|@RATE@|50|; s|@BURST@|100|; s|@CONNS@|100|; s|@STREAMS@|100|; s|@UPLOADS@|8|" \
 		    -e "s|@S3_SCHEME@|$1|; s|@S3_SERVER@|$2|; s|@S3_HOST@|$3|; s|@S3_TLS@|$4|" \
 		    -e "s|@READ_TIMEOUT@|3610|; s|@UPLOAD_MIB@|1025|" "$f" >"$tmp/nginx/$(basename "$f")"
 	done

@@ -43,6 +43,33 @@ refused(const char *const *env, const char *word, const char *word2)
 }
 
 static void
+origins_are_what_a_browser_says(void **state)
+{
+	static const char *const good[] = {"AZLON_CORS_ORIGINS=https://app.example.org",
+	    "AZLON_CORS_ORIGINS=http://localhost:3000, https://a-b.example:8443,http://[::1]:8080,",
+	    "AZLON_CORS_ORIGINS=http://h:443,https://h:80"};
+	static const char *const bad[] = {"AZLON_CORS_ORIGINS=https://app.example.org/",
+	    "AZLON_CORS_ORIGINS=https://app.example.org/page", "AZLON_CORS_ORIGINS=*",
+	    "AZLON_CORS_ORIGINS=https://*.example.org", "AZLON_CORS_ORIGINS=app.example.org",
+	    "AZLON_CORS_ORIGINS=https://App.example.org", "AZLON_CORS_ORIGINS=HTTPS://a.example",
+	    "AZLON_CORS_ORIGINS=https://a.example:443", "AZLON_CORS_ORIGINS=http://a.example:80",
+	    "AZLON_CORS_ORIGINS=https://a.example https://b.example",
+	    "AZLON_CORS_ORIGINS=https://a.example,null", "AZLON_CORS_ORIGINS=https://",
+	    "AZLON_CORS_ORIGINS=https://a.example?x", "AZLON_CORS_ORIGINS=https://u@a.example",
+	    "AZLON_CORS_ORIGINS=https://a.example:0", "AZLON_CORS_ORIGINS=ftp://a.example",
+	    "AZLON_CORS_ORIGINS=https://a\\E.example\";"};
+	struct az_conf c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		loads(&c, ENV(good[i]));
+		az_conf_release(&c);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		refused(ENV(bad[i]), "AZLON_CORS_ORIGINS", "http(s)://host[:port]");
+}
+
+static void
 nothing_set_gives_the_embedded_defaults(void **state)
 {
 	struct az_conf c;
@@ -581,6 +608,7 @@ main(void)
 {
 	const struct CMUnitTest t[] = {
 	    cmocka_unit_test(nothing_set_gives_the_embedded_defaults),
+	    cmocka_unit_test(origins_are_what_a_browser_says),
 	    cmocka_unit_test(values_are_read_and_checked),
 	    cmocka_unit_test(blank_counts_as_unset),
 	    cmocka_unit_test(restack_settings_are_read),
