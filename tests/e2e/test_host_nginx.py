@@ -2,11 +2,12 @@
 import hashlib
 import os
 import pathlib
+import re
 import signal
 
 import pytest
 
-from conftest import Stack, until
+from conftest import ROOT, Stack, until
 
 PAGE = b"<!doctype html><title>report</title>" + b"<p>all of it</p>" * 1000
 
@@ -48,3 +49,24 @@ def test_compression_takes_nothing_from_files(host):
     assert (r.status_code, r.content, r.headers["ETag"]) == (206, PAGE[:10], tag)
     # the page is ours to pack
     assert host.get("/app.js", headers={"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
+
+
+def test_servers_that_the_pages_show_log_no_signatures():
+    """The usual format has the query in it."""
+    shown = [(f, server) for f in ("WEB_HOST.md", "README.md")
+             for server in re.findall(r"^server \{[^\n]*\}$|^server \{\n.*?^\}$", (ROOT / "nginx" / f).read_text(), re.M | re.S)]
+    assert len(shown) == 5
+    for f, server in shown:
+        assert re.search(r"\baccess_log (off|/var/log/nginx/\S+ azlon);", server), (f, server)
+    # that format is there for them, in what is included before
+    assert "request_uri" not in re.search(r"log_format azlon ([^;]*);", (ROOT / "nginx/azlon_http.conf").read_text())[1]
+
+
+def test_signatures_are_in_no_log(host):
+    host.request("PUT", "/files/inputs/default/a.txt", data=b"x")
+    link = host.post("/files/inputs/default/links", json={"path": "a.txt", "ttl_s": 60}).json()["url"]
+    link = link[link.index("/files/"):]
+    assert host.get(link, user=None).status_code == 200
+    log = host.var / "log/nginx-access.log"
+    until(lambda: '"GET /_dir/' in log.read_text() or '"GET /files/inputs/default/a.txt"' in log.read_text())
+    assert re.search(r"sig=([^&]+)", link)[1] not in host.logs(1000)

@@ -44,8 +44,8 @@ accepted() { # scheme, server, host, TLS lines of the store
 	    client_body_temp_path "$tmp/nginx/tmp/b"; fastcgi_temp_path "$tmp/nginx/tmp/f"; proxy_temp_path "$tmp/nginx/tmp/p";
 	    uwsgi_temp_path "$tmp/nginx/tmp/u"; scgi_temp_path "$tmp/nginx/tmp/s";
 	    include azlon_http.conf;
-	    server { listen 127.0.0.1:18000; include azlon_server.conf; }
-	    server { listen 127.0.0.1:18001; include azlon_minio.conf; }
+	    server { listen 127.0.0.1:18000; access_log "$tmp/log/azlon.log" azlon; include azlon_server.conf; }
+	    server { listen 127.0.0.1:18001; access_log "$tmp/log/azlon.log" azlon; include azlon_minio.conf; }
 	    server { listen 127.0.0.1:18090; server_name localhost 127.0.0.1; include azlon_local.conf; }
 	    server { listen 127.0.0.1:18090; server_name "~^[0-9]{1,5}-[0-9a-z]+\\.x\\."; include azlon_ports.conf; }
 	}
