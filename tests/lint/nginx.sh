@@ -32,7 +32,14 @@ accepted() { # scheme, server, host, TLS lines of the store
 		sed -e "s|@TMP@|$tmp/nginx/tmp|; s|^pid .*|pid $tmp/pid;|; s|/dev/stdout|$tmp/log/access.log|" "$f" >"$tmp/nginx/${f##*/}"
 		nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/${f##*/}" -e "$tmp/log/error.log"
 	done
-	# as Debian's nginx.conf has it, and what people add there
+	# as Debian's nginx.conf has it, and what people add there; with all of ours, and with one server alone
+	host 'server { listen 127.0.0.1:18000; access_log "'"$tmp"'/log/azlon.log" azlon; include azlon_server.conf; }
+	    server { listen 127.0.0.1:18001; access_log "'"$tmp"'/log/azlon.log" azlon; include azlon_minio.conf; }
+	    server { listen 127.0.0.1:18090; server_name localhost 127.0.0.1; include azlon_local.conf; }
+	    server { listen 127.0.0.1:18090; server_name "~^[0-9]{1,5}-[0-9a-z]+\.x\."; include azlon_ports.conf; }'
+	for f in server minio local ports; do host "server { listen 127.0.0.1:18000; include azlon_$f.conf; }"; done
+}
+host() { # servers
 	cat >"$tmp/nginx/host.conf" <<-END
 	pid "$tmp/pid"; error_log "$tmp/log/error.log";
 	events { }
@@ -43,11 +50,9 @@ accepted() { # scheme, server, host, TLS lines of the store
 	    ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers on;
 	    client_body_temp_path "$tmp/nginx/tmp/b"; fastcgi_temp_path "$tmp/nginx/tmp/f"; proxy_temp_path "$tmp/nginx/tmp/p";
 	    uwsgi_temp_path "$tmp/nginx/tmp/u"; scgi_temp_path "$tmp/nginx/tmp/s";
+	    limit_req_status 444; limit_conn_status 444; limit_req_log_level error; limit_conn_log_level error;
 	    include azlon_http.conf;
-	    server { listen 127.0.0.1:18000; access_log "$tmp/log/azlon.log" azlon; include azlon_server.conf; }
-	    server { listen 127.0.0.1:18001; access_log "$tmp/log/azlon.log" azlon; include azlon_minio.conf; }
-	    server { listen 127.0.0.1:18090; server_name localhost 127.0.0.1; include azlon_local.conf; }
-	    server { listen 127.0.0.1:18090; server_name "~^[0-9]{1,5}-[0-9a-z]+\\.x\\."; include azlon_ports.conf; }
+	    $1
 	}
 	END
 	nginx -t -q -p "$tmp/nginx" -c "$tmp/nginx/host.conf" -e "$tmp/log/error.log"
