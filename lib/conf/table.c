@@ -94,7 +94,9 @@ const struct conf_row conf_table[] = {
     {"AZLON_BURST", NUMBER, AT(burst), "100", 1, 1000000,
 	"nginx: how many of them may come at once", NULL},
     {"AZLON_CONNS", NUMBER, AT(conns), "100", 1, 65000,
-	"nginx: requests of one address that are open at once, without event streams", NULL},
+	"nginx: requests of one address that are open at once, without event streams; as many "
+	"again to ports of sandboxes",
+	NULL},
     {"AZLON_STREAMS", NUMBER, AT(streams), "100", 1, 65000,
 	"nginx: event streams of one address that are open at once", NULL},
     {"AZLON_UPLOADS", NUMBER, AT(uploads), "8", 1, 65000,

@@ -285,3 +285,29 @@ def test_sandbox_port_of_a_program_that_breaks_off(stack, box):
     p = Port(stack, box, 3065)
     until(lambda: "broke off" in p.get("/").json()["message"])
     assert p.get("/").status_code == 502
+
+
+def test_sandbox_ports_have_so_many_connections_of_one_address(own_stack, monkeypatch):
+    stack = own_stack(AZLON_CONNS="3")
+    import e2b
+    for name in ("API", "SANDBOX"):
+        monkeypatch.setenv(f"E2B_{name}_URL", f"http://127.0.0.1:{stack.local_port}")
+    monkeypatch.setenv("E2B_API_KEY", (stack.var / "secret/e2b.key").read_text())
+    box = e2b.Sandbox.create(timeout=120)
+    held = []
+    try:
+        served(box)
+        port = Port(stack, box)
+        for _ in range(3):
+            held.append(port.open("GET /events HTTP/1.1\r\nHost: HOST\r\n\r\n"))
+            assert b" 200 " in head_of(held[-1])
+        r = port.get("/")
+        assert (r.status_code, r.json()["code"]) == (429, 429) and "this address" in r.json()["message"]
+        # they use up nothing else
+        assert stack.get("/run_workflow").status_code == 200
+        held.pop().close()
+        until(lambda: port.get("/").status_code == 200)
+    finally:
+        for s in held:
+            s.close()
+        box.kill()
