@@ -3,16 +3,19 @@
  * while the lead is held and with four system calls more, two of which sleep.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <azlon/clock.h>
 #include "web.h"
 
 #define LINGER_MS 2000
+#define ACCEPT_MS 20
 
 void
 web_conn_init(FCGX_Request *f)
@@ -22,15 +25,28 @@ web_conn_init(FCGX_Request *f)
 	FCGX_InitRequest(f, -1, 0);
 }
 
+bool
+web_conn_listen(int fd)
+{
+	const struct timeval most = {.tv_usec = ACCEPT_MS * 1000};
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
+	       setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0;
+}
+
 int
 web_conn_accept(int listen_fd)
 {
 	struct sockaddr_storage peer = {.ss_family = AF_UNIX};
 	socklen_t n = sizeof peer;
+	const struct timeval forever = {0, 0};
 	int one = 1, fd = accept4(listen_fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC);
 
-	if (fd >= 0 && peer.ss_family != AF_UNIX)
+	if (fd >= 0 && peer.ss_family != AF_UNIX) {
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
+	}
 	return fd;
 }
 

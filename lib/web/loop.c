@@ -3,7 +3,6 @@
  * are made when there is no idle one to lead, so a quiet process stays small.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -360,7 +359,7 @@ az_web_run(const struct az_web *w, struct az_err *err)
 	struct signalfd_siginfo si = {0};
 	struct pollfd p[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	sigset_t set = stop_signals();
-	int sfd = -1, flags, ms = -1;
+	int sfd = -1, ms = -1;
 	enum az_code rc;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -374,8 +373,7 @@ az_web_run(const struct az_web *w, struct az_err *err)
 	if (getenv("FCGI_WEB_SERVER_ADDRS"))
 		return az_fail(err, AZ_EINVAL, "web.run",
 		    "FCGI_WEB_SERVER_ADDRS is not looked at: listen on a unix socket");
-	flags = fcntl(w->listen_fd, F_GETFL);
-	if (flags < 0 || fcntl(w->listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (!web_conn_listen(w->listen_fd))
 		return az_fail_errno(err, AZ_EIO, "web.run", "listening socket");
 	if ((sfd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
 		return az_fail_errno(err, AZ_EIO, "web.run", "signalfd");

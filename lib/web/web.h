@@ -104,6 +104,10 @@ AZ_MUST_CHECK enum az_code web_thread_add(struct web_server *s, struct web_threa
 
 /* conn.c */
 void web_conn_init(FCGX_Request *f);
+/* Before the first accept. The flag that keeps accept() from waiting is shared with whoever else
+   has the socket, and systemd takes it away when it starts another process on it; the most that
+   accept() then waits is the socket's own. False and errno. */
+AZ_MUST_CHECK bool web_conn_listen(int fd);
 /* A connection or -1 and errno. */
 int web_conn_accept(int listen_fd);
 /* Read the parameters from fd, which f owns from here on; false if there is no request. */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/resource.h>
@@ -428,6 +429,28 @@ a_second_signal_ends_the_patience(void **state)
 	close(fd);
 }
 
+/* As systemd does when it starts another process on the same socket. */
+static void
+a_stop_comes_through_though_another_made_accept_wait(void **state)
+{
+	struct fcgi_req q = {.path = "/quick"};
+	struct web_fixture f;
+	int fd, flags;
+
+	(void)state;
+	one_in_hand(&f, &fd);
+	flags = fcntl(f.w.listen_fd, F_GETFL);
+	assert_true(flags & O_NONBLOCK);
+	assert_int_equal(fcntl(f.w.listen_fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	sem_post(&gate);
+	answered(fd, "held");
+	fd = fcgi_peer_connect(f.path);
+	assert_true(fcgi_peer_send(fd, &q, true));
+	answered(fd, "quick");
+	web_fixture_stop(&f);
+	assert_int_equal(f.rc, AZ_OK);
+}
+
 int
 main(void)
 {
@@ -452,6 +475,7 @@ main(void)
 	    cmocka_unit_test(who_had_connected_before_a_stop_is_served),
 	    cmocka_unit_test(a_patient_stop_does_not_cut),
 	    cmocka_unit_test(a_second_signal_ends_the_patience),
+	    cmocka_unit_test(a_stop_comes_through_though_another_made_accept_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
