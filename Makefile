@@ -322,7 +322,7 @@ install-files: build ## programs, library, units, man pages, nginx files, exampl
 	install -m 644 nginx/html/* $(DESTDIR)$(PREFIX)/share/azlon/nginx/html
 	install -m 644 tests/recordings/*.jsonl $(DESTDIR)$(PREFIX)/share/azlon/recordings
 	install -m 755 fcgi/spawn/*.sh $(DESTDIR)$(PREFIX)/share/azlon/spawn
-	for d in README.md LICENSE docker/*.md fcgi/systemd/*.md nginx/*.md lib/*.md lib/*/*.md; do \
+	for d in README.md LICENSE docker/*.md fcgi/*/*.md nginx/*.md lib/*.md lib/*/*.md; do \
 	    install -D -m 644 "$$d" "$(DESTDIR)$(PREFIX)/share/doc/azlon/$$d" || exit 1; done
 	install -m 644 fcgi/spawn/azlon.logrotate $(DESTDIR)$(PREFIX)/share/azlon
 	install -m 644 fcgi/systemd/azlon.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/azlon.conf

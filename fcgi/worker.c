@@ -10,6 +10,7 @@
 #include <azlon/flow.h>
 #include <azlon/work.h>
 #include "common/hook.h"
+#include "common/notify.h"
 #include "common/ports.h"
 #include "common/process.h"
 
@@ -104,6 +105,7 @@ main(int argc, char **argv)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGQUIT, &stop, NULL);
 	process_started(&p);
+	notify_ready();
 	rc = az_engine_work(engine,
 	    &(struct az_worker){.workflows = flows,
 		.functions = az_work_functions,

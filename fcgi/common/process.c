@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <azlon/log.h>
+#include "notify.h"
 #include "process.h"
 
 enum { EX_CONFIG_ = 78 }; /* sysexits: a supervisor need not try again */
@@ -57,6 +58,7 @@ process_begin(struct process *p, int argc, char **argv)
 {
 	static char program[64]; /* the log keeps it */
 
+	notify_begin();
 	if ((p->status = az_conf_main(argc, argv, p->what, &p->conf)) >= 0)
 		return false;
 	p->status = 1;
@@ -115,10 +117,12 @@ process_stopped(struct process *p, enum az_code rc)
 void
 process_serve(struct process *p, const struct az_web *w)
 {
+	struct az_web told = *w;
 	enum az_code rc;
 
+	told.serving = notify_ready;
 	process_started(p);
-	rc = az_web_run(w, &p->err);
+	rc = az_web_run(&told, &p->err);
 	process_stopped(p, rc);
 	if (rc == AZ_ETIMEOUT) /* a thread still uses what would be closed */
 		_exit(p->status);

@@ -389,6 +389,8 @@ az_web_run(const struct az_web *w, struct az_err *err)
 		goto out;
 	}
 
+	if (w->serving)
+		w->serving();
 	p[0].fd = sfd;
 	p[1].fd = s->stop_fd;
 	p[2].fd = s->watch_fd;

@@ -4,11 +4,13 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
 
-from conftest import ROOT, Stack
+from conftest import BIN, ROOT, Stack
 from stack_checks import as_root, installed  # noqa: F401
 
 PROGRAMS = ("azlon", "files", "replay", "run_workflow", "sandbox", "worker")
@@ -26,7 +28,7 @@ def units(installed, open_dir):  # noqa: F811
     d = open_dir / "units"
     d.mkdir()
     for f in (installed / "lib/systemd/system").iterdir():
-        (d / f.name).write_text(f.read_text().replace("=/usr/", f"={installed}/").replace(" /usr/bin/sandbox", f" {installed}/bin/sandbox"))
+        (d / f.name).write_text(f.read_text().replace("=/usr/", f"={installed}/").replace("+/usr/share", f"+{installed}/share").replace(" /usr/bin/sandbox", f" {installed}/bin/sandbox"))
     return d
 
 
@@ -71,14 +73,16 @@ def test_every_socket_has_its_service_and_the_target_has_all(installed):  # noqa
     for f in where.glob("*.socket"):
         service = (lines(f, "Service") or [f.with_suffix(".service").name])[0]
         unit = where / service.replace("@1", "@")
-        assert lines(unit, "StandardInput") == ["socket"] and service in wanted
-        if "@" in service:
-            # two of them on that socket
-            assert lines(unit, "Sockets") == [f.name] and service.replace("@1", "@2") in wanted
+        assert lines(unit, "StandardInput") == ["socket"] and lines(unit, "Sockets") == [f.name] and service in wanted
+        # two of them on that socket, or one
+        assert "@" not in service or service.replace("@1", "@2") in wanted
+        # it is closed when what serves there is not to be tried again, and for nothing else
+        assert lines(unit, "ExecStopPost") == [f"+/usr/share/azlon/spawn/closed.sh {f.stem.removeprefix('azlon-')}"]
+        assert (lines(f, "TriggerLimitIntervalSec"), lines(f, "StartLimitIntervalSec")) == (["0"], ["0"])
     for name in services:
         unit = where / name
-        # what is wrong is said before a start, what crashed is back at once, and no number of crashes is enough
-        assert any(c.endswith(" --check-config") for c in lines(unit, "ExecStartPre")), name
+        # a start is over when it serves, a wrong configuration ends it, what crashed is back at once, and no number of crashes is enough
+        assert (lines(unit, "Type"), lines(unit, "RestartPreventExitStatus")) == (["notify"], ["78"]), name
         assert (lines(unit, "Restart"), lines(unit, "RestartSec"), lines(unit, "StartLimitIntervalSec")) == (["always"], ["100ms"], ["0"])
         assert lines(unit, "User")[0] == ("azlon-sandbox" if "sandbox" in name else "azlon")
 
@@ -217,6 +221,41 @@ def test_installed_pages_name_what_is_installed(installed):  # noqa: F811
         named += re.findall(r"`([\w./-]+\.md|LICENSE)`", text)
         for to in named:
             assert (f.parent / to).exists() or (doc / to).exists(), f"{f.relative_to(doc)} names {to}"
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Starts a program as systemd does, with a listening socket and an address where it is to say that it serves."""
+    for d in ("journal", "lock", "store", "secret", "auth"):
+        (tmp_path / d).mkdir()
+    (tmp_path / "secret/e2b.key").write_text("e2b_" + "0" * 40)
+    (tmp_path / "secret/replay.key").write_text("rk_" + "0" * 40)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, socket.socket(socket.AF_UNIX) as listening:
+        told.settimeout(30)
+        told.bind(str(tmp_path / "told"))
+        listening.bind(str(tmp_path / "sock"))
+        listening.listen()
+        yield lambda program, **env: (told, subprocess.Popen(
+            [BIN / program], stdin=listening, stderr=subprocess.PIPE, text=True,
+            env={"PATH": os.environ["PATH"], "AZLON_VAR": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "told"), **env}))
+
+
+@pytest.mark.parametrize("program", ["run_workflow", "files", "worker"])
+def test_systemd_is_told_when_a_process_serves(asked, program):
+    told, p = asked(program)
+    assert told.recv(100) == b"READY=1"
+    # and from then on it ends as it should
+    p.send_signal(signal.SIGQUIT)
+    assert p.wait(30) == 0, p.communicate()
+    p.communicate()
+
+
+def test_systemd_is_not_told_of_who_is_refused(asked):
+    told, p = asked("files", AZLON_THREADS="0")
+    assert "AZLON_THREADS" in p.communicate(timeout=30)[1] and p.returncode == 78
+    told.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        told.recv(100)
 
 
 # ---- man pages ----

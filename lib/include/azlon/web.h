@@ -38,6 +38,8 @@ struct az_web {
 	/* Problem document of a failure instead of problem+json; NULL = ours.
 	   Used by the stand-ins, whose protocols have error bodies of their own. */
 	enum az_code (*problem)(struct az_rq *rq, void *app, const struct az_err *e, int status);
+	/* NULL, or called once when connections are taken and signals obeyed. */
+	void (*serving)(void);
 	/* NULL, or called once when such a signal arrived, before draining. */
 	void (*stopping)(void *app);
 };
