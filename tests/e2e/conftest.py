@@ -1,5 +1,6 @@
 """One real stack for the session: nginx, every process, real sandboxes, on free ports."""
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -127,10 +128,14 @@ class Stack:
         until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or not self.alive(part), within)
 
     # ---- HTTP ----
+    def headers(self, user):
+        return {} if user is None else {"X-User-ID": user}
+
+    def connection(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
     def request(self, method, path, user="alice", **kw):
-        headers = kw.pop("headers", {})
-        if user is not None:
-            headers = {"X-User-ID": user, **headers}
+        headers = {**self.headers(user), **kw.pop("headers", {})}
         kw.setdefault("timeout", 90)
         r = self.http.request(method, self.url + path, headers=headers, **kw)
         # every answer of every test is one that the contract describes; a stream is its reader's

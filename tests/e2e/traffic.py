@@ -15,9 +15,9 @@ class Traffic:
 
     def _one(self, conn, path):
         if not self.keep_alive:
-            conn = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
+            conn = self.stack.connection()
         try:
-            conn.request("GET", path, headers={"X-User-ID": self.user})
+            conn.request("GET", path, headers=self.stack.headers(self.user))
             r = conn.getresponse()
             body = r.read()
             if r.status != 200:
@@ -30,7 +30,7 @@ class Traffic:
         return None
 
     def _client(self, number):
-        conn = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
+        conn = self.stack.connection()
         due = time.monotonic() + self.every * number / self.n_threads
         n = number
         while not self.stop.wait(max(0, due - time.monotonic())):
