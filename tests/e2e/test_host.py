@@ -28,7 +28,7 @@ def units(installed, open_dir):  # noqa: F811
     d = open_dir / "units"
     d.mkdir()
     for f in (installed / "lib/systemd/system").iterdir():
-        (d / f.name).write_text(f.read_text().replace("=/usr/", f"={installed}/").replace("+/usr/share", f"+{installed}/share").replace(" /usr/bin/sandbox", f" {installed}/bin/sandbox"))
+        (d / f.name).write_text(f.read_text().replace("=/usr/", f"={installed}/").replace("=-/usr/", f"=-{installed}/").replace("+/usr/share", f"+{installed}/share").replace(" /usr/bin/sandbox", f" {installed}/bin/sandbox"))
     return d
 
 
@@ -84,6 +84,9 @@ def test_every_socket_has_its_service_and_the_target_has_all(installed):  # noqa
         # a start is over when it serves, a wrong configuration ends it, what crashed is back at once, and no number of crashes is enough
         assert (lines(unit, "Type"), lines(unit, "RestartPreventExitStatus")) == (["notify"], ["78"]), name
         assert (lines(unit, "Restart"), lines(unit, "RestartSec"), lines(unit, "StartLimitIntervalSec")) == (["always"], ["100ms"], ["0"])
+        # it is asked first what is wrong; that alone would be tried again without end
+        program = lines(unit, "ExecStart")[0].split("/bin/")[1].split()[0]
+        assert f"-/usr/bin/{program} --check-config" in lines(unit, "ExecStartPre")
         assert lines(unit, "User")[0] == ("azlon-sandbox" if "sandbox" in name else "azlon")
 
 
