@@ -78,13 +78,21 @@ class Dockerfile:
         words = [line.split()[1:] for line in self.stage(stage) if line.startswith("COPY ")]
         return [(w[:-1], w[-1]) for w in words if not w[0].startswith("--from")]
 
+    def parent(self, name):
+        """The stage that one begins with; None: a system."""
+        m = next(m for m in re.finditer(r"^FROM (\S+) AS (\S+)$", self.text, re.M) if m[2] == name)
+        return None if m[1].startswith("$") else m[1]
+
     def packages(self, stage):
         text = next(line for line in self.stage(stage) if "apt-get install" in line)
         names = text.split("--no-install-recommends", 1)[1].split("&&")[0].split()
         return [n for n in names if not n.startswith("$")]
 
     def env(self, stage):
-        return dict(w.split("=", 1) for line in self.stage(stage) if line.startswith("ENV ") for w in line.split()[1:])
+        """With what it has of its parent."""
+        own = dict(w.split("=", 1) for line in self.stage(stage) if line.startswith("ENV ") for w in line.split()[1:])
+        return {**(self.env(p) if (p := self.parent(stage)) else {}), **own}
 
     def entrypoint(self, stage):
-        return yaml.safe_load(next(line for line in self.stage(stage) if line.startswith("ENTRYPOINT ")).split(None, 1)[1])
+        own = [line for line in self.stage(stage) if line.startswith("ENTRYPOINT ")]
+        return yaml.safe_load(own[0].split(None, 1)[1]) if own else self.entrypoint(self.parent(stage))

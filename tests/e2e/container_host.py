@@ -88,7 +88,7 @@ class Host:
 
     def environment(self, name):
         stage = STAGES.get(name, "azlon")
-        env = {**(self.file.env("azlon") if stage != "minio" else {}), **self.file.env(stage), **self.compose["services"][name].get("environment", {})}
+        env = {**self.file.env(stage), **self.compose["services"][name].get("environment", {})}
         # a sanitizer cannot look at what may not be traced
         return {"PATH": PATH, "HOME": "/nonexistent", "ASAN_OPTIONS": "detect_leaks=0", **{k: str(v) for k, v in env.items()}}
 
@@ -104,7 +104,7 @@ class Host:
         """One service; program is what the image of MinIO would have."""
         s = self.compose["services"][name]
         seccomp = [o.split("=", 1)[1] for o in s["security_opt"] if o.startswith("seccomp=")]
-        entry = self.file.entrypoint("minio" if name == "minio" else "azlon")
+        entry = self.file.entrypoint(STAGES.get(name, "azlon"))
         do = ["set -e", "cd /", "mount --make-rprivate /", f"mount --bind {shlex.quote(str(self.local))} /usr/local"]
         for f in ("passwd", "group", "hosts", "subuid", "subgid"):
             do.append(f"mount --bind {shlex.quote(str(self.dir / f))} /etc/{f}")

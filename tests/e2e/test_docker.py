@@ -293,7 +293,7 @@ def test_the_tunnel_leads_to_listeners_on_loopback():
 def test_what_is_copied_is_there_and_not_ignored(file):
     lines = [line for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     ignored = PatternMatcher(lines)
-    for stage in ("build", "minio-build", "azlon"):
+    for stage in ("build", "minio-build", "azlon", "sandbox"):
         for sources, _ in file.copied(stage):
             for s in sources:
                 assert (ROOT / s).exists(), s
@@ -306,10 +306,10 @@ def test_what_is_copied_is_there_and_not_ignored(file):
 
 def test_images_begin_with_named_releases(services, file):
     assert re.search(r"^ARG DEBIAN=debian:12\.\d+-slim$", file.text, re.M)
-    assert {m for m in re.findall(r"^FROM (\S+) AS", file.text, re.M)} == {"${DEBIAN}", "azlon"}
+    assert {m for m in re.findall(r"^FROM (\S+) AS", file.text, re.M)} == {"${DEBIAN}", "base"}
     assert not any(s["image"].endswith((":latest", ":stable")) for s in services.values())
     version = re.search(r"^VERSION := (\S+)", (ROOT / "Makefile").read_text(), re.M)[1]
-    assert f"ARG VERSION={version}\n" in file.text
+    assert file.text.count(f"ARG VERSION={version}\n") == file.text.count("ARG VERSION") == 2
     assert {s["image"].rsplit(":", 1)[1] for s in services.values() if s["image"].startswith("localhost/")} == {version}
 
 
@@ -331,7 +331,7 @@ def test_the_image_has_every_library_that_is_needed(file):
     for lib in libs:
         found = subprocess.run(["dpkg", "-S", f"*/{lib}"], capture_output=True, text=True, timeout=30).stdout
         owners = {line.split(":")[0] for line in found.splitlines()}
-        assert owners & {"libc6", *file.packages("azlon")}, f"{lib}: {owners}"
+        assert owners & {"libc6", *file.packages("base")}, f"{lib}: {owners}"
 
 
 def test_the_filter_denies_nothing_that_makes_a_sandbox():
