@@ -1,7 +1,7 @@
 #!/bin/bash
 # The containers of compose.yaml. server.sh start: choose what the environment asks for, make what
 # secrets are missing, build, start, print the addresses. server.sh stop ends them and keeps the
-# volumes; anything else goes to `docker compose` with what start chose: server.sh logs -f worker.
+# volumes; server.sh resume starts again what start chose, as it was built; anything else goes to `docker compose` with what start chose: server.sh logs -f worker.
 # shellcheck disable=SC2034 # what compose.yaml names is written to chosen.env by name
 set -eu
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
@@ -106,6 +106,13 @@ model() {
 	esac
 }
 
+cpus() { # a limit above what the engine's host has is an error
+	local n
+	n=$(docker info --format '{{.NCPU}}' 2>/dev/null) || n=
+	case $n in ''|0|*[!0-9]*) n=$(nproc) ;; esac
+	: "${AZLON_CPUS:=$((n < 2 ? n : 2))}" "${AZLON_BOX_CPUS:=$((n < 4 ? n : 4))}"
+}
+
 # ---- secrets: one file each, in a directory that only you enter; a container has those it is given ----
 hex() { head -c "$1" /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 in_container() { [ ! -s "$kept/secrets/$1" ] || printf /run/secrets/%s "$1"; }
@@ -143,6 +150,7 @@ choose() {
 	engine
 	sandbox
 	model
+	cpus
 	AZLON_SECRETS=$kept/secrets
 	AZLON_REVISION=$(git -C "$here" rev-parse --short HEAD 2>/dev/null) || AZLON_REVISION=unknown
 	local v
@@ -150,6 +158,7 @@ choose() {
 		[ -z "${!v+set}" ] || printf "%s='%s'\n" "$v" "${!v//\'/}"
 	done >"$kept/chosen.env"
 	printf '%s' "${profiles[@]:+"${profiles[*]}"}" >"$kept/profiles"
+	printf '%s' "${scale[@]:+"${scale[*]}"}" >"$kept/scale"
 }
 
 # ---- docker -----------------------------------------------------------------
@@ -162,14 +171,21 @@ compose() {
 	local p
 	[ -r "$kept/chosen.env" ] || die "nothing was started from here yet: make start-server"
 	read -ra p <"$kept/profiles" || :
+	[ -z "${every:-}" ] || p=(--profile sandbox --profile funnel)
 	# what start chose, whatever this shell has
-	env -i PATH="$PATH" HOME="$HOME" ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} ${TERM:+TERM="$TERM"} \
+	env -i PATH="$PATH" HOME="${HOME:-/}" ${DOCKER_HOST:+DOCKER_HOST="$DOCKER_HOST"} ${TERM:+TERM="$TERM"} \
 	    docker compose --project-name azlon --env-file "$kept/chosen.env" --file "$here/compose.yaml" ${p[@]:+"${p[@]}"} "$@"
+}
+
+unchosen() { # what an earlier choice started and this one does not ask for: most of all no tunnel stays open
+	case " ${profiles[*]:-} " in *" sandbox "*) ;; *) every=yes compose rm --stop --force sandbox ;; esac
+	case " ${profiles[*]:-} " in *" funnel "*) ;; *) every=yes compose rm --stop --force tailscale ;; esac
 }
 
 start() {
 	choose
 	docker_there
+	unchosen >/dev/null 2>&1 || die "what an earlier start left could not be ended: docker/server.sh ps"
 	# who has read a secret that is another now starts anew
 	compose up --detach --build --wait --wait-timeout 600 ${renew:+--force-recreate} ${scale[@]:+"${scale[@]}"} || {
 		compose ps -a >&2
@@ -186,10 +202,20 @@ start() {
 	say "logs, end      docker/server.sh logs -f, docker/server.sh stop"
 }
 
+# An engine that begins starts its containers all at once; who is earlier than pod has no network to
+# join and is not tried again. So whoever starts an engine (the host's boot) has this done after it.
+resume() {
+	docker_there
+	local s=()
+	[ ! -r "$kept/scale" ] || read -ra s <"$kept/scale" || :
+	compose up --detach --no-build --wait --wait-timeout 600 ${s[@]:+"${s[@]}"}
+}
+
 case $cmd in
 start) start ;;
+resume) resume ;;
 check) choose ;; # all that needs no docker
-stop) docker_there; compose down ;;
-'') echo "usage: docker/server.sh start|stop|check|<docker compose command>" >&2; exit 2 ;;
+stop) docker_there; every=yes compose down ;;
+'') echo "usage: docker/server.sh start|resume|stop|check|<docker compose command>" >&2; exit 2 ;;
 *) docker_there; compose "$@" ;;
 esac

@@ -114,7 +114,7 @@ def fake_docker(where, body):
     f = where / "docker"
     f.write_text(f"#!/bin/sh\n{body}\n")
     f.chmod(0o755)
-    for tool in ("bash", "cat", "chmod", "cp", "cut", "dirname", "env", "git", "grep", "head", "id", "mkdir", "od", "readlink", "sort", "tr", "sh"):
+    for tool in ("bash", "cat", "chmod", "cp", "cut", "dirname", "env", "git", "grep", "head", "id", "mkdir", "nproc", "od", "readlink", "sort", "tr", "sh"):
         (where / tool).symlink_to(shutil.which(tool))
     return str(where)
 
@@ -145,7 +145,37 @@ def test_start_says_where_things_are_and_stop_ends_the_same(tmp_path):
     assert "--env-file" in up and up.endswith(" 0")
     assert not any(v in log.read_text() for v in ("sk-1", "e2b_1"))
     assert server("stop", tmp_path / "var", path=path).returncode == 0
-    assert log.read_text().splitlines()[-1].endswith("compose.yaml down 0")
+    # whatever the last start did not ask for, an earlier one may have started
+    assert log.read_text().splitlines()[-1].endswith("compose.yaml --profile sandbox --profile funnel down 0")
+
+
+def test_resume_starts_what_was_chosen_and_builds_nothing(tmp_path):
+    log = tmp_path / "log"
+    path = fake_docker(tmp_path / "bin", f'echo "$@" >>{log}')
+    assert server("resume", tmp_path / "var", path=path).returncode == 2  # nothing was
+    assert server("check", tmp_path / "var", path=path, **OUTSIDE).returncode == 0
+    assert server("resume", tmp_path / "var", path=path).returncode == 0
+    up = log.read_text().splitlines()[-1]
+    assert " up --detach --no-build --wait" in up and up.endswith(" --scale minio=0 --scale engine=0") and "--profile" not in up
+
+
+@pytest.mark.parametrize("env, ended", [({}, ["tailscale"]), (FUNNEL, []), ({"E2B_API_KEY": "e2b_1"}, ["sandbox", "tailscale"])])
+def test_start_ends_what_is_not_asked_for_any_more(tmp_path, env, ended):
+    log = tmp_path / "log"
+    path = fake_docker(tmp_path / "bin", f'echo "$@" >>{log}')
+    assert server("start", tmp_path / "var", path=path, **env).returncode == 0
+    assert re.findall(r" rm --stop --force (\w+)$", log.read_text(), re.M) == ended
+
+
+@pytest.mark.parametrize("has, cpus", [("1", ("1", "1")), ("3", ("2", "3")), ("64", ("2", "4"))])
+def test_no_service_is_given_more_processors_than_there_are(tmp_path, has, cpus):
+    """An engine refuses to make such a container."""
+    path = fake_docker(tmp_path / "bin", f'[ "$1" != info ] || echo {has}')
+    assert server("check", tmp_path / "var", path=path).returncode == 0
+    said = dict(line.split("=") for line in (tmp_path / "var/docker/chosen.env").read_text().splitlines())
+    assert (said["AZLON_CPUS"].strip("'"), said["AZLON_BOX_CPUS"].strip("'")) == cpus
+    services = filled({**chosen(tmp_path / "other"), "AZLON_CPUS": cpus[0], "AZLON_BOX_CPUS": cpus[1]})["services"]
+    assert {n: s["cpus"] for n, s in services.items() if "cpus" in s} == {n: cpus[n == "sandbox"] for n in services if n != "tailscale"}
 
 
 # ---- the compose file ----
@@ -155,7 +185,8 @@ def known_variables():
     names = set(re.findall(r"^#([A-Z0-9_]+)=", out, re.M))
     secrets = set(re.findall(r"([A-Z0-9_]+)_FILE may name", out))
     started = set(re.findall(r": \"\$\{(AZLON_\w+):=", "\n".join(f.read_text() for f in (ROOT / "fcgi/spawn").glob("*.sh"))))
-    return names | {f"{s}_FILE" for s in secrets} | started | {"TS_HOSTNAME", "AZLON_MINIO_PORT", "AZLON_SECRETS", "AZLON_REVISION", "AZLON_LANGUAGES"}
+    return names | {f"{s}_FILE" for s in secrets} | started | {"TS_HOSTNAME", "AZLON_MINIO_PORT", "AZLON_SECRETS", "AZLON_REVISION", "AZLON_LANGUAGES",
+                                       "AZLON_CPUS", "AZLON_BOX_CPUS"}
 
 
 def test_every_variable_is_one_that_somebody_reads(services):
@@ -274,7 +305,17 @@ def test_health_checks_ask_the_socket_of_their_own(services):
     for n, s in services.items():
         test = s.get("healthcheck", {}).get("test", [])
         if "health" in test:
-            assert pathlib.Path(test[-1]).stem == n, test
+            assert pathlib.Path(test[-1]).stem == n or test[-1] == "health" and n in ("worker", "standins"), test
+
+
+def test_who_shares_the_network_of_pod_follows_it(services):
+    """Compose makes whoever has another's network start after it, and again with it, unless depends_on
+    says the first only; and who lost it, as pod ended alone, is told by the check of its health."""
+    follow = [n for n, s in services.items() if s.get("network_mode") == "service:pod"]
+    assert len(follow) == 7
+    for n in follow:
+        assert "pod" not in services[n].get("depends_on", {}), n
+        assert services[n]["healthcheck"]["test"][1:3] == ["/usr/local/share/azlon/docker/entry.sh", "health"], n
 
 
 def test_the_tunnel_leads_to_listeners_on_loopback():
