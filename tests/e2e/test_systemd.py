@@ -18,6 +18,7 @@ from test_runs import expected_months, upload_weather
 from traffic import Traffic
 from web_host import ALONE, SERVICES, SOCKETS, UNITS_PAGE, WEB, WebHost, in_prose, upgrade
 
+LOCAL = "http://127.0.0.1:8090"
 NOT_HERE = why_not() if FULL else None
 pytestmark = [
     pytest.mark.skipif(not FULL, reason="a system to install and to boot"),
@@ -154,7 +155,7 @@ def test_only_nginx_reaches_the_sockets(host, m):
 
 
 def test_sandboxes_have_all_their_walls(host, m):
-    r = host.http.get("http://127.0.0.1:8090/azlon/health", headers={"X-API-Key": m.sh("cat /var/lib/azlon/box/e2b.key")})
+    r = host.http.get(f"{LOCAL}/azlon/health", headers={"X-API-Key": m.sh("cat /var/lib/azlon/box/e2b.key")})
     said = r.json()
     assert said["level"] == "namespaces+seccomp" and said["uid_mode"] == "pair" and all(said["canaries"].values()), said
     group = m.sh(f"cat /proc/{m.pid('azlon-sandbox')}/cgroup").strip()
@@ -214,6 +215,17 @@ def test_runs_outlive_the_parts_that_carry_them_out(host, m, unit):
     for name, wid in wids.items():
         check_finished_once(host, wid, name)
     assert m.show(unit, "ActiveState") == "active" and m.pid(unit) != before
+
+
+def test_a_restart_of_the_sandboxes_fails_no_command(host, m, monkeypatch):
+    """Who runs one is told that the sandbox is gone, not that the program was killed, for which it would be blamed."""
+    for name, value in {"E2B_API_KEY": m.sh("cat /var/lib/azlon/box/e2b.key"), "E2B_API_URL": LOCAL, "E2B_SANDBOX_URL": LOCAL}.items():
+        monkeypatch.setenv(name, value)
+    import e2b
+    command = e2b.Sandbox.create(timeout=60).commands.run("sleep 60", background=True)
+    m.run("systemctl", "restart", "azlon-sandbox")
+    with pytest.raises(e2b.exceptions.SandboxNotRunningException):
+        command.wait()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, POWER_OFF], ids=["lost its power", "was shut down"])
