@@ -354,6 +354,15 @@ def test_images_begin_with_named_releases(services, file):
     assert {s["image"].rsplit(":", 1)[1] for s in services.values() if s["image"].startswith("localhost/")} == {version}
 
 
+def test_no_step_is_cached_by_the_revision(file):
+    """Or every commit would fetch the packages again."""
+    assert not any("REVISION" in line for stage in ("base", "build") for line in file.stage(stage))
+    for stage in ("azlon", "sandbox"):
+        lines = file.stage(stage)
+        after = lines[lines.index("ARG REVISION=unknown"):]
+        assert not any(line.startswith(("RUN", "COPY")) for line in after), after
+
+
 def test_users_of_the_images_are_those_of_the_services(services, file):
     uid = file.users
     assert uid == file.groups and len(uid) == 4  # useradd would choose others

@@ -120,6 +120,7 @@ def images(engine):
         engine.docker("build", "-t", ENGINE, str(where), timeout=300)
     server("check")
     server("build", timeout=1800)
+    engine.docker("image", "prune", "-f")
     engine.offline()
     yield server
 
@@ -311,6 +312,14 @@ def test_only_loopback_is_published(host):
     assert all(p.startswith("127.0.0.1:") for p in ports), ports
 
 
+def test_logs_hold_no_secret(host, key, run):
+    text = host("logs", "--no-color").stdout
+    for f in (host.var / "docker/secrets").iterdir():
+        said = f.read_text()
+        assert len(said) < 8 or said not in text, f.name
+    assert key not in text
+
+
 def test_who_dies_comes_back(host, key, run):
     # pod's network too, which seven others are in
     for n in ("files", "worker", "sandbox", "pod"):
@@ -362,11 +371,3 @@ def test_stop_is_clean_and_start_finds_keys_and_files(host, key, run):
     host("start")
     host.healthy()
     assert host.engine.curl(f"{API}/files/{run}", *auth(key))[0] == 200
-
-
-def test_logs_hold_no_secret(host, key, run):
-    text = host("logs", "--no-color").stdout
-    for f in (host.var / "docker/secrets").iterdir():
-        said = f.read_text()
-        assert len(said) < 8 or said not in text, f.name
-    assert key not in text
