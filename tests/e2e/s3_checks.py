@@ -140,13 +140,18 @@ def store_is(s, word):
 @contextlib.contextmanager
 def told(s, sentence):
     """Within it, both say what is wrong with the store."""
-    logs = [s.var / "log" / f"{part}.log" for part in ("files", "run_workflow")]
-    before = {f: len(f.read_text(errors="replace")) for f in logs}
+    logs = {part: s.var / "log" / f"{part}.log" for part in ("files", "run_workflow")}
+    before = {part: len(f.read_text(errors="replace")) for part, f in logs.items()}
     yield
-    for f in logs:
-        new = f.read_text(errors="replace")[before[f]:]
-        lines = re.findall(r"^.* ev=api.dependency .*part=\"?store.*$", new, re.M)
-        assert any(re.search(sentence, line) for line in lines), (f.name, lines or new)
+
+    def said(part):
+        # what was found out a moment ago is told without another look
+        requests.get(f"{s.url}/{part}/health/ready", timeout=60)
+        new = logs[part].read_text(errors="replace")[before[part]:]
+        return any(re.search(sentence, line) for line in re.findall(r"^.* ev=api.dependency .*part=\"?store.*$", new, re.M))
+
+    for part in logs:
+        until(lambda p=part: said(p), 30)
 
 
 def half_sent(s, user, path, body, half, **headers):
