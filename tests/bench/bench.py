@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import pathlib
+import re
 import shutil
 import signal
 import statistics
@@ -112,7 +113,7 @@ def same_nginx(s, tmp, sock):
         for part in ("nginx/tmp", "log"):
             text = text.replace(f"{s.var}/{part}/", f"{where}/")
         for old, port in new.items():
-            text = text.replace(f"listen 127.0.0.1:{old} ", f"listen 127.0.0.1:{port} ")
+            text = re.sub(rf"listen 127\.0\.0\.1:{old}\b", f"listen 127.0.0.1:{port}", text)
         (where / f.name).write_text(text)
     p = subprocess.Popen(["nginx", "-c", str(where / "nginx.conf"), "-g", "daemon off;", "-e", f"{where}/nginx-error.log"])
     try:
