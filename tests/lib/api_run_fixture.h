@@ -30,20 +30,15 @@ teardown(void **state)
 	return api_fixture_stop(&fix) ? 0 : -1;
 }
 
-/* Start a run as user; its id in the arena. */
+/* Start a run as user with that body; its id in the arena. extra: as api_call() has it. */
 static inline struct az_str
-begin(const char *user, const char *more)
+begin_with(const char *user, const char *body, const char *const *extra)
 {
-	char body[600];
 	struct fcgi_resp r;
 	const struct az_json *j = NULL;
 	struct az_str id;
 
-	snprintf(body, sizeof body,
-	    "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
-	    "\"recording/x\",\"mode\":\"async\"%s}",
-	    more);
-	api_call(&fix, user, "POST", "/run_workflow", "", body, NULL, &r);
+	api_call(&fix, user, "POST", "/run_workflow", "", body, extra, &r);
 	assert_int_equal(r.status, 202);
 	assert_int_equal(
 	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
@@ -51,6 +46,19 @@ begin(const char *user, const char *more)
 	id = az_json_gets(j, "workflow_id");
 	fcgi_peer_release(&r);
 	return id;
+}
+
+/* The same with a body that only differs by more. */
+static inline struct az_str
+begin(const char *user, const char *more)
+{
+	char body[600];
+
+	snprintf(body, sizeof body,
+	    "{\"user_prompt\":\"p\",\"test_conditions\":\"t\",\"model\":"
+	    "\"recording/x\",\"mode\":\"async\"%s}",
+	    more);
+	return begin_with(user, body, NULL);
 }
 
 static inline const struct az_json *

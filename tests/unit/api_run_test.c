@@ -100,17 +100,8 @@ static struct az_str
 keyed_to_the_end(const char *body)
 {
 	static const char *const key[] = {"HTTP_IDEMPOTENCY_KEY=k1", NULL};
-	struct fcgi_resp r;
-	const struct az_json *j = NULL;
-	struct az_str id;
+	struct az_str id = begin_with("alice", body, key);
 
-	api_call(&fix, "alice", "POST", "/run_workflow", "", body, key, &r);
-	assert_int_equal(r.status, 202);
-	assert_int_equal(
-	    az_json_parse_in(arena, az_str_n(r.body, r.body_n), &az_json_own_limits, &j, NULL),
-	    AZ_OK);
-	id = az_json_gets(j, "workflow_id");
-	fcgi_peer_release(&r);
 	fake_succeed(&fix.engine, id);
 	return id;
 }
