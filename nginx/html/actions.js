@@ -1,5 +1,6 @@
 // What can be done with a run: the row of buttons, and the questions behind them.
 import { el, fill, announce, isOver } from "./dom.js";
+import { ofRun } from "./address.js";
 import { post, send, runPath, onceId, Once } from "./api.js";
 import { ask, area, line, choice } from "./dialog.js";
 import { forget, remember } from "./asked.js";
@@ -116,7 +117,7 @@ export class Actions {
       const body = { iteration: Number(from.value()), ...changed, mode: "async" };
       const run = await post(runPath(this.id, "fork"), body, { headers: { "Idempotency-Key": once.key(JSON.stringify(body)) } });
       remember(run.workflow_id, changed.user_prompt ?? asked?.user_prompt);
-      location.hash = `#/run/${run.workflow_id}`;
+      location.hash = ofRun(run.workflow_id);
     } });
   }
 

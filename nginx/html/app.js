@@ -1,5 +1,6 @@
-// The page: addresses to views, the theme, the health of the server.
+// The page: a view for each address, the theme, the health of the server.
 import { el, announce } from "./dom.js";
+import { parse } from "./address.js";
 import { session } from "./session.js";
 import { startIdentity } from "./identity.js";
 import { problemBox, isAbort } from "./problem.js";
@@ -7,19 +8,8 @@ import * as newRun from "./new.js";
 import * as runs from "./runs.js";
 
 const $ = (id) => document.getElementById(id);
-const RUN_ID = /^user-[A-Za-z0-9_]{1,32}-[0-9]{1,14}-[a-z2-7]{26}$/;
 let leave = new AbortController();
 let started = false;
-
-/** #/ · #/runs?status= · #/run/ID?file=&iteration= · #ID, as the azlon program prints it */
-function parse(hash) {
-  const [path, query = ""] = hash.replace(/^#/, "").split("?");
-  const params = new URLSearchParams(query), parts = path.split("/").filter(Boolean);
-  if (RUN_ID.test(parts[0] || "")) return { page: "run", id: parts[0], query: params };
-  if (parts[0] === "run" && RUN_ID.test(parts[1] || "")) return { page: "run", id: parts[1], query: params };
-  if (parts[0] === "runs" && parts.length === 1) return { page: "runs", query: params };
-  return { page: parts.length && path !== "main" ? "none" : "new", query: params };
-}
 
 async function show() {
   const to = parse(location.hash), main = $("main");

@@ -1,5 +1,6 @@
 // A new run: the form, its draft, and what the server says to it.
 import { el, use, find, announce } from "./dom.js";
+import { ofRun } from "./address.js";
 import { Problem, post, Once } from "./api.js";
 import { session } from "./session.js";
 import { problemBox, noModel, isAbort } from "./problem.js";
@@ -159,7 +160,7 @@ class Form {
       session.accepted(run.user_id);
       remember(run.workflow_id, request.user_prompt);
       draft.write({});
-      location.hash = `#/run/${run.workflow_id}`;
+      location.hash = ofRun(run.workflow_id);
     } catch (e) {
       if (!isAbort(e)) this.refused(e);
     } finally {

@@ -2,6 +2,7 @@
 // to ask for it again.
 import { el, use, find, fill, setText, plain, badge, announce, isOver, duration, clock, when, count, statusWord } from "./dom.js";
 import { get, runPath } from "./api.js";
+import { parse, ofRun } from "./address.js";
 import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
 import { askedFor, remember } from "./asked.js";
@@ -58,13 +59,14 @@ class RunView {
 
   /** The address of what is looked at; a reload comes back to it. */
   #moved(path, iteration) {
-    const query = new URLSearchParams({ ...(path && { file: path }), ...(iteration !== "" && { iteration }) });
-    history.replaceState(null, "", `#/run/${this.id}${query.size ? `?${query}` : ""}`);
+    // it may be that of the next view already, which is shown only after the event that tells of it
+    if (this.signal.aborted || parse(location.hash).id !== this.id) return;
+    history.replaceState(null, "", ofRun(this.id, { file: path, iteration }));
   }
 
   #forked(from) {
     if (!from) return;
-    find(this.root, "#notices").append(el("p", { class: "hint" }, "Forked from ", el("a", { href: `#/run/${from.workflow_id}?iteration=${from.iteration}` },
+    find(this.root, "#notices").append(el("p", { class: "hint" }, "Forked from ", el("a", { href: ofRun(from.workflow_id, { iteration: from.iteration }) },
       from.iteration ? `iteration ${from.iteration}` : "the start", " of an earlier run"), "."));
   }
 

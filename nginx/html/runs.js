@@ -1,5 +1,6 @@
 // The list of own runs: newest first, by status, page by page; open ones are kept up to date.
 import { el, use, find, badge, when, ago, setText, STATUSES, statusWord, isOver } from "./dom.js";
+import { ofRun } from "./address.js";
 import { get } from "./api.js";
 import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
@@ -22,7 +23,7 @@ function summary(run) {
 }
 
 function rowOf(run) {
-  const link = el("a", { class: "run-row", href: `#/run/${run.workflow_id}` },
+  const link = el("a", { class: "run-row", href: ofRun(run.workflow_id) },
     el("span", { class: "run-name" }, title(run)), badge(run.status),
     el("span", { class: "hint run-when", title: when(run.created_at) }), el("span", { class: "hint run-more" }),
     el("progress", { max: "100", value: "0", "aria-label": "Progress", hidden: true }));
