@@ -24,7 +24,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_api *api, str
 {
 	enum az_code rc;
 
-	if ((rc = az_secret_load(c->secret_file, api->secret, err)) ||
+	if ((rc = az_secrets_load(c->secret_file, &api->secrets, err)) ||
 	    (rc = az_http_new(http, err)) || (rc = ports_auth(c, *http, &api->auth, err)) ||
 	    (rc = ports_rates(c, &api->rates, err)) ||
 	    (rc = ports_engine(c, *http, &api->engine, err)) ||
@@ -89,6 +89,6 @@ out:
 	az_auth_close(api.auth);
 	az_api_rates_close(api.rates);
 	az_http_free(http);
-	az_wipe(api.secret, sizeof api.secret);
+	az_wipe(&api.secrets, sizeof api.secrets);
 	return process_end(&p);
 }

@@ -69,7 +69,7 @@ open_all(const struct az_conf *c, struct az_http **http, struct az_work *w, stru
 	if ((rc = az_http_new(http, err)) || (rc = ports_store(c, *http, &w->store, err)) ||
 	    (rc = ports_sandbox(c, *http, c->e2b_api_key, &w->sandbox, err)) ||
 	    (rc = ports_llm(c, *http, &w->llm, err)) ||
-	    (rc = az_secret_load(c->secret_file, w->secret, err)))
+	    (rc = az_secrets_load(c->secret_file, &w->secrets, err)))
 		return rc;
 	w->default_model = c->model;
 	rc = ports_engine(c, *http, &engine, err);
@@ -121,6 +121,6 @@ out:
 	az_sandbox_close(w.sandbox);
 	az_store_close(w.store);
 	az_http_free(http);
-	az_wipe(w.secret, sizeof w.secret);
+	az_wipe(&w.secrets, sizeof w.secrets);
 	return process_end(&p);
 }

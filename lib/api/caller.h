@@ -51,10 +51,13 @@ bool api_own_row(const struct az_run_info *r, struct az_str uid);
  */
 AZ_MUST_CHECK enum az_code api_json_type(struct az_rq *rq, struct az_err *err);
 
-/* HMAC over owner and text with the installation's key for a purpose; no other pair gives
-   these bytes, as no owner holds a NUL. */
-AZ_MUST_CHECK enum az_code api_keyed(const struct az_api *api, const char *purpose,
-    struct az_str owner, struct az_str text, unsigned char out[32], struct az_err *err);
+/* ---- signed.c: what only this installation can make ---- */
+/* Appends its signature of owner and text for a purpose, as base64url. */
+AZ_MUST_CHECK enum az_code api_sign(const struct az_api *api, const char *purpose,
+    struct az_str owner, struct az_str text, struct az_buf *out, struct az_err *err);
+/* Is it one of ours, by any of our secrets? */
+AZ_MUST_CHECK enum az_code api_signed(const struct az_api *api, const char *purpose,
+    struct az_str owner, struct az_str text, struct az_str signature, bool *ok, struct az_err *err);
 
 /*
  * What a failure of the engine or the store is to the client: one that has to do with

@@ -100,16 +100,11 @@ choose_id(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct 
 	}
 	if (key.n > 255)
 		rc = az_fail(err, AZ_EINVAL, "api.create", "Idempotency-Key: at most 255 bytes");
-	/* a key stays good over midnight */
-	if (rc == AZ_OK)
-		rc = idem_wid(api, uid, key, now - DAY_MS, &b, err);
-	if (rc != AZ_OK)
-		goto out;
-	rc = az_engine_describe(api->engine, az_buf_str(&b), a, info, err);
-	*existed = rc == AZ_OK;
-	if (rc == AZ_ENOTFOUND) {
+	/* a key stays good over midnight and a change of the secret; last comes what a new run is
+	   called: of today, by the first secret */
+	for (size_t i = 2 * api->secrets.n; rc == AZ_OK && !*existed && i-- > 0;) {
 		az_buf_reset(&b);
-		rc = idem_wid(api, uid, key, now, &b, err);
+		rc = idem_wid(api, i / 2, uid, key, i % 2 ? now - DAY_MS : now, &b, err);
 		if (rc == AZ_OK)
 			rc = az_engine_describe(api->engine, az_buf_str(&b), a, info, err);
 		*existed = rc == AZ_OK;
@@ -167,21 +162,19 @@ static enum az_code
 hand_over(struct az_rq *rq, const struct az_api *api, struct az_str uid, struct az_str id,
     int64_t wait_s, bool replayed, struct az_err *err)
 {
-	char token[65];
 	struct az_buf b;
-	enum az_code rc = api_wait_token(api, id, uid, token, err);
+	enum az_code rc;
 
-	if (rc != AZ_OK)
-		return rc;
 	az_buf_init(&b, 2048);
 	az_buf_addf(&b, "/_wait/%.*s?owner=", AZ_FMT(id));
 	az_pct_encode(&b, uid, NULL);
-	az_buf_addf(&b, "&token=%s", token);
+	az_buf_addc(&b, "&token=");
+	rc = api_sign(api, API_FOR_WAIT, uid, id, &b, err);
 	if (wait_s >= 0)
 		az_buf_addf(&b, "&wait=%lld", (long long)wait_s);
 	if (replayed)
 		az_buf_addc(&b, "&replayed=1");
-	if ((rc = az_buf_check(&b, "api.create", err)) == AZ_OK)
+	if (rc == AZ_OK && (rc = az_buf_check(&b, "api.create", err)) == AZ_OK)
 		az_rs_header(rq, "X-Accel-Redirect", az_buf_str(&b));
 	az_buf_release(&b);
 	return rc;

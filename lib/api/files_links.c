@@ -10,7 +10,7 @@
 #define TTL_S 3600
 #define TTL_MAX_S 604800
 
-static const char op[] = "files.links";
+static const char op[] = "files.links", FOR[] = "links";
 
 /* What a signature is over. */
 struct link {
@@ -20,23 +20,26 @@ struct link {
 	int64_t exp_s; /* Unix time */
 };
 
+/* text is released by the caller, whatever comes of it. */
+static enum az_code
+signed_text(const struct link *l, struct az_buf *text, struct az_err *err)
+{
+	az_buf_init(text, 2048);
+	az_buf_addf(text, "%d %lld ", l->iteration, (long long)l->exp_s);
+	az_buf_adds(text, l->path);
+	return az_buf_check(text, op, err);
+}
+
 static enum az_code
 sign(const struct az_api *api, const struct link *l, struct az_buf *out, struct az_err *err)
 {
-	unsigned char mac[32];
 	struct az_buf text;
-	enum az_code rc;
+	enum az_code rc = signed_text(l, &text, err);
 
-	az_buf_init(&text, 2048);
-	az_buf_addf(&text, "%d %lld ", l->iteration, (long long)l->exp_s);
-	az_buf_adds(&text, l->path);
-	rc = az_buf_check(&text, op, err);
 	if (!rc)
-		rc = api_keyed(api, "links", l->owner, az_buf_str(&text), mac, err);
-	if (!rc)
-		az_base64url(out, az_str_n(mac, sizeof mac));
+		rc = api_sign(api, FOR, l->owner, az_buf_str(&text), out, err);
 	az_buf_release(&text);
-	return rc ? rc : az_buf_check(out, op, err);
+	return rc;
 }
 
 /* ---- reading by one ---- */
@@ -57,18 +60,19 @@ refused(struct az_err *err, const char *reason, const char *text)
 static enum az_code
 check(struct az_rq *rq, const struct az_api *api, struct link *l, struct az_err *err)
 {
-	struct az_buf want;
+	struct az_buf text;
 	enum az_code rc;
-	bool ok;
+	bool ok = false;
 
 	if ((rc = api_anybody(rq, api, err)))
 		return rc;
 	if (!az_str_to_i64(az_rq_query(rq, "exp"), 0, INT64_MAX / 1000, &l->exp_s))
 		return refused(err, "link_invalid", "The link is damaged or was changed.");
-	az_buf_init(&want, 64);
-	rc = sign(api, l, &want, err);
-	ok = !rc && az_ct_eq(az_buf_str(&want), az_rq_query(rq, "sig"));
-	az_buf_release(&want);
+	rc = signed_text(l, &text, err);
+	if (!rc)
+		rc = api_signed(
+		    api, FOR, l->owner, az_buf_str(&text), az_rq_query(rq, "sig"), &ok, err);
+	az_buf_release(&text);
 	if (rc)
 		return rc;
 	if (!ok)

@@ -54,9 +54,8 @@ AZ_MUST_CHECK enum az_code api_run_wait(struct az_rq *rq, const struct az_api *a
 /* The deadline of ?wait=N, 0 when there is none or the pool does not wait. */
 AZ_MUST_CHECK enum az_code api_wait_deadline(
     struct az_rq *rq, const struct az_api *api, int64_t *deadline_ms, struct az_err *err);
-/* Token that binds the hand-over of a wait to run and owner. */
-AZ_MUST_CHECK enum az_code api_wait_token(const struct az_api *api, struct az_str id,
-    struct az_str uid, char out[65], struct az_err *err);
+/* What the hand-over of a wait is signed for; owner and text are the user and the run. */
+#define API_FOR_WAIT "wait"
 
 /* ---- create_check.c: the body of a create ---- */
 #define CREATE_ITEMS 50
@@ -142,10 +141,10 @@ AZ_MUST_CHECK enum az_code run_request_load(const struct az_api *api, struct az_
 AZ_MUST_CHECK enum az_code create_check_inputs(
     struct create *c, const struct az_api *api, struct az_str uid, struct az_err *err);
 
-/* ---- idempotency.c ---- */
-/* The run id of (uid, key) on the day of now_ms. */
-AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, struct az_str uid, struct az_str key,
-    int64_t now_ms, struct az_buf *out, struct az_err *err);
+/* ---- signed.c ---- */
+/* The run id of (uid, key) on the day of now_ms, by one of our secrets. */
+AZ_MUST_CHECK enum az_code idem_wid(const struct az_api *api, size_t which, struct az_str uid,
+    struct az_str key, int64_t now_ms, struct az_buf *out, struct az_err *err);
 
 /* ---- handlers ---- */
 #define RUN_HANDLER(f) enum az_code f(struct az_rq *rq, void *app, struct az_err *err)

@@ -104,14 +104,14 @@ handed_owner(struct az_rq *rq, const struct az_api *api, struct az_str id, struc
     struct az_err *err)
 {
 	struct az_str owner = az_rq_query(rq, "owner"), token = az_rq_query(rq, "token");
-	char want[65];
 	enum az_code rc;
+	bool ours;
 
 	if (!owner.n || !token.n || !az_wid_owned_by(id, owner))
 		return az_fail(err, AZ_ENOTFOUND, "api.wait", "no hand-over");
-	if ((rc = api_wait_token(api, id, owner, want, err)) != AZ_OK)
+	if ((rc = api_signed(api, API_FOR_WAIT, owner, id, token, &ours, err)) != AZ_OK)
 		return rc;
-	if (!az_ct_eq(az_str_c(want), token))
+	if (!ours)
 		return az_fail(err, AZ_ENOTFOUND, "api.wait", "no hand-over");
 	*uid = owner;
 	return AZ_OK;

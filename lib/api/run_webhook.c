@@ -66,7 +66,7 @@ run_webhook(struct az_rq *rq, void *app, struct az_err *err)
 	if ((rc = api_run_describe(api, a, who.uid, id, &info, err)) != AZ_OK ||
 	    (rc = url_of(api, a, id, &url, err)) != AZ_OK ||
 	    (rc = noted(api, a, who.uid, id, &was, err)) != AZ_OK ||
-	    (rc = az_user_key(api->secret, who.uid, AZ_KEY_WEBHOOK, key, err)) != AZ_OK)
+	    (rc = az_user_key(api->secrets.key[0], who.uid, AZ_KEY_WEBHOOK, key, err)) != AZ_OK)
 		goto out;
 	state = az_json_gets(was, "state");
 	az_jw_init(&w, &b);

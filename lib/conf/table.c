@@ -56,7 +56,8 @@ const struct conf_row conf_table[] = {
 	"server that the azlon client talks to; derived: http://localhost:$AZLON_PORT", NULL},
     {"AZLON_SECRET_FILE", STRING, AT(secret_file), NULL, 0, 0,
 	"the installation's 32-byte secret, made at first start, the same on every "
-	"host; derived: $AZLON_VAR/secret/azlon.secret",
+	"host; a second one, in a file of the same name with .also, is believed too while it is "
+	"changed; derived: $AZLON_VAR/secret/azlon.secret",
 	NULL},
     {"AZLON_RECORDINGS", STRING, AT(recordings), NULL, 0, 0,
 	"directory of recorded model replies (*.jsonl); derived: ../share/recordings "

@@ -1,4 +1,5 @@
-/* The installation's secret, made once however many processes start together. */
+/* The installation's secrets: one, made once however many processes start together, and one
+   more while it is being changed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,9 +10,9 @@
 #include <azlon/crypto.h>
 #include <azlon/path.h>
 
-enum { SECRET = 32 };
+enum { SECRET = AZ_SECRET_BYTES };
 
-static const char OP[] = "secret.load";
+static const char OP[] = "secret.load", ALSO[] = ".also";
 
 /* AZ_ENOTFOUND when there is no file yet. */
 static enum az_code
@@ -99,24 +100,30 @@ make_secret(const char *path, struct az_err *err)
 }
 
 enum az_code
-az_secret_load(const char *path, unsigned char out[SECRET], struct az_err *err)
+az_secrets_load(const char *path, struct az_secrets *out, struct az_err *err)
 {
-	struct az_err first = AZ_ERR_INIT;
-	enum az_code rc = read_secret(path, out, &first);
+	struct az_err why = AZ_ERR_INIT;
+	enum az_code rc = read_secret(path, out->key[0], &why);
+	char also[PATH_MAX];
 
-	if (rc != AZ_ENOTFOUND) {
-		if (rc && err)
-			*err = first;
-		return rc;
+	out->n = 1;
+	if (rc == AZ_ENOTFOUND && !(rc = make_secret(path, &why)))
+		rc = read_secret(path, out->key[0], &why);
+	if (rc == AZ_OK && snprintf(also, sizeof also, "%s%s", path, ALSO) >= (int)sizeof also)
+		rc = az_fail(&why, AZ_EINVAL, OP, "path too long");
+	if (rc == AZ_OK) {
+		rc = read_secret(also, out->key[1], &why);
+		out->n += rc == AZ_OK;
+		rc = rc == AZ_ENOTFOUND ? AZ_OK : rc;
 	}
-	if ((rc = make_secret(path, err)))
-		return rc;
-	return read_secret(path, out, err);
+	if (rc != AZ_OK && err)
+		*err = why;
+	return rc;
 }
 
 enum az_code
-az_user_key(const unsigned char secret[32], struct az_str uid, const char *purpose, char out[65],
-    struct az_err *err)
+az_user_key(const unsigned char secret[SECRET], struct az_str uid, const char *purpose,
+    char out[65], struct az_err *err)
 {
 	unsigned char key[SECRET];
 	enum az_code rc = az_hkdf(

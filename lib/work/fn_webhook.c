@@ -127,6 +127,32 @@ stopped(void *arg)
 	return ctx->cancelled(ctx);
 }
 
+/* ",v1=" and the signature of "t.body" under the user's key, for each of our secrets. */
+static enum az_code
+sign(struct hook *h, int64_t t, struct az_str body, struct az_buf *out, struct az_err *err)
+{
+	const struct az_secrets *s = &h->w->secrets;
+	unsigned char mac[32];
+	char key[65], hex[65];
+	struct az_buf text;
+	enum az_code rc;
+
+	az_buf_init(&text, body.n + 64);
+	az_buf_addf(&text, "%lld.", (long long)t);
+	az_buf_adds(&text, body);
+	rc = az_buf_check(&text, OP, err);
+	for (size_t i = 0; rc == AZ_OK && i < s->n; i++) {
+		if ((rc = az_user_key(s->key[i], h->ctx->uid, AZ_KEY_WEBHOOK, key, err)) != AZ_OK)
+			break;
+		az_hmac_sha256(az_str_c(key), az_buf_str(&text), mac);
+		az_hex(mac, sizeof mac, hex);
+		az_buf_addf(out, ",v1=%s", hex);
+	}
+	az_wipe(key, sizeof key);
+	az_buf_release(&text);
+	return rc != AZ_OK ? rc : az_buf_check(out, OP, err);
+}
+
 /* The signature covers the time, so that an old message cannot be sent again. */
 static enum az_code
 post(struct hook *h, struct az_str body, int *status, struct az_err *err)
@@ -134,29 +160,19 @@ post(struct hook *h, struct az_str body, int *status, struct az_err *err)
 	int64_t t = az_wall_ms() / 1000;
 	const char *headers[5] = {"Content-Type: application/json", "Azlon-Event: run.finished"};
 	struct az_post p = {.url = h->url, .headers = headers, .body = body};
-	unsigned char mac[32];
-	char key[65], hex[65];
-	struct az_buf text;
-	enum az_code rc = az_user_key(h->w->secret, h->ctx->uid, AZ_KEY_WEBHOOK, key, err);
+	struct az_buf signature;
+	enum az_code rc;
 
-	if (rc != AZ_OK)
-		return rc;
-	az_buf_init(&text, body.n + 64);
-	az_buf_addf(&text, "%lld.", (long long)t);
-	az_buf_adds(&text, body);
-	if ((rc = az_buf_check(&text, OP, err)) == AZ_OK) {
-		az_hmac_sha256(az_str_c(key), az_buf_str(&text), mac);
-		az_hex(mac, sizeof mac, hex);
+	az_buf_init(&signature, 256);
+	az_buf_addf(&signature, "Azlon-Signature: t=%lld", (long long)t);
+	if ((rc = sign(h, t, body, &signature, err)) == AZ_OK) {
 		headers[2] = az_arena_printf(h->a, "Azlon-Delivery: %s", h->id);
-		headers[3] =
-		    az_arena_printf(h->a, "Azlon-Signature: t=%lld,v1=%s", (long long)t, hex);
+		headers[3] = signature.p;
 		p.cancelled = stopped;
 		p.arg = h->ctx;
-		rc =
-		    headers[2] && headers[3] ? h->w->post(h->w->post_arg, &p, err) : no_memory(err);
+		rc = headers[2] ? h->w->post(h->w->post_arg, &p, err) : no_memory(err);
 	}
-	az_buf_release(&text);
-	az_wipe(key, sizeof key);
+	az_buf_release(&signature);
 	*status = p.status;
 	return rc;
 }

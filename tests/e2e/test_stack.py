@@ -143,7 +143,7 @@ def test_a_lost_key_is_made_anew_on_both_sides(place):
     assert s.finish(s.start_run(example("human-eval-010")))["status"] == "succeeded"
 
 
-def test_what_ends_with_the_secret(place):
+def test_a_change_of_the_secret(place):
     """As lib/SECURITY.md says."""
     s = place().start()
     again = {"headers": {"Idempotency-Key": "once"}}
@@ -154,12 +154,22 @@ def test_what_ends_with_the_secret(place):
     link = s.post(f"/files/{wid}/links", json={"path": path}).json()["url"]
     key = s.get(f"/run_workflow/{wid}/webhook").json()["key"]
     assert s.get(link, user=None).status_code == 200
-    s.stop()
-    (s.var / "secret/azlon.secret").unlink()
-    s.start()
+    # the former one beside the new one: all of it holds, and receivers can be given their new key
+    secret, also = s.var / "secret/azlon.secret", s.var / "secret/azlon.secret.also"
+    secret.rename(also)
+    s.control("reload")
+    assert s.get(link, user=None).status_code == 200
+    assert s.start_run(example("human-eval-010"), **again) == wid
+    new_key = s.get(f"/run_workflow/{wid}/webhook").json()["key"]
+    new_link = s.post(f"/files/{wid}/links", json={"path": path}).json()["url"]
+    assert new_key != key
+    # without it
+    also.unlink()
+    s.control("reload")
+    assert s.get(new_link, user=None).status_code == 200
     r = s.get(link, user=None)
     assert r.status_code == 403 and r.json()["code"] == "link_invalid", r.text
-    assert s.get(f"/run_workflow/{wid}/webhook").json()["key"] != key
+    assert s.get(f"/run_workflow/{wid}/webhook").json()["key"] == new_key
     assert s.start_run(example("human-eval-010"), **again) != wid
     assert s.get(f"/run_workflow/{wid}").json()["finished_at"] == run["finished_at"]
     assert s.get(f"/files/{wid}/{path}").status_code == 200

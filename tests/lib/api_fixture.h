@@ -455,7 +455,8 @@ api_fixture_start(struct api_fixture *f, const struct az_route *routes)
 	pthread_mutex_init(&f->engine.mu, NULL);
 	pthread_cond_init(&f->engine.changed, NULL);
 	f->api.engine = &f->engine.base;
-	memset(f->api.secret, 7, sizeof f->api.secret);
+	f->api.secrets.n = 1;
+	memset(f->api.secrets.key[0], 7, sizeof f->api.secrets.key[0]);
 	f->api.sync_wait_ms = 20000;
 	f->api.prompt_generate = AZ_S("write code");
 	f->api.prompt_validate = AZ_S("judge it");

@@ -111,6 +111,7 @@ setup(void **state, bool dir)
 	    az_auth_open(&(struct az_auth_opts){.identity = "dev"}, &f->api.auth, &err), AZ_OK);
 	f->api.engine = &engine;
 	f->api.upload_bytes = 3 << 20;
+	f->api.secrets.n = 1;
 	f->web.w.threads = 24;
 	f->web.w.arena_bytes = AZ_MIB(32);
 	assert_true(web_fixture_start(&f->web, az_api_file_routes, &f->api));

@@ -476,7 +476,8 @@ keys_hold_over_midnight(void **state)
 	/* a run that was started yesterday with this key and another body */
 	az_buf_init(&b, 200);
 	assert_int_equal(
-	    idem_wid(&fix.api, AZ_S("alice"), AZ_S("late"), az_wall_ms() - day, &b, NULL), AZ_OK);
+	    idem_wid(&fix.api, 0, AZ_S("alice"), AZ_S("late"), az_wall_ms() - day, &b, NULL),
+	    AZ_OK);
 	s.workflow_id = az_buf_str(&b);
 	s.memo = AZ_S("{\"body_sha256\":\"00\"}");
 	assert_int_equal(fake_start(fix.api.engine, &s, &existed, NULL), AZ_OK);
@@ -487,6 +488,40 @@ keys_hold_over_midnight(void **state)
 	fcgi_peer_release(&r);
 	az_buf_release(&b);
 	assert_int_equal(fix.engine.n, 1);
+}
+
+static void
+keys_hold_over_a_change_of_the_secret(void **state)
+{
+	static const char *const one = "{" OK_ ",\"mode\":\"async\"}";
+	struct az_secrets *s = &fix.api.secrets;
+	struct fcgi_resp r;
+	char first[200], again[200], other[200];
+
+	(void)state;
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k", );
+	assert_int_equal(r.status, 202);
+	fcgi_peer_header(&r, "Location", first, sizeof first);
+	fcgi_peer_release(&r);
+	memcpy(s->key[1], s->key[0], AZ_SECRET_BYTES);
+	s->key[0][0] ^= 1;
+	s->n = 2;
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k", );
+	assert_int_equal(r.status, 202);
+	fcgi_peer_header(&r, "Location", again, sizeof again);
+	assert_string_equal(first, again);
+	fcgi_peer_release(&r);
+	/* what is new is made by the new one, and is there when the former is gone */
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=m", );
+	fcgi_peer_header(&r, "Location", other, sizeof other);
+	fcgi_peer_release(&r);
+	s->n = 1;
+	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=m", );
+	assert_int_equal(r.status, 202);
+	fcgi_peer_header(&r, "Location", again, sizeof again);
+	assert_string_equal(other, again);
+	fcgi_peer_release(&r);
+	assert_int_equal(fix.engine.n, 2);
 }
 
 static void
@@ -531,6 +566,7 @@ main(void)
 	    T(files_of_own_earlier_runs_can_be_inputs),
 	    T(a_key_asked_twice_gives_the_same_run),
 	    T(keys_hold_over_midnight),
+	    T(keys_hold_over_a_change_of_the_secret),
 	    T(a_synchronous_start_hands_its_wait_over),
 	};
 

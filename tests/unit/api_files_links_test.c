@@ -96,6 +96,7 @@ test_link_expires(void **state)
 	struct fixture *f = *state;
 	int64_t exp = az_wall_ms() / 1000 - 1;
 	char *text = az_arena_printf(f->a, DONE "%c-1 %lld a", 0, (long long)exp);
+	struct az_str secret = az_str_n((const char *)f->api.secrets.key[0], AZ_SECRET_BYTES);
 	unsigned char mac[32], key[32];
 	char *path, *query;
 	struct az_buf q;
@@ -103,9 +104,8 @@ test_link_expires(void **state)
 
 	/* one that was made an hour and a second ago */
 	tree(f, DONE, -1, PATHS("a"));
-	assert_int_equal(az_hkdf(az_str_n(f->api.secret, 32), AZ_S("azlon"), AZ_S("links"), key,
-			     sizeof key, &err),
-	    AZ_OK);
+	assert_int_equal(
+	    az_hkdf(secret, AZ_S("azlon"), AZ_S("links"), key, sizeof key, &err), AZ_OK);
 	az_hmac_sha256(
 	    az_str_n(key, 32), az_str_n(text, sizeof DONE + strlen(text + sizeof DONE)), mac);
 	az_buf_init(&q, 200);
@@ -114,10 +114,29 @@ test_link_expires(void **state)
 	assert_int_equal(anybody(f, "GET", "/files/" DONE "/a", q.p), 403);
 	check_problem(f, "link_expired", "expired");
 	az_buf_release(&q);
-	/* another installation's */
+}
+
+static void
+test_link_outlives_a_change_of_the_secret(void **state)
+{
+	struct fixture *f = *state;
+	struct az_secrets *s = &f->api.secrets;
+	char *path, *query, *later;
+
+	tree(f, DONE, -1, PATHS("a"));
 	assert_int_equal(post(f, "alice", "/files/" DONE "/links", "{\"path\":\"a\"}"), 201);
 	split(f, &path, &query);
-	f->api.secret[0] ^= 1;
+	/* the former one is believed beside the new one, which signs */
+	memcpy(s->key[1], s->key[0], AZ_SECRET_BYTES);
+	s->key[0][0] ^= 1;
+	s->n = 2;
+	assert_int_equal(anybody(f, "GET", path, query), 200);
+	assert_int_equal(post(f, "alice", "/files/" DONE "/links", "{\"path\":\"a\"}"), 201);
+	split(f, &path, &later);
+	assert_string_not_equal(query, later);
+	/* until it is taken away */
+	s->n = 1;
+	assert_int_equal(anybody(f, "GET", path, later), 200);
 	assert_int_equal(anybody(f, "GET", path, query), 403);
 	check_problem(f, "link_invalid", "link");
 }
@@ -279,6 +298,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    MEM(test_link_reads_one_file),
 	    MEM(test_link_expires),
+	    MEM(test_link_outlives_a_change_of_the_secret),
 	    MEM(test_link_of_an_iteration),
 	    MEM(test_links_of_sets_know_their_owner),
 	    MEM(test_who_may_make_links),

@@ -1,5 +1,6 @@
 /* Digests against published vectors, encodings both ways, the secret file. */
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -293,41 +294,84 @@ tag_is_stable_and_lower_case(void **state)
 }
 
 static void
+put_file(const char *path, const void *bytes, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	assert_int_equal(write(fd, bytes, n), n);
+	assert_int_equal(close(fd), 0);
+}
+
+static void
 secret_is_made_once_and_kept(void **state)
 {
 	char dir[] = "/tmp/azlon-test-XXXXXX", path[64];
-	unsigned char a[32], b[32], none[32] = {0};
+	struct az_secrets a, b;
+	unsigned char none[32] = {0};
 	struct az_err err = AZ_ERR_INIT;
 	struct stat st;
-	int fd;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof path, "%s/s", dir);
-	assert_int_equal(az_secret_load(path, a, &err), AZ_OK);
-	assert_memory_not_equal(a, none, 32);
-	assert_int_equal(az_secret_load(path, b, &err), AZ_OK);
-	assert_memory_equal(a, b, 32);
+	assert_int_equal(az_secrets_load(path, &a, &err), AZ_OK);
+	assert_int_equal(a.n, 1);
+	assert_memory_not_equal(a.key[0], none, 32);
+	assert_int_equal(az_secrets_load(path, &b, &err), AZ_OK);
+	assert_memory_equal(a.key[0], b.key[0], 32);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(st.st_nlink, 1);
 	/* others may read it: refused */
 	assert_int_equal(chmod(path, 0644), 0);
-	assert_int_equal(az_secret_load(path, b, &err), AZ_EPERM);
+	assert_int_equal(az_secrets_load(path, &b, &err), AZ_EPERM);
 	assert_int_equal(unlink(path), 0);
 	/* another size: refused, and left as it is */
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	assert_int_equal(write(fd, "short", 5), 5);
-	close(fd);
-	assert_int_equal(az_secret_load(path, b, &err), AZ_EINVAL);
+	put_file(path, "short", 5);
+	assert_int_equal(az_secrets_load(path, &b, &err), AZ_EINVAL);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 5);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("elsewhere", path), 0);
-	assert_int_not_equal(az_secret_load(path, b, &err), AZ_OK);
+	assert_int_not_equal(az_secrets_load(path, &b, &err), AZ_OK);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0); /* no temporary name is left */
-	assert_int_equal(az_secret_load(path, b, &err), AZ_EIO);
+	assert_int_equal(az_secrets_load(path, &b, &err), AZ_EIO);
+}
+
+/* What makes a second secret is a person: it is read as strictly, and never made. */
+static void
+a_second_secret_is_read_where_it_is(void **state)
+{
+	char dir[] = "/tmp/azlon-test-XXXXXX", path[64], also[80], wide[PATH_MAX];
+	struct az_secrets s;
+	struct az_err err = AZ_ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/s", dir);
+	snprintf(also, sizeof also, "%s.also", path);
+	put_file(path, "first secret, 32 bytes of them..", 32);
+	put_file(also, "other secret, 32 bytes of them..", 32);
+	assert_int_equal(az_secrets_load(path, &s, &err), AZ_OK);
+	assert_int_equal(s.n, 2);
+	assert_memory_equal(s.key[0], "first", 5);
+	assert_memory_equal(s.key[1], "other", 5);
+	assert_int_equal(chmod(also, 0604), 0);
+	assert_int_equal(az_secrets_load(path, &s, &err), AZ_EPERM);
+	assert_non_null(strstr(err.text, also));
+	assert_int_equal(unlink(also), 0);
+	put_file(also, "", 0);
+	assert_int_equal(az_secrets_load(path, &s, &err), AZ_EINVAL);
+	assert_int_equal(unlink(also), 0);
+	assert_int_equal(az_secrets_load(path, &s, &err), AZ_OK);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(access(also, F_OK), -1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	memset(wide, '/', sizeof wide);
+	wide[sizeof wide - 1] = '\0';
+	assert_int_not_equal(az_secrets_load(wide, &s, &err), AZ_OK);
 }
 
 /* Each child waits until all are there, so that they really race. */
@@ -349,10 +393,10 @@ processes_that_race_end_with_one_secret(void **state)
 		assert_int_equal(pipe(back[i]), 0);
 		pid[i] = fork();
 		if (pid[i] == 0) {
-			unsigned char k[32];
+			struct az_secrets s;
 			close(go[1]);
-			if (read(go[0], &c, 1) == 0 && az_secret_load(path, k, NULL) == AZ_OK)
-				_exit(write(back[i][1], k, 32) == 32 ? 0 : 1);
+			if (read(go[0], &c, 1) == 0 && az_secrets_load(path, &s, NULL) == AZ_OK)
+				_exit(write(back[i][1], s.key[0], 32) == 32 ? 0 : 1);
 			_exit(1);
 		}
 	}
@@ -386,6 +430,7 @@ main(void)
 	    cmocka_unit_test(compare_and_wipe),
 	    cmocka_unit_test(tag_is_stable_and_lower_case),
 	    cmocka_unit_test(secret_is_made_once_and_kept),
+	    cmocka_unit_test(a_second_secret_is_read_where_it_is),
 	    cmocka_unit_test(processes_that_race_end_with_one_secret),
 	};
 

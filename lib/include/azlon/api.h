@@ -6,6 +6,7 @@
 #define AZLON_API_H
 
 #include <azlon/auth.h>
+#include <azlon/crypto.h>
 #include <azlon/engine.h>
 #include <azlon/llm.h>
 #include <azlon/sandbox.h>
@@ -25,7 +26,7 @@ struct az_api { /* app of every route; ports borrowed */
 	struct az_store *store;
 	struct az_llm *llm;         /* NULL where not needed */
 	struct az_sandbox *sandbox; /* NULL where not needed; readiness only */
-	unsigned char secret[32];
+	struct az_secrets secrets;
 	bool has_model;                                 /* a real model is configured */
 	const char *default_model;                      /* or NULL */
 	struct az_str prompt_generate, prompt_validate; /* the default texts */

@@ -65,13 +65,26 @@ AZ_API void az_pct_encode(struct az_buf *b, struct az_str s, const char *keep);
    characters and a NUL (DESIGN "Names and storage"). */
 AZ_API void az_user_tag(struct az_str uid, char out[33]);
 
-/* The installation's secret: 32 bytes, made at first use (0600), from which HKDF
-   yields a key per purpose. */
-AZ_API AZ_MUST_CHECK enum az_code az_secret_load(
-    const char *path, unsigned char out[32], struct az_err *err);
-/* A user's own key for one purpose, as 64 hex digits and a NUL. */
-AZ_API AZ_MUST_CHECK enum az_code az_user_key(const unsigned char secret[32], struct az_str uid,
-    const char *purpose, char out[65], struct az_err *err);
+/*
+ * The installation's secrets, 32 bytes each, from which HKDF yields a key per purpose. The
+ * first signs. While it is being changed there is one more, by whose signatures something
+ * is believed too: the coming one at first, then the former.
+ */
+#define AZ_SECRET_BYTES 32
+struct az_secrets {
+	unsigned char key[2][AZ_SECRET_BYTES];
+	size_t n; /* 1 or 2 */
+};
+/*
+ * path is made where it is missing (0600), by one of however many processes start together;
+ * path.also is read where it is there. AZ_EPERM: others may read or change a file;
+ * AZ_EINVAL: it is none of 32 bytes. out is wiped by its owner.
+ */
+AZ_API AZ_MUST_CHECK enum az_code az_secrets_load(
+    const char *path, struct az_secrets *out, struct az_err *err);
+/* A user's own key for one purpose under one of them, as 64 hex digits and a NUL. */
+AZ_API AZ_MUST_CHECK enum az_code az_user_key(const unsigned char secret[AZ_SECRET_BYTES],
+    struct az_str uid, const char *purpose, char out[65], struct az_err *err);
 /* What webhooks of a user are signed with, and how that is told. */
 #define AZ_KEY_WEBHOOK "azlon webhook v1"
 

@@ -4,6 +4,7 @@
 #ifndef AZLON_WORK_H
 #define AZLON_WORK_H
 
+#include <azlon/crypto.h>
 #include <azlon/engine.h>
 #include <azlon/llm.h>
 #include <azlon/sandbox.h>
@@ -25,7 +26,7 @@ struct az_work { /* app of the functions; ports borrowed */
 	struct az_llm *llm;
 	const char *default_model; /* or NULL */
 	struct az_engine *engine;  /* how runs and their user's workflow tell each other */
-	unsigned char secret[32];  /* the installation's: what webhooks are signed with */
+	struct az_secrets secrets; /* what webhooks are signed with */
 	/* AZ_OK with any status; AZ_EPERM: no address that may be reached. */
 	enum az_code (*post)(void *arg, struct az_post *p, struct az_err *err);
 	void *post_arg;
