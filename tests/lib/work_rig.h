@@ -17,7 +17,8 @@
 #include <azlon/manifest.h>
 #include <azlon/work.h>
 
-#include "fake_ports.h"
+#include "fake_llm.h"
+#include "fake_sandbox.h"
 #include "tiny_engine.h"
 
 #define RIG_WID "user-alice-1790000000000-abcdefghijklmnopqrstuvwxyz"

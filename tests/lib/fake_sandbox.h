@@ -1,14 +1,11 @@
 /*
- * A sandbox service and a model for tests: tables of functions over plain memory. The
- * test says what programs do and what the model answers.
+ * A sandbox service with at most one sandbox, over plain memory. The test says what
+ * programs do.
  */
-#ifndef FAKE_PORTS_H
-#define FAKE_PORTS_H
+#ifndef FAKE_SANDBOX_H
+#define FAKE_SANDBOX_H
 
-#include <azlon/llm.h>
 #include <azlon/sandbox.h>
-
-/* ---- a sandbox service with at most one sandbox ---- */
 
 struct fake_file {
 	char path[512]; /* absolute */
@@ -63,32 +60,5 @@ void fake_refuse(struct fake_sandbox *s, const char *host, int port, const char 
 void fake_die(struct fake_sandbox *s);
 /* Does some word of argv contain text? */
 bool fake_argv_has(const struct az_sb_cmd *c, const char *text);
-
-/* ---- a model that answers from a list ---- */
-
-struct fake_answer {
-	const char *text;
-	const char *finish; /* NULL = "stop" */
-	enum az_code fail;  /* instead of an answer; AZ_ECANCELLED: after so much of it */
-	const char *reason;
-};
-
-struct fake_llm {
-	struct az_llm base;
-	const struct fake_answer *answers;
-	size_t n, next; /* past the end: no_recording */
-	int calls;
-	struct az_buf seen[64]; /* all messages of each call, "[role]\ntext\n" */
-	double temperature[64];
-	bool schema[64];
-	char model[64][32];
-	int tries[64];
-	int64_t total_ms[64];
-};
-
-void fake_llm_init(struct fake_llm *l, const struct fake_answer *a, size_t n);
-void fake_llm_release(struct fake_llm *l);
-/* The prompt of a call, NUL-terminated. */
-const char *fake_llm_seen(const struct fake_llm *l, int call);
 
 #endif
