@@ -52,15 +52,18 @@ flow_add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err)
 	return AZ_OK;
 }
 
-static enum az_code
-text_in(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err)
+enum az_code
+flow_payload(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err)
 {
 	enum az_code rc = az_buf_check(b, OP, err);
 
-	if (rc != AZ_OK)
-		return rc;
-	*out = az_arena_str(a, az_buf_str(b));
-	return out->p ? AZ_OK : az_fail(err, AZ_ENOMEM, OP, "no memory for a payload");
+	if (rc == AZ_OK) {
+		*out = az_arena_str(a, az_buf_str(b));
+		if (!out->p)
+			rc = az_fail(err, AZ_ENOMEM, OP, "no memory for a payload");
+	}
+	az_buf_release(b);
+	return rc;
 }
 
 static int64_t
@@ -81,7 +84,6 @@ tokens_left(const struct flow_state *st)
 static enum az_code
 fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 {
-	enum az_code rc;
 	struct az_buf b;
 	struct az_jw w;
 
@@ -133,9 +135,7 @@ fn_input(const struct flow_state *st, struct az_str *out, struct az_err *err)
 						      : 0,
 	    &w);
 	az_jw_end(&w, '}');
-	rc = text_in(st->a, &b, out, err);
-	az_buf_release(&b);
-	return rc;
+	return flow_payload(st->a, &b, out, err);
 }
 
 static enum az_code
@@ -179,8 +179,7 @@ want_close(const struct flow_state *st, struct az_cmds *out, struct az_err *err)
 	az_jw_ki(&w, "best_iteration", st->final_iteration ? st->final_iteration : st->best);
 	az_jw_ki(&w, "iterations", (int64_t)st->n_att);
 	az_jw_end(&w, '}');
-	rc = text_in(st->a, &b, &c.payload, err);
-	az_buf_release(&b);
+	rc = flow_payload(st->a, &b, &c.payload, err);
 	if (rc != AZ_OK)
 		return rc;
 	if (st->cancelled) {

@@ -210,8 +210,10 @@ enum az_code flow_signal(struct flow_state *st, const struct az_event *e, struct
 /* What people said, as members of the next function's input; in room bytes, the latest first. */
 void flow_people_input(const struct flow_state *st, size_t room, struct az_jw *w);
 
-/* One more command; coding.c. */
+/* One more command, and what was written for one: a copy in the arena, b is released; coding.c. */
 enum az_code flow_add(struct az_cmds *out, const struct az_cmd *c, struct az_err *err);
+enum az_code flow_payload(
+    struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err);
 
 /* Decide how the attempt after the last judged one starts. Needs n_att >= 1. */
 void flow_plan_next(struct flow_state *st);

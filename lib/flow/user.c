@@ -6,8 +6,6 @@
 #include "state.h"
 #include "user.h"
 
-#define OP "flow.user"
-
 enum {
 	CALL_MS = 30 * 1000, /* one attempt of what speaks to other runs */
 	HOOK_MS = 60 * 1000, /* one try of a webhook */
@@ -26,19 +24,6 @@ struct user_plan {
 	} queue[USER_BATCH];
 	size_t n_admit, n_refuse, n_queue;
 };
-
-static enum az_code
-text_in(struct az_arena *a, struct az_buf *b, struct az_str *out, struct az_err *err)
-{
-	enum az_code rc = az_buf_check(b, OP, err);
-
-	if (rc == AZ_OK) {
-		*out = az_arena_str(a, az_buf_str(b));
-		rc = out->p ? AZ_OK : user_no_memory(err);
-	}
-	az_buf_release(b);
-	return rc;
-}
 
 /* ---- who is next ---- */
 
@@ -181,7 +166,7 @@ schedule(struct user_state *st, const char *name, const struct az_fn_opts *o, st
     int64_t *mark, struct az_cmds *out, struct az_err *err)
 {
 	struct az_cmd c = {.type = AZ_CMD_SCHEDULE_FN, .name = az_str_c(name), .opts = *o};
-	enum az_code rc = text_in(st->a, input, &c.payload, err);
+	enum az_code rc = flow_payload(st->a, input, &c.payload, err);
 
 	*mark = INT64_MAX;
 	return rc == AZ_OK ? flow_add(out, &c, err) : rc;
@@ -326,7 +311,7 @@ begin_anew(struct user_state *st, struct az_cmds *out, struct az_err *err)
 	az_buf_init(&b, AZ_LIM_PAYLOAD_BYTES);
 	az_jw_init(&w, &b);
 	user_write(st, &w);
-	rc = text_in(st->a, &b, &c.payload, err);
+	rc = flow_payload(st->a, &b, &c.payload, err);
 	return rc == AZ_OK ? flow_add(out, &c, err) : rc;
 }
 
