@@ -135,6 +135,37 @@ start(const char *wid)
 	assert_false(existed);
 }
 
+/* Was it given a place, or told which number it has? */
+static bool
+placed(struct az_str wid)
+{
+	struct az_err err = AZ_ERR_INIT;
+	struct az_history h;
+
+	assert_int_equal(az_engine_history(E, wid, 0, 10000, R.a, &h, &err), AZ_OK);
+	for (size_t i = 0; i < h.n; i++)
+		if (h.ev[i].type == AZ_EV_SIGNALED && (az_str_eqc(h.ev[i].name, AZ_SIG_ADMITTED) ||
+							  az_str_eqc(h.ev[i].name, AZ_SIG_QUEUE)))
+			return true;
+	return false;
+}
+
+/* Until the user's workflow knows of it: runs come in the order in which they arrive there. */
+static void
+arrived(const char *wid)
+{
+	struct az_err err = AZ_ERR_INIT;
+	struct az_run_info info;
+	int64_t now;
+
+	for (int i = 0; i < 400 && !placed(az_str_c(wid)); i++) {
+		assert_int_equal(az_engine_describe(E, az_str_c(wid), R.a, &info, &err), AZ_OK);
+		assert_int_equal(
+		    az_engine_wait(E, az_str_c(wid), info.version, 50, NULL, &now, &err), AZ_OK);
+	}
+	assert_true(placed(az_str_c(wid)));
+}
+
 /* Until it is over, 20 s at most. */
 static struct az_history
 ended(struct az_str wid)
@@ -208,8 +239,10 @@ runs_of_a_user_take_turns_and_their_ends_are_told(void **state)
 	int64_t before = 0;
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		start(wids[i]);
+		arrived(wids[i]);
+	}
 	for (int i = 0; i < 3; i++) {
 		struct az_flow_view v = view(wids[i]);
 
