@@ -39,14 +39,23 @@ bool
 worker_poll_over(void *arg)
 {
 	struct rworker *w = arg;
-	int64_t stop = atomic_load(&w->stop_ms), last = atomic_load(&w->polled_ms);
+	int64_t stop = atomic_load(&w->stop_ms), last = atomic_load(&w->moved_ms);
 	int64_t now = az_boot_ms();
 
 	if (!stopping(w) || !stop)
 		return false;
-	/* a task that crosses with the cut is lost for a while: not while they come in */
-	return atomic_load(&w->deaf) || atomic_load(&w->away) || now - stop >= POLLS_MS ||
-	       now - (last > stop ? last : stop) >= QUIET_MS;
+	if (atomic_load(&w->deaf) || atomic_load(&w->away) || now - stop >= POLLS_MS)
+		return true;
+	/* a task that crosses with the cut is lost for a while: not while they come in, nor while
+	   what is decided here makes new ones */
+	return !atomic_load(&w->deciding) && now - (last > stop ? last : stop) >= QUIET_MS;
+}
+
+/* What it made may be on its way to one of our polls. */
+static void
+moved(struct rworker *w)
+{
+	atomic_store(&w->moved_ms, az_boot_ms());
 }
 
 void
@@ -79,7 +88,7 @@ bool
 worker_polled(struct rworker *w, enum az_code rc, const struct az_err *err)
 {
 	if (rc == AZ_OK) {
-		atomic_store(&w->polled_ms, az_boot_ms());
+		moved(w);
 		back(w);
 	}
 	if (rc == AZ_ECANCELLED || atomic_load(&w->r->stopping))
@@ -162,8 +171,12 @@ task_thread(void *arg)
 		enum az_code rc = poll_call(w, &c, a, &task, &err);
 
 		on = worker_polled(w, rc, &err);
-		if (rc == AZ_OK && task->task_token.len)
+		if (rc == AZ_OK && task->task_token.len) {
+			atomic_fetch_add(&w->deciding, 1);
 			task_run(w, a, task);
+			moved(w);
+			atomic_fetch_sub(&w->deciding, 1);
+		}
 		az_arena_reset(a);
 	}
 	az_arena_free(a);
@@ -220,8 +233,10 @@ slot_thread(void *arg)
 
 		give_back(w);
 		on = worker_polled(w, rc, &err);
-		if (rc == AZ_OK && task->task_token.len)
+		if (rc == AZ_OK && task->task_token.len) {
 			activity_run(w, a, task);
+			moved(w);
+		}
 		az_arena_reset(a);
 	}
 	az_arena_free(a);

@@ -16,15 +16,16 @@ struct attempt; /* restack_activity.c */
 struct rworker {
 	struct restack *r;
 	const struct az_worker *opt;
-	char instance[40];         /* this worker to the server, a random key */
-	_Atomic bool away;         /* said already that the engine does not answer */
-	_Atomic bool unreached;    /* no answer at all, the last time it was away */
-	_Atomic bool failed;       /* a poll ended for good: err says why */
-	_Atomic bool cut;          /* functions are told to stop */
-	_Atomic bool deaf;         /* polls are cut off */
-	_Atomic int64_t stop_ms;   /* boot clock, when polls began to end; 0 = not yet */
-	_Atomic int64_t polled_ms; /* when one was answered last */
-	pthread_mutex_t mu;        /* guards the rest */
+	char instance[40];        /* this worker to the server, a random key */
+	_Atomic bool away;        /* said already that the engine does not answer */
+	_Atomic bool unreached;   /* no answer at all, the last time it was away */
+	_Atomic bool failed;      /* a poll ended for good: err says why */
+	_Atomic bool cut;         /* functions are told to stop */
+	_Atomic bool deaf;        /* polls are cut off */
+	_Atomic int64_t stop_ms;  /* boot clock, when polls began to end; 0 = not yet */
+	_Atomic int64_t moved_ms; /* when a poll was answered or a task done last */
+	_Atomic int deciding;     /* workflow tasks under way */
+	pthread_mutex_t mu;       /* guards the rest */
 	pthread_cond_t ended;
 	int threads;             /* that still run */
 	int polls;               /* how many more slots may poll at once */
