@@ -37,7 +37,7 @@ def minio_program():
 
 
 def pytest_collection_modifyitems(items):
-    """Who needs what is built comes last, for it may be building still, and the first of them waits for that."""
+    """Who needs what is built comes last, for it may be building still, and the first of each file waits for that."""
 
     def needs(item):  # a fixture for several stores asks for it by its parameter
         params = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -47,9 +47,9 @@ def pytest_collection_modifyitems(items):
 
     items.sort(key=needs)
     for kind in (1, 2):
-        late = [i for i in items if needs(i) == kind]
-        if late:
-            late[0].add_marker(pytest.mark.timeout(BUILD_S))
+        # whichever file a process takes first: each has its own of them
+        for first in {i.path: i for i in reversed(items) if needs(i) == kind}.values():
+            first.add_marker(pytest.mark.timeout(BUILD_S))
 
 
 class S3Server(PeerServer):
