@@ -77,6 +77,7 @@ struct s3_call {
 	const char *md5;               /* Content-MD5 of body if it is known, "" for none */
 	bool unsigned_body;            /* MD5 or tag alone guard it: the parts of an upload */
 	const char *service;           /* NULL = "s3" */
+	int64_t within_ms; /* of a try, and none begins later; 0 = as long as it takes */
 };
 struct s3_reply {
 	int status;            /* HTTP, of the last try */

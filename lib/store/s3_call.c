@@ -210,17 +210,18 @@ turn(struct s3_attempt *t, struct s3 *s, const struct s3_call *c, struct s3_repl
 }
 
 static struct course
-course(struct s3 *s)
+course(struct s3 *s, const struct s3_call *c)
 {
 	earn(s);
-	return (struct course){.until_ms = az_boot_ms() + COURSE_MS};
+	return (struct course){
+	    .until_ms = az_boot_ms() + (c->within_ms ? c->within_ms : COURSE_MS)};
 }
 
 enum az_code
 s3_do(struct s3 *s, const struct s3_call *c, struct s3_reply *r, struct az_err *err)
 {
 	struct az_err local = AZ_ERR_INIT;
-	struct course k = course(s);
+	struct course k = course(s, c);
 	struct s3_attempt t = {.dropped = 0};
 	bool again;
 	enum az_code rc;
@@ -246,7 +247,7 @@ s3_open(struct s3 *s, const struct s3_call *c, struct s3_reply *r, struct s3_bod
 {
 	struct az_err local = AZ_ERR_INIT;
 	struct s3_body *b = calloc(1, sizeof *b);
-	struct course k = course(s);
+	struct course k = course(s, c);
 	bool again = false;
 	enum az_code rc = AZ_OK;
 

@@ -174,7 +174,9 @@ prepare(
 	    .arg = t,
 	    .connect_ms = CONNECT_MS,
 	    .idle_ms = IDLE_MS,
-	    .total_ms = pulled ? 0 : TOTAL_MS,
+	    .total_ms = pulled         ? 0
+			: c->within_ms ? c->within_ms
+				       : TOTAL_MS,
 	    .ca_file = s->ca_file[0] ? s->ca_file : NULL};
 	return AZ_OK;
 }

@@ -5,6 +5,7 @@
 #include "s3.h"
 
 #define TOKENS_AT_START 50000
+#define PING_MS 3000 /* who asks for the health of the whole waits for each part */
 
 static struct s3 *
 of(struct az_store *s)
@@ -58,14 +59,20 @@ ping(struct az_store *base, struct az_err *err)
 	struct s3 *s = of(base);
 	struct az_bucket nobody = az_bucket_of(AZ_S(""));
 	struct s3_kv q[2] = {{AZ_S("list-type"), AZ_S("2")}, {AZ_S("max-keys"), AZ_S("1")}};
-	struct s3_call c = {
-	    .method = "GET", .bucket = &nobody, .query = q, .n_query = 2, .as_root = true};
+	struct s3_call c = {.method = "GET",
+	    .bucket = &nobody,
+	    .query = q,
+	    .n_query = 2,
+	    .as_root = true,
+	    .within_ms = PING_MS};
 	struct s3_reply r;
 	enum az_code rc;
 
 	if (s->minio == S3_YES) {
-		struct s3_call health = {
-		    .method = "GET", .path = "/minio/health/cluster", .as_root = true};
+		struct s3_call health = {.method = "GET",
+		    .path = "/minio/health/cluster",
+		    .as_root = true,
+		    .within_ms = PING_MS};
 
 		rc = s3_do(s, &health, &r, err);
 		if (rc && r.status)

@@ -69,6 +69,17 @@ def slow_run(s, user="alice"):
         "limits": {"iterations": 1}}, user=user)
 
 
+def test_who_asks_for_health_waits_for_no_store_that_hangs(behind, proxy):  # noqa: F811
+    def down():
+        return behind.get("/run_workflow/health/ready", user=None, timeout=20).json()["down"]
+
+    until(lambda: down() == [])
+    proxy.script(Fault("hang", "GET", times=10**6))
+    until(lambda: down() == ["store"])
+    proxy.script()
+    until(lambda: down() == [])
+
+
 # ---- one fault, then none: over HTTP ----
 
 MANIFEST, BLOB = "/manifest($|[?])", "/blobs/[0-9a-z]{26,64}($|[?])"
