@@ -44,6 +44,8 @@ export async function send(method, path, { json, body, headers = {}, signal } = 
     throw e.name === "AbortError" ? e : unreachable(where);
   }
   const problem = response.ok ? null : await problemOf(response, where);
+  // nobody waits for it any more, and it may be of an earlier caller
+  signal?.throwIfAborted();
   settle(response, problem);
   if (problem) throw problem;
   return response;

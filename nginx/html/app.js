@@ -26,7 +26,7 @@ async function show() {
     else if (to.page === "runs") await runs.show(main, to.query, signal);
     else if (to.page === "run") {
       main.replaceChildren(el("p", { class: "empty" }, "Loading …"));
-      await (await import("./run.js")).show(main, to.id, to.query, signal);
+      await (await import("./run.js")).show(main, to.id, to.query, signal, show);
     }
     else main.replaceChildren(el("h1", { tabindex: "-1" }, "There is no such page"), el("p", {}, el("a", { href: "#/" }, "Start a run")));
   } catch (e) {

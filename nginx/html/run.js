@@ -230,16 +230,19 @@ class RunView {
   }
 }
 
-export async function show(main, id, query, signal) {
+/** retry: shows the view anew, where it could not be shown */
+export async function show(main, id, query, signal, retry) {
   let run, request;
   try {
     [run, request] = await Promise.all([get(runPath(id), { signal }), askedFor(id, signal).catch(() => null)]);
   } catch (e) {
     if (isAbort(e)) throw e;
     main.replaceChildren(el("h1", { tabindex: "-1" }, e.status === 404 ? "There is no such run" : "The run cannot be shown"),
-      problemBox(e, { retry: () => show(main, id, query, signal) }), el("p", {}, el("a", { href: "#/runs" }, "Your runs")));
+      problemBox(e, { retry }), el("p", {}, el("a", { href: "#/runs" }, "Your runs")));
     return;
   }
+  // the run may have been there, and the next view be shown before what was asked for came
+  signal.throwIfAborted();
   const root = use("run-view");
   main.replaceChildren(root);
   session.accepted(run.user_id);
