@@ -25,14 +25,16 @@ function unreachable(where) {
   return new Problem({ title: "No connection", detail: "The server cannot be reached. Nothing that it accepted is lost.", where });
 }
 
-function settle(response, problem) {
+/** What an answer tells of who asked; caller: who that was. */
+function settle(response, problem, caller) {
+  if (caller !== session.caller) return;
   if (problem?.status === 401) session.refused(problem);
   else if (response.ok) session.accepted();
 }
 
 /** A request; what is not 2xx is thrown as a Problem. */
 export async function send(method, path, { json, body, headers = {}, signal } = {}) {
-  const where = `${method} ${path.split("?")[0]}`;
+  const where = `${method} ${path.split("?")[0]}`, { caller } = session;
   let response;
   try {
     response = await fetch(path, {
@@ -44,9 +46,9 @@ export async function send(method, path, { json, body, headers = {}, signal } = 
     throw e.name === "AbortError" ? e : unreachable(where);
   }
   const problem = response.ok ? null : await problemOf(response, where);
-  // nobody waits for it any more, and it may be of an earlier caller
+  // nobody waits for it any more
   signal?.throwIfAborted();
-  settle(response, problem);
+  settle(response, problem, caller);
   if (problem) throw problem;
   return response;
 }
@@ -72,7 +74,7 @@ export async function head(path, limit, how = {}) {
 /** A form with files; only XMLHttpRequest tells how far an upload is. */
 export function upload(path, form, { onprogress, signal } = {}) {
   return new Promise((resolve, reject) => {
-    const xhr = new XMLHttpRequest(), where = `POST ${path}`;
+    const xhr = new XMLHttpRequest(), where = `POST ${path}`, { caller } = session;
     xhr.open("POST", path);
     for (const [name, value] of Object.entries(session.headers())) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (e) => e.lengthComputable && onprogress?.(e.loaded, e.total);
@@ -84,7 +86,7 @@ export function upload(path, form, { onprogress, signal } = {}) {
         if (xhr.getResponseHeader(name)) headers[name] = xhr.getResponseHeader(name);
       const response = new Response(xhr.responseText, { status: xhr.status, statusText: xhr.statusText, headers });
       const problem = response.ok ? null : await problemOf(response, where);
-      settle(response, problem);
+      settle(response, problem, caller);
       if (problem) reject(problem);
       else resolve(await response.json());
     };

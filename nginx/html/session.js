@@ -20,6 +20,8 @@ class Session extends EventTarget {
   refusal = null;
   /** as the server says it */
   knownAs = "";
+  /** another number for each: an answer may come when somebody else is there */
+  caller = 0;
 
   get user() { return this.#user; }
   get hasToken() { return this.#token !== ""; }
@@ -35,6 +37,7 @@ class Session extends EventTarget {
   set(user, token) {
     this.#user = user;
     this.#token = token;
+    this.caller++;
     this.knownAs = "";
     this.refusal = null;
     this.mode = token ? "token" : "";

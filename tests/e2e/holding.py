@@ -1,5 +1,9 @@
-"""For tests of the page: answers that wait until they are let go, in any order."""
+"""For tests of the page: answers that wait until they are let go, in any order; callers who come and go."""
 import time
+
+import pytest
+
+from identity import KeyServer, SignedInStack
 
 
 def turn(page):
@@ -36,3 +40,24 @@ class Held:
             else:
                 route.continue_()
         settle(self.page)
+
+
+@pytest.fixture(scope="module")
+def signed_in():
+    keys = KeyServer()
+    s = SignedInStack(keys)
+    s.start()
+    yield s
+    s.close()
+    keys.close()
+
+
+def sign_in(page, secret):
+    page.locator("#who").click()
+    page.locator("#token").fill(secret)
+    page.get_by_role("button", name="Save").click()
+
+
+def sign_out(page):
+    page.locator("#who").click()
+    page.get_by_role("button", name="Sign out").click()

@@ -1,0 +1,56 @@
+"""What is left stays left: an earlier caller, an earlier view, a dialog that was open over it."""
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from browser import chromium, visit  # noqa: F401
+from conftest import example
+from holding import Held, settle, sign_in, sign_out, signed_in  # noqa: F401
+
+USER = "leaver"
+ALL = "runs:read,runs:write,files:read,files:write"
+SLOW = {"name": "slow.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"}
+
+
+@pytest.fixture(scope="module")
+def runs(stack):
+    """Two of them, both over."""
+    wids = [stack.start_run(example("human-eval-127"), user=USER) for _ in range(2)]
+    for wid in wids:
+        stack.finish(wid, user=USER)
+    return wids
+
+
+def goes_to(page, address):
+    page.evaluate("(to) => { location.hash = to; }", address)
+
+
+def removal_under_way(page):
+    """A request that belongs to no view."""
+    page.locator("#files").set_input_files([SLOW])
+    expect(page.locator("#inputs .tick")).to_have_count(1)
+    held = Held(page, "**/files/inputs/*")
+    page.get_by_role("button", name="Remove slow.csv").click()
+    return held.wait()
+
+
+def test_what_an_earlier_caller_is_told_says_nothing_of_this_one(visit, signed_in):  # noqa: F811
+    v = visit(stack=signed_in, user=None).allow(401)
+    page = v.page
+    key = signed_in.api_key("alice", ALL)["key"]
+    sign_in(page, key)
+    held = removal_under_way(page)
+    sign_out(page)
+    expect(page.locator("#who")).to_contain_text("Signed out")
+    # what alice asked for last was done
+    held.let_go()
+    expect(page.locator("#who")).to_contain_text("Signed out")
+    page.unroute_all()
+    sign_in(page, key)
+    held = removal_under_way(page)
+    # or was refused, when somebody else is there already
+    sign_in(page, signed_in.keys.token("bob"))
+    expect(page.locator("#who")).to_contain_text("bob")
+    held.let_go(status=401, json={"code": "unauthorized", "detail": "Not that key."})
+    expect(page.locator("#who")).to_contain_text("bob")
