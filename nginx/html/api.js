@@ -73,25 +73,28 @@ export async function head(path, limit, how = {}) {
 
 /** A form with files; only XMLHttpRequest tells how far an upload is. */
 export function upload(path, form, { onprogress, signal } = {}) {
+  const xhr = new XMLHttpRequest(), where = `POST ${path}`, { caller } = session;
   return new Promise((resolve, reject) => {
-    const xhr = new XMLHttpRequest(), where = `POST ${path}`, { caller } = session;
+    signal?.throwIfAborted();
     xhr.open("POST", path);
     for (const [name, value] of Object.entries(session.headers())) xhr.setRequestHeader(name, value);
     xhr.upload.onprogress = (e) => e.lengthComputable && onprogress?.(e.loaded, e.total);
     xhr.onerror = () => reject(unreachable(where));
     xhr.onabort = () => reject(new DOMException("aborted", "AbortError"));
-    xhr.onload = async () => {
-      const headers = {};
-      for (const name of ["Content-Type", "Retry-After", "X-Request-Id"])
-        if (xhr.getResponseHeader(name)) headers[name] = xhr.getResponseHeader(name);
-      const response = new Response(xhr.responseText, { status: xhr.status, statusText: xhr.statusText, headers });
-      const problem = response.ok ? null : await problemOf(response, where);
-      settle(response, problem, caller);
-      if (problem) reject(problem);
-      else resolve(await response.json());
-    };
+    xhr.onload = resolve;
     signal?.addEventListener("abort", () => xhr.abort(), { once: true });
     xhr.send(form);
+  }).then(async () => {
+    const headers = {};
+    for (const name of ["Content-Type", "Retry-After", "X-Request-Id"])
+      if (xhr.getResponseHeader(name)) headers[name] = xhr.getResponseHeader(name);
+    const response = new Response(xhr.responseText, { status: xhr.status, statusText: xhr.statusText, headers });
+    const problem = response.ok ? null : await problemOf(response, where);
+    settle(response, problem, caller);
+    if (problem) throw problem;
+    const said = await response.json();
+    signal?.throwIfAborted();
+    return said;
   });
 }
 

@@ -14,6 +14,8 @@ export class Inputs {
     /** [{input, names}]: a set, or {workflow id}/{path} */
     this.entries = [];
     this.busy = 0;
+    /** ends with this list */
+    this.filled = new AbortController();
     const picker = root.querySelector("#files");
     picker.addEventListener("change", () => {
       this.add([...picker.files]);
@@ -30,6 +32,9 @@ export class Inputs {
   get value() { return this.entries.map((e) => e.input); }
 
   restore(entries) {
+    // what is on its way was meant for the list that was
+    this.filled.abort();
+    this.filled = new AbortController();
     this.entries = [];
     this.list.replaceChildren();
     for (const e of entries) this.#keep(e, el("li", { class: "input" }));
@@ -51,7 +56,7 @@ export class Inputs {
     this.busy++;
     try {
       const set = await upload(`/files/inputs${this.whole.checked ? "?expand=0" : ""}`, form, {
-        signal: AbortSignal.any([this.signal, stop.signal]),
+        signal: AbortSignal.any([this.signal, this.filled.signal, stop.signal]),
         onprogress: (done, all) => {
           bar.value = (100 * done) / all;
           said.textContent = done < all ? `${bytes(done)} of ${bytes(all)}` : "being stored …";

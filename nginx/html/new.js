@@ -48,6 +48,7 @@ class Form {
     this.inputs = new Inputs(root, signal, () => this.keep());
     this.signal = signal;
     this.once = new Once();
+    this.wishes = 0;
     for (const name of RECORDINGS) find(root, "#recordings").append(el("option", { value: name }));
     find(root, "#model-kind").addEventListener("change", () => this.showModel(true));
     this.form.addEventListener("input", () => this.keep());
@@ -64,6 +65,7 @@ class Form {
     // where the examples stand below the form
     find(root, "#to-examples").addEventListener("click", () => find(root, "#examples button").focus());
     find(root, "#clear").addEventListener("click", () => {
+      this.wishes++;
       this.fill({}, []);
       find(root, "#prompt").focus();
       announce("The form is empty");
@@ -136,6 +138,8 @@ class Form {
   }
 
   keep() {
+    // the next form keeps its own, perhaps of somebody else
+    if (this.signal.aborted) return;
     try { draft.write({ request: this.read(), inputs: this.inputs.entries }); } catch { /* not while it is no JSON */ }
   }
 
@@ -203,16 +207,19 @@ class Form {
   }
 
   async example(example) {
-    const button = find(this.root, `[data-example="${example.name}"]`);
+    const button = find(this.root, `[data-example="${example.name}"]`), wish = ++this.wishes;
+    const isLatest = () => wish === this.wishes && !this.signal.aborted;
     button.disabled = true;
     try {
       const { request, files } = await load(example);
+      if (!isLatest()) return;
       this.fill(request, []);
       await this.inputs.add(files);
+      if (!isLatest()) return;
       announce(`The example ${example.title} is filled in`);
       find(this.root, "#start").focus();
     } catch (e) {
-      this.problem.replaceChildren(problemBox(e));
+      if (isLatest()) this.problem.replaceChildren(problemBox(e));
     } finally {
       button.disabled = false;
     }

@@ -54,3 +54,37 @@ def test_what_an_earlier_caller_is_told_says_nothing_of_this_one(visit, signed_i
     expect(page.locator("#who")).to_contain_text("bob")
     held.let_go(status=401, json={"code": "unauthorized", "detail": "Not that key."})
     expect(page.locator("#who")).to_contain_text("bob")
+
+
+def test_a_sign_out_while_a_file_is_on_its_way_leaves_nothing_of_the_form(visit, signed_in):  # noqa: F811
+    v = visit(stack=signed_in, user=None).allow(401)
+    page = v.page
+    sign_in(page, signed_in.api_key("alice", ALL)["key"])
+    page.locator("#prompt").fill("What nobody else is to read")
+    held = Held(page, "**/files/inputs")
+    page.locator("#files").set_input_files([SLOW])
+    held.wait()
+    sign_out(page)
+    expect(page.locator("#prompt")).to_have_value("")
+    settle(page)
+    assert "nobody else" not in page.evaluate("() => JSON.stringify(sessionStorage)")
+    page.reload()
+    expect(page.locator("#prompt")).to_have_value("")
+
+
+def test_an_example_that_comes_late_changes_no_other_form(visit, runs):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    held = Held(page, "**/seattle-weather.csv")
+    page.get_by_role("button", name="Four years of weather").click()
+    held.wait()
+    v.shows_run(runs[0])
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator("#prompt")).to_have_value(re.compile("intersection"))
+    sent = []
+    page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
+    held.let_go()
+    expect(page.locator("#prompt")).to_have_value(re.compile("intersection"))
+    assert not sent, "nothing is uploaded for a form that is gone"
+    page.reload()
+    expect(page.locator("#prompt")).to_have_value(re.compile("intersection"))

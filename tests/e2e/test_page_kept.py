@@ -1,0 +1,66 @@
+"""What is typed, chosen or begun is kept, and the focus with it, whatever comes in between."""
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from browser import chromium, visit  # noqa: F401
+from conftest import example
+from holding import Held, settle, sign_in, sign_out, signed_in  # noqa: F401
+
+USER = "keeper"
+ALL = "runs:read,runs:write,files:read,files:write"
+
+
+@pytest.fixture(scope="module")
+def runs(stack):
+    """Two of them, both over."""
+    wids = [stack.start_run(example("human-eval-127"), user=USER) for _ in range(2)]
+    for wid in wids:
+        stack.finish(wid, user=USER)
+    return wids
+
+
+@pytest.mark.parametrize("after", ["another example", "clear"])
+def test_what_is_on_its_way_does_not_get_into_the_next_form(visit, after):  # noqa: F811
+    """A recording answers only what it was asked: one file more, and it does not."""
+    v = visit(user=USER)
+    page = v.page
+    held = Held(page, "**/files/inputs")
+    page.get_by_role("button", name="Four years of weather").click()
+    held.wait()
+    if after == "clear":
+        page.get_by_role("button", name="Clear").click()
+    else:
+        v.fill_example("Shift the digits")
+    expect(page.locator("#inputs li")).to_have_count(0)
+    settle(page)
+    # what was sent may have arrived all the same
+    held.routes.pop().fulfill(status=201, json={"input_id": f"inp_{'a' * 26}", "files": [{"path": "seattle-weather.csv", "size": 1}]})
+    settle(page)
+    expect(page.locator("#inputs li")).to_have_count(0)
+    if after == "clear":
+        expect(page.locator("#prompt")).to_be_focused()
+        return
+    v.start()
+    v.becomes("Succeeded")
+
+
+def test_of_two_examples_the_one_that_was_chosen_last_is_filled_in(visit):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    held = Held(page, "**/example-hopeless.json")
+    page.get_by_role("button", name="The largest prime").click()
+    held.wait()
+    v.fill_example("Shift the digits")
+    held.let_go()
+    expect(page.locator("#prompt")).to_have_value(re.compile("circular_shift"))
+    expect(page.get_by_role("button", name="The largest prime")).to_be_enabled()
+
+
+def test_an_answer_to_an_upload_that_is_none_is_a_refusal(visit):  # noqa: F811
+    """Of a portal before the network, say."""
+    page = visit(user=USER).page
+    page.route("**/files/inputs", lambda route: route.fulfill(status=200, content_type="text/html", body="<h1>Sign up</h1>"))
+    page.locator("#files").set_input_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
+    expect(page.locator("#inputs li.refused").get_by_role("alert")).to_be_visible()
