@@ -65,38 +65,39 @@ export class Preview {
       if (focus) this.title.focus();
       return;
     }
-    const key = `${file.sha256} ${file.path} ${iteration}`, path = filePath(this.id, file.path, { iteration });
-    this.key = key;
-    this.problem = el("div");
+    const path = filePath(this.id, file.path, { iteration }), problem = el("div");
+    const body = el("div", { class: "preview-body" }, el("p", { class: "empty" }, "…"));
+    const buttons = el("div", { class: "row" }, ...this.#buttons(file, iteration, problem));
+    this.key = `${file.sha256} ${file.path} ${iteration}`;
     this.title = el("h3", { tabindex: "-1" }, el("bdi", {}, file.path));
-    this.body = el("div", { class: "preview-body" }, el("p", { class: "empty" }, "…"));
-    this.buttons = el("div", { class: "row" }, ...this.#buttons(file, iteration));
     this.node.hidden = false;
     fill(this.node, this.title, el("p", { class: "hint" }, [bytes(file.size), file.mime.split(";")[0], file.executable && "executable", when(file.modified)].filter(Boolean).join(" · ")),
-      this.buttons, this.problem, this.body);
+      buttons, problem, body);
     if (focus) this.title.focus({ preventScroll: true });
     if (focus) this.title.scrollIntoView({ block: "nearest" });
+    // somebody may go on to another file meanwhile: what comes then goes nowhere
     try {
-      const shown = await this.#content(file, path);
-      // somebody may have gone on to another file meanwhile
-      if (this.key === key) this.body.replaceChildren(shown);
+      body.replaceChildren(await this.#content(file, path, buttons));
     } catch (e) {
-      if (!isAbort(e) && this.key === key) this.body.replaceChildren(problemBox(e));
+      if (isAbort(e)) return;
+      body.replaceChildren(problemBox(e));
+      // it is not shown: who opens it again tries again
+      if (body.isConnected) this.key = "";
     }
   }
 
-  async #content(file, path) {
+  async #content(file, path, buttons) {
     const mime = file.mime.split(";")[0];
     if (file.size === 0) return el("p", { class: "empty" }, "The file is empty.");
     if (IMAGES.includes(mime)) {
       if (file.size > IMAGE_BYTES) return el("p", { class: "empty" }, "Too large to be shown here; download it.");
       const image = await this.#image(file, path, mime);
-      return mime === "image/svg+xml" ? this.#either(image, () => this.#text(path)) : image;
+      return mime === "image/svg+xml" ? this.#either(buttons, image, () => this.#text(path)) : image;
     }
     if (mime !== "text/csv") return this.#text(path);
     const { data, total } = await head(path, TEXT_BYTES, { signal: this.signal });
     const text = new TextDecoder().decode(data);
-    return this.#either(table(text), async () => this.#pre(text, data.length, total));
+    return this.#either(buttons, table(text), async () => this.#pre(text, data.length, total));
   }
 
   async #image(file, path, mime) {
@@ -118,28 +119,30 @@ export class Preview {
   }
 
   /** Two ways to see it, one button. */
-  #either(first, second) {
+  #either(buttons, first, second) {
     const place = el("div", {}, first);
     let other = null;
     const button = el("button", { type: "button", "aria-pressed": "false", onclick: async () => {
-      const text = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", String(text));
+      const isText = () => button.getAttribute("aria-pressed") === "true";
+      button.setAttribute("aria-pressed", String(!isText()));
+      place.replaceChildren(isText() ? other || "…" : first);
+      if (!isText() || other) return;
       try {
-        if (text) other ??= await second();
-        place.replaceChildren(text ? other : first);
+        other = await second();
+        if (isText()) place.replaceChildren(other);
       } catch (e) {
-        if (!isAbort(e)) place.replaceChildren(problemBox(e));
+        if (!isAbort(e) && isText()) place.replaceChildren(problemBox(e));
       }
     } }, "As text");
-    this.buttons.prepend(button);
+    buttons.prepend(button);
     return place;
   }
 
-  #buttons(file, iteration) {
-    const name = file.path.split("/").pop(), fail = (e) => this.problem.replaceChildren(problemBox(e));
+  #buttons(file, iteration, problem) {
+    const name = file.path.split("/").pop(), fail = (e) => isAbort(e) || problem.replaceChildren(problemBox(e));
     const download = savable(el("a", { class: "button" }, "Download"), filePath(this.id, file.path, { iteration, download: 1 }), name, fail);
     return [download,
-      el("button", { type: "button", onclick: () => this.#link(file, iteration).catch(fail) }, "Link for others"),
+      el("button", { type: "button", onclick: () => this.#link(file, iteration, problem).catch(fail) }, "Link for others"),
       iteration === "" && el("button", { type: "button", onclick: () => {
         draft.addInput(`${this.id}/${file.path}`);
         location.hash = "#/";
@@ -148,13 +151,15 @@ export class Preview {
   }
 
   /** A signed link: good for whoever has it, for an hour. */
-  async #link(file, iteration) {
+  async #link(file, iteration, place) {
     const wanted = { path: file.path, ttl_s: LINK_S, ...(iteration !== "" && { iteration: Number(iteration) }) };
     const made = await post(`${filePath(this.id)}/links`, wanted, { signal: this.signal });
+    // whoever looks at another file by now is not given the link to this one
+    if (!place.isConnected) return;
     const url = new URL(made.url, location.href).href;
     const input = el("input", { readonly: true, value: url, "aria-label": "Link", onfocus: (e) => e.target.select() });
     const copied = await navigator.clipboard?.writeText(url).then(() => "Copied. ", () => "") || "";
-    this.problem.replaceChildren(el("div", { class: "field link" }, input, el("p", { class: "hint", role: "status" }, `${copied}Good for whoever has it, until ${when(made.expires_at)}.`)));
+    place.replaceChildren(el("div", { class: "field link" }, input, el("p", { class: "hint", role: "status" }, `${copied}Good for whoever has it, until ${when(made.expires_at)}.`)));
     input.focus();
   }
 }

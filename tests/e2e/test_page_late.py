@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
-from conftest import example
+from conftest import ROOT, example
 from holding import Held, settle
 
 USER = "latecomer"
@@ -58,3 +58,74 @@ def test_a_run_that_could_not_be_shown_is_tried_again_once_and_from_its_heading(
     held.wait()
     v.go("/#/")
     settle(page)
+
+
+@pytest.fixture(scope="module")
+def weather(stack):
+    """With files of several kinds."""
+    body = example("weather")
+    r = stack.post("/files/inputs", user=USER, files={"file": ("seattle-weather.csv", (ROOT / "nginx/html/seattle-weather.csv").read_bytes())})
+    wid = stack.start_run({**body, "inputs": [r.json()["input_id"]]}, user=USER)
+    stack.finish(wid, user=USER)
+    return wid
+
+
+def opens(page, name):
+    page.locator(".file", has_text=name).click()
+
+
+def test_a_table_that_comes_late_says_nothing_over_the_next_file(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    held = Held(page, f"**/files/{weather}/summary.csv")
+    opens(page, "summary.csv")
+    held.wait()
+    opens(page, "main.py")
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+    held.let_go()
+    expect(page.locator("#preview h3")).to_have_text("main.py")
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+    expect(page.get_by_role("button", name="As text")).to_have_count(0)
+
+
+def test_a_link_is_shown_with_the_file_that_it_opens(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    opens(page, "summary.csv")
+    held = Held(page, f"**/files/{weather}/links")
+    page.get_by_role("button", name="Link for others").click()
+    held.wait()
+    opens(page, "main.py")
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+    held.let_go()
+    expect(page.get_by_label("Link", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Link for others").click()
+    held.wait().let_go()
+    expect(page.get_by_label("Link", exact=True)).to_have_value(re.compile("main\\.py"))
+
+
+def test_a_file_that_could_not_be_shown_is_opened_again(visit, weather):  # noqa: F811
+    v = visit(user=USER).allow(503)
+    page = v.shows_run(weather).page
+    page.route(f"**/files/{weather}/main.py", lambda route: route.fulfill(status=503, json={"detail": "Not now."}))
+    opens(page, "main.py")
+    expect(page.locator("#preview").get_by_role("alert")).to_contain_text("Not now.")
+    page.unroute_all()
+    opens(page, "main.py")
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+
+
+def test_as_text_and_back_before_the_text_is_there(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    opens(page, "chart.svg")
+    expect(page.get_by_role("img", name="chart.svg, as an image")).to_be_visible()
+    held, button = Held(page, f"**/files/{weather}/chart.svg"), page.get_by_role("button", name="As text")
+    button.click()
+    held.wait()
+    button.click()
+    held.let_go()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("img", name="chart.svg, as an image")).to_be_visible()
+    button.click()
+    expect(page.locator("#preview pre")).to_contain_text("<svg")
