@@ -135,6 +135,22 @@ export function onceId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+/** Of answers to what is asked again and again: those that are newer than all that came. */
+export class Newest {
+  #asked = 0;
+  #shown = 0;
+
+  /** When it is asked; what is returned tells, when the answer is there, whether it is news. */
+  ask() {
+    const n = ++this.#asked;
+    return () => {
+      if (n < this.#shown) return false;
+      this.#shown = n;
+      return true;
+    };
+  }
+}
+
 /** Keys for what is sent: the same text again has the same key, and is done once. */
 export class Once {
   #text = null;

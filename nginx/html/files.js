@@ -1,6 +1,6 @@
 // The files of a run, of now or of an iteration: a tree, a preview, the archive.
 import { el, find, fill, bytes, count } from "./dom.js";
-import { get, filePath, savable } from "./api.js";
+import { get, filePath, savable, Newest } from "./api.js";
 import { problemBox, isAbort } from "./problem.js";
 import { Preview } from "./preview.js";
 
@@ -24,7 +24,7 @@ export function nest(files) {
 export class Files {
   /** moved(path, iteration): what is looked at is another file now */
   constructor(root, id, signal, moved) {
-    Object.assign(this, { id, signal, moved, iteration: "", path: "", shown: "", files: [], timer: 0 });
+    Object.assign(this, { id, signal, moved, iteration: "", path: "", shown: "", files: [], cursor: null, listed: "", timer: 0, newest: new Newest() });
     this.tree = find(root, "#tree");
     this.problem = find(root, "#files-problem");
     this.zip = find(root, "#zip");
@@ -49,42 +49,55 @@ export class Files {
   }
 
   /** Look at the tree of an iteration ("" = now), and at the file of the same path there. */
-  async of(iteration) {
+  of(iteration) {
     this.iteration = String(iteration);
     this.select.value = this.iteration;
-    await this.refresh();
-    if (this.path) await this.open(this.path, { focus: false });
-    else this.moved("", this.iteration);
+    this.moved(this.path, this.iteration);
+    return this.refresh();
   }
 
   async refresh() {
-    const query = { iteration: this.iteration, limit: PAGE };
-    savable(this.zip, filePath(this.id, "", { format: "zip", iteration: this.iteration }), `${this.id}.zip`, (e) => this.problem.replaceChildren(problemBox(e)));
+    const { iteration } = this, isNews = this.newest.ask();
+    savable(this.zip, filePath(this.id, "", { format: "zip", iteration }), `${this.id}.zip`, (e) => this.problem.replaceChildren(problemBox(e)));
+    let page;
     try {
-      const page = await get(filePath(this.id, "", query), { signal: this.signal });
-      this.problem.replaceChildren();
-      this.files = page.files;
-      this.cursor = page.next_cursor;
-      this.#render();
-      if (this.path && !this.preview.shows(this.files.find((f) => f.path === this.path), this.iteration)) await this.open(this.path, { focus: false });
+      page = await get(filePath(this.id, "", { iteration, limit: PAGE }), { signal: this.signal });
     } catch (e) {
       if (isAbort(e)) return;
-      if (e.status === 404) {
-        this.files = [];
-        this.cursor = null;
-        this.#render();
-      } else this.problem.replaceChildren(problemBox(e, { retry: () => this.refresh() }));
+      page = e.status === 404 ? { files: [] } : { problem: e };
     }
+    // another iteration may have been chosen meanwhile, and its list be there first
+    if (iteration !== this.iteration || !isNews()) return;
+    if (page.problem) {
+      // what is listed is of the one that was chosen before
+      if (this.listed !== iteration) {
+        Object.assign(this, { listed: null, shown: "" });
+        fill(this.tree);
+      }
+      this.problem.replaceChildren(problemBox(page.problem, { retry: () => this.refresh() }));
+      return;
+    }
+    this.problem.replaceChildren();
+    this.files = page.files;
+    this.cursor = page.next_cursor || null;
+    this.listed = iteration;
+    this.#render();
+    if (this.path && !this.preview.shows(this.files.find((f) => f.path === this.path), iteration)) await this.open(this.path, { focus: false });
   }
 
-  async #more() {
+  async #more(button) {
+    const { iteration, cursor, files } = this;
     try {
-      const page = await get(filePath(this.id, "", { iteration: this.iteration, limit: PAGE, cursor: this.cursor }), { signal: this.signal });
-      this.files.push(...page.files);
-      this.cursor = page.next_cursor;
+      const page = await get(filePath(this.id, "", { iteration, limit: PAGE, cursor }), { signal: this.signal });
+      // of another list by now, or the second answer to two clicks
+      if (files !== this.files) return;
+      const had = button === document.activeElement;
+      this.files = [...files, ...page.files];
+      this.cursor = page.next_cursor || null;
       this.#render();
+      if (had) this.#button(page.files[0]?.path || "")?.focus();
     } catch (e) {
-      if (!isAbort(e)) this.problem.replaceChildren(problemBox(e));
+      if (!isAbort(e) && files === this.files) this.problem.replaceChildren(problemBox(e));
     }
   }
 
@@ -98,7 +111,7 @@ export class Files {
     if (!this.files.length) return fill(this.tree, el("p", { class: "empty" }, "No files yet."));
     fill(this.tree, this.#level(nest(this.files), "", closed),
       el("p", { class: "hint" }, `${count(this.files.length, "file")}, ${bytes(this.files.reduce((n, f) => n + f.size, 0))}${this.cursor ? " so far" : ""}`),
-      this.cursor && el("button", { type: "button", onclick: () => this.#more() }, "More files"));
+      this.cursor && el("button", { type: "button", onclick: (event) => this.#more(event.currentTarget) }, "More files"));
     this.#mark();
     if (focused) this.#button(focused)?.focus();
   }

@@ -129,3 +129,70 @@ def test_as_text_and_back_before_the_text_is_there(visit, weather):  # noqa: F81
     expect(page.get_by_role("img", name="chart.svg, as an image")).to_be_visible()
     button.click()
     expect(page.locator("#preview pre")).to_contain_text("<svg")
+
+
+def listing(*names, cursor=None):
+    return {"files": [{"path": n, "size": 1, "sha256": f"{i:064x}", "mime": "text/plain", "modified": "2026-01-01T00:00:00Z"}
+                      for i, n in enumerate(names)], "next_cursor": cursor}
+
+
+def test_the_files_are_those_of_the_iteration_that_was_chosen_last(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    v.go(f"/#/run/{weather}?file=main.py")
+    page = v.page
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+    held = Held(page, f"**/files/{weather}?iteration=1&*")
+    page.locator("#of-iteration").select_option("1")
+    held.wait()
+    page.locator("#of-iteration").select_option("")
+    expect(page.locator(".file", has_text="chart.svg")).to_be_visible()
+    # the first program left no files but itself
+    held.let_go()
+    expect(page.locator(".file", has_text="chart.svg")).to_be_visible()
+    expect(page.locator("#preview pre")).to_contain_text("strptime")
+    expect(page).to_have_url(re.compile(r"\?file=main\.py$"))
+
+
+def test_files_that_cannot_be_listed_are_not_those_of_before(visit, weather):  # noqa: F811
+    v = visit(user=USER).allow(503)
+    page = v.shows_run(weather).page
+    expect(page.locator(".file", has_text="chart.svg")).to_be_visible()
+    page.route(f"**/files/{weather}?iteration=1&*", lambda route: route.fulfill(status=503, json={"detail": "Not now."}))
+    page.locator("#of-iteration").select_option("1")
+    expect(page.locator("#files-problem").get_by_role("alert")).to_contain_text("Not now.")
+    expect(page.locator(".file")).to_have_count(0)
+    page.locator("#of-iteration").select_option("")
+    expect(page.locator(".file", has_text="chart.svg")).to_be_visible()
+
+
+def test_what_is_chosen_is_in_the_address_before_it_is_there(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    held = Held(page, f"**/files/{weather}?*")
+    page.locator("#of-iteration").select_option("1")
+    held.wait()
+    expect(page).to_have_url(re.compile(r"\?iteration=1$"))
+
+
+def test_two_clicks_for_more_files_show_them_once(visit, run):  # noqa: F811
+    v = visit(user=USER)
+    page, asked = v.page, []
+
+    def answer(route):
+        asked.append(route)
+        route.fulfill(json=listing("b/3.txt", "b/4.txt") if "cursor=" in route.request.url else listing("a.txt", "b/2.txt", cursor="next"))
+
+    page.route(f"**/files/{run}?*", answer)
+    v.shows_run(run)
+    # the event log tells of files, so they are asked for again
+    while len(asked) < 2:
+        settle(page)
+    settle(page)
+    more = page.get_by_role("button", name="More files")
+    more.focus()
+    more.evaluate("button => { button.click(); button.click(); }")
+    expect(more).to_have_count(0)
+    settle(page)
+    names = page.locator(".file").evaluate_all("all => all.map(b => b.dataset.path)")
+    assert names == ["b/2.txt", "b/3.txt", "b/4.txt", "a.txt"]
+    expect(page.locator('.file[data-path="b/3.txt"]')).to_be_focused()
