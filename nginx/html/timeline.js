@@ -1,6 +1,6 @@
 // The iterations of a run: verdicts, checks, logs, and what changed from one to another.
 import { el, use, part, fill, setText, plain, bytes, milliseconds, count } from "./dom.js";
-import { get, send, head, runPath, savable } from "./api.js";
+import { get, send, head, runPath, savable, Newest } from "./api.js";
 import { problemBox, isAbort } from "./problem.js";
 import { checkLine } from "./checklist.js";
 
@@ -29,6 +29,7 @@ export class Timeline {
     this.rows = new Map();
     this.notes = new Map();
     this.timer = 0;
+    this.newest = new Newest();
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
@@ -50,13 +51,15 @@ export class Timeline {
   }
 
   async refresh() {
+    const isNews = this.newest.ask();
     try {
       const { iterations } = await get(runPath(this.id, "iterations"), { signal: this.signal });
+      if (!isNews()) return;
       for (const it of iterations) this.#update(it);
       this.problem?.remove();
       this.hooks.told(iterations);
     } catch (e) {
-      if (isAbort(e)) return;
+      if (isAbort(e) || !isNews()) return;
       this.problem?.remove();
       this.problem = problemBox(e, { retry: () => this.refresh() });
       this.list.after(this.problem);
@@ -67,7 +70,7 @@ export class Timeline {
     let row = this.rows.get(n);
     if (row) return row;
     const node = use("iteration-item"), details = node.querySelector("details");
-    row = { n, node, details, verdict: null, version: "", open: "" };
+    row = { n, node, details, version: "", loaded: "", pane: null };
     part(node, "name").textContent = n ? `Iteration ${n}` : "What came in";
     part(node, "verdict").textContent = verdictWords(null);
     part(node, "mark").textContent = "○";
@@ -85,7 +88,7 @@ export class Timeline {
     const row = this.#row(it.iteration), v = it.verdict, version = JSON.stringify(v);
     this.note(it.iteration);
     if (row.version === version) return;
-    Object.assign(row, { verdict: v, version });
+    row.version = version;
     setText(part(row.node, "verdict"), it.iteration === 0 && !v ? "the files of the start" : verdictWords(v));
     setText(part(row.node, "mark"), v ? (v.passed ? "✓" : "✗") : "○");
     row.node.className = v ? (v.passed ? "is-pass" : "is-fail") : "";
@@ -100,12 +103,15 @@ export class Timeline {
     row.loaded = key;
     try {
       const it = await get(runPath(this.id, "iterations", row.n), { signal: this.signal });
+      // there is another verdict by now, and what belongs to it is on its way
+      if (row.loaded !== key) return;
       const run = part(row.node, "run"), ran = it.run;
       if (it.verdict?.checks) fill(part(row.node, "checks"), ...it.verdict.checks.map((c) => checkLine(c, { details: true })));
       run.hidden = !ran;
       if (ran) setText(run, [ran.text, Number.isInteger(ran.ms) && milliseconds(ran.ms), ran.language].filter(Boolean).join(" · "));
       fill(part(row.node, "buttons"), ...this.#buttons(row, it));
     } catch (e) {
+      if (row.loaded !== key) return;
       row.loaded = "";
       if (!isAbort(e)) part(row.node, "pane").replaceChildren(problemBox(e, { retry: () => this.#load(row) }));
     }
@@ -133,12 +139,15 @@ export class Timeline {
       const pane = part(row.node, "pane"), open = button.getAttribute("aria-expanded") === "true";
       for (const b of part(row.node, "buttons").querySelectorAll("[aria-expanded]")) b.setAttribute("aria-expanded", "false");
       pane.replaceChildren();
+      // what another button was pressed for may come after it
+      row.pane = open ? null : make;
       if (open) return;
       button.setAttribute("aria-expanded", "true");
       try {
-        pane.replaceChildren(await make());
+        const made = await make();
+        if (row.pane === make) pane.replaceChildren(made);
       } catch (e) {
-        if (!isAbort(e)) pane.replaceChildren(problemBox(e));
+        if (!isAbort(e) && row.pane === make) pane.replaceChildren(problemBox(e));
       }
     } }, words);
     return button;
@@ -160,13 +169,15 @@ export class Timeline {
     const body = el("div");
     select.value = against;
     const load = async () => {
+      const { value } = select;
       try {
-        const response = await send("GET", `${runPath(this.id, "iterations", row.n, "diff")}?against=${select.value}`, { signal: this.signal });
+        const response = await send("GET", `${runPath(this.id, "iterations", row.n, "diff")}?against=${value}`, { signal: this.signal });
         const text = await response.text(), cut = response.headers.get("X-Azlon-Cut");
+        if (value !== select.value) return;
         fill(body, text ? diffNode(text) : el("p", { class: "empty" }, "Nothing differs."),
           cut && el("p", { class: "hint" }, `Not all of it: the limit of ${cut} was reached.`));
       } catch (e) {
-        if (!isAbort(e)) body.replaceChildren(problemBox(e));
+        if (!isAbort(e) && value === select.value) body.replaceChildren(problemBox(e));
       }
     };
     select.addEventListener("change", load);

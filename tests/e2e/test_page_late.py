@@ -196,3 +196,58 @@ def test_two_clicks_for_more_files_show_them_once(visit, run):  # noqa: F811
     names = page.locator(".file").evaluate_all("all => all.map(b => b.dataset.path)")
     assert names == ["b/2.txt", "b/3.txt", "b/4.txt", "a.txt"]
     expect(page.locator('.file[data-path="b/3.txt"]')).to_be_focused()
+
+
+def opened(page, n):
+    row = page.locator("#timeline > li", has_text=f"Iteration {n}")
+    row.locator("summary").click()
+    return row
+
+
+def test_of_two_buttons_of_an_iteration_the_last_one_is_shown(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    row = opened(page, 2)
+    held = Held(page, f"**/run_workflow/{weather}/iterations/2/logs/stdout")
+    row.get_by_role("button", name=re.compile("^Output")).click()
+    held.wait()
+    row.get_by_role("button", name="Reply").click()
+    expect(row.locator("[data-part=pane] pre")).to_contain_text("strptime")
+    held.let_go()
+    expect(row.locator("[data-part=pane] pre")).to_contain_text("strptime")
+    # pressed again: nothing is to be shown
+    row.get_by_role("button", name=re.compile("^Output")).click()
+    held.wait()
+    row.get_by_role("button", name=re.compile("^Output")).click()
+    held.let_go()
+    expect(row.locator("[data-part=pane] > *")).to_have_count(0)
+
+
+def test_a_comparison_is_with_what_is_chosen(visit, weather):  # noqa: F811
+    v = visit(user=USER)
+    page = v.shows_run(weather).page
+    row = opened(page, 2)
+    row.get_by_role("button", name="Changes").click()
+    before = row.locator(".diff .del", has_text="fromisoformat")
+    expect(before).to_have_count(1)
+    held = Held(page, f"**/run_workflow/{weather}/iterations/2/diff?against=0")
+    row.get_by_label("compared with").select_option("0")
+    held.wait()
+    with page.expect_response("**/diff?against=1"):
+        row.get_by_label("compared with").select_option("1")
+    held.let_go()
+    # from what came in nothing was taken away
+    expect(before).to_have_count(1)
+
+
+def test_an_older_answer_takes_no_verdict_back(visit, run):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    held = Held(page, f"**/run_workflow/{run}/iterations")
+    v.shows_run(run)
+    # the event log tells of verdicts, so they are asked for again
+    held.wait(2).let_go(1)
+    row = page.locator("#timeline > li", has_text="Iteration 2")
+    expect(row).to_have_class("is-pass")
+    held.let_go(0, json={"iterations": [{"iteration": n, "verdict": None} for n in (0, 1, 2)]})
+    expect(row).to_have_class("is-pass")
