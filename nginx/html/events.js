@@ -4,7 +4,8 @@ import { Problem, send, runPath } from "./api.js";
 
 const SILENT_MS = 45000; // three pings missed
 const FIRST_MS = 500, LONGEST_MS = 15000;
-const FINAL = [401, 403, 404, 405];
+/** No further try would mend these. */
+export const FINAL = [401, 403, 404, 405];
 
 /** Bytes in any split, frames out: {id, type, data}. */
 export class Frames {

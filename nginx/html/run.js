@@ -1,13 +1,13 @@
 // One run: how it stands, live. The run object is the truth; events say at once what is new and when
 // to ask for it again.
 import { el, use, find, fill, setText, plain, badge, announce, isOver, duration, clock, when, count, statusWord } from "./dom.js";
-import { get, runPath } from "./api.js";
+import { get, runPath, Newest } from "./api.js";
 import { parse, ofRun } from "./address.js";
 import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
 import { askedFor, remember } from "./asked.js";
 import { title } from "./runs.js";
-import { follow } from "./events.js";
+import { follow, FINAL } from "./events.js";
 import { CheckList } from "./checklist.js";
 import { Timeline } from "./timeline.js";
 import { Files } from "./files.js";
@@ -16,12 +16,12 @@ import { Waiting } from "./waiting.js";
 import { eventLine } from "./eventline.js";
 import { outcome, PHASES, phaseWord, modelWords } from "./words.js";
 
-const SOON_MS = 120, EVENTS_SHOWN = 500;
+const SOON_MS = 120, AGAIN_MS = 4000, EVENTS_SHOWN = 500;
 
 class RunView {
   /** request: what it was asked for, or null where that is not told */
   constructor(root, run, request, query, signal) {
-    Object.assign(this, { root, run, signal, id: run.workflow_id, asked: 0, live: null, warnings: new Set(), timer: 0, said: "" });
+    Object.assign(this, { root, run, signal, id: run.workflow_id, asked: 0, live: null, warnings: new Set(), timer: 0, said: "", newest: new Newest() });
     this.checks = new CheckList(find(root, "#run-checks"), request?.checks);
     this.timeline = new Timeline(find(root, "#timeline"), this.id, signal, {
       fork: (n) => this.actions.fork(n),
@@ -83,17 +83,23 @@ class RunView {
       Object.keys(rest).length > 0 && el("pre", { tabindex: "0", "aria-label": "Everything else" }, JSON.stringify(rest, null, 2)));
   }
 
-  refreshSoon() {
+  refreshSoon(ms = SOON_MS) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.refresh(), SOON_MS);
+    this.timer = setTimeout(() => this.refresh(), ms);
   }
 
   async refresh() {
+    const isNews = this.newest.ask();
     try {
-      this.render(await get(runPath(this.id), { signal: this.signal }));
+      const run = await get(runPath(this.id), { signal: this.signal });
+      if (!isNews()) return;
+      this.render(run);
       this.#line("");
     } catch (e) {
-      if (!isAbort(e)) this.#line(e.message);
+      if (isAbort(e) || !isNews()) return;
+      this.#line(e.message);
+      // it may have been the last event that asked
+      if (!FINAL.includes(e.status)) this.refreshSoon(Math.max(AGAIN_MS, (e.retryAfter || 0) * 1000));
     }
   }
 
@@ -197,9 +203,10 @@ class RunView {
     }
     this.live = null;
     this.#log(type, data);
-    if (type === "check") {
+    // the log of a run that is over is read from its start: how checks came out is known
+    if (type === "check" && !isOver(this.run)) {
       this.checks.set([data]);
-      if (!isOver(this.run)) announce(this.checks.words);
+      announce(this.checks.words);
     }
     if (type === "iteration.start") this.timeline.note(data.iteration, "");
     if (type === "llm.done") this.timeline.note(data.iteration, data.diagnosis);

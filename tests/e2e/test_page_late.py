@@ -251,3 +251,58 @@ def test_an_older_answer_takes_no_verdict_back(visit, run):  # noqa: F811
     expect(row).to_have_class("is-pass")
     held.let_go(0, json={"iterations": [{"iteration": n, "verdict": None} for n in (0, 1, 2)]})
     expect(row).to_have_class("is-pass")
+
+
+def under_way(stack, wid):
+    """A run that is over, as it was before."""
+    told = stack.get(f"/run_workflow/{wid}", user=USER).json()
+    return {**told, "status": "running", "finished_at": None, "reason": None, "message": ""}
+
+
+def test_an_older_answer_does_not_set_a_run_going_again(visit, stack, run):  # noqa: F811
+    v = visit(user=USER)
+    page, before, seen = v.page, under_way(stack, run), []
+    page.route(f"**/run_workflow/{run}", lambda route: route.fulfill(json=before))
+    held = Held(page, f"**/run_workflow/{run}", lambda request: len(seen) or seen.append(request))
+    v.shows_run(run)
+    # the end of the log, and what came shortly before it
+    held.wait(2).let_go(1, json={**before, "status": "succeeded", "finished_at": before["created_at"]})
+    v.becomes("Succeeded")
+    held.let_go(0, json=before)
+    v.becomes("Succeeded")
+    expect(page.get_by_role("button", name="Delete …")).to_be_visible()
+
+
+def test_a_run_whose_end_could_not_be_asked_for_is_asked_for_again(visit, stack, run):  # noqa: F811
+    v = visit(user=USER).allow(503)
+    page, before, asked, down = v.page, under_way(stack, run), [], [True]
+
+    def answer(route):
+        asked.append(route)
+        if len(asked) == 1:
+            route.fulfill(json=before)
+        elif down[0]:
+            route.fulfill(status=503, json={"detail": "Not now."})
+        else:
+            route.continue_()
+
+    page.route(f"**/run_workflow/{run}", answer)
+    v.shows_run(run)
+    while len(asked) < 3:
+        settle(page)
+    expect(page.locator("#line")).to_contain_text("Not now.")
+    down[0] = False
+    v.becomes("Succeeded", within=15000)
+    expect(page.locator("#line")).to_be_hidden()
+
+
+def test_a_log_that_is_read_again_fails_no_check_that_passed(visit, run):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    event = '{"seq": 9, "t": "2026-01-01T00:00:00Z", "iteration": 1, "id": "unit-tests", "status": "fail", "ms": 1, "message": ""}'
+    page.route(f"**/run_workflow/{run}/events", lambda route: route.fulfill(
+        content_type="text/event-stream", body=f"id: 9\nevent: check\ndata: {event}\n\n"))
+    v.shows_run(run)
+    # and there it breaks off
+    expect(page.locator("#line")).to_contain_text("The connection was lost")
+    expect(page.locator("#run-checks [data-check='unit-tests']")).to_contain_text("passed")
