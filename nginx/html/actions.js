@@ -1,6 +1,6 @@
 // What can be done with a run: the row of buttons, and the questions behind them.
 import { el, fill, announce, isOver } from "./dom.js";
-import { ofRun } from "./address.js";
+import { parse, ofRun } from "./address.js";
 import { post, send, runPath, onceId, Once } from "./api.js";
 import { ask, area, line, choice } from "./dialog.js";
 import { forget, remember } from "./asked.js";
@@ -52,6 +52,11 @@ export class Actions {
       }),
       this.#button("Delete …", () => this.#delete(), "danger"),
     ];
+  }
+
+  /** Whoever went on while the server was asked is not called back. */
+  #isHere() {
+    return parse(location.hash).id === this.id;
   }
 
   /** Something that is done at once; what goes wrong stands below the buttons. */
@@ -116,6 +121,7 @@ export class Actions {
       if (model.value()) changed.model = model.value();
       const body = { iteration: Number(from.value()), ...changed, mode: "async" };
       const run = await post(runPath(this.id, "fork"), body, { headers: { "Idempotency-Key": once.key(JSON.stringify(body)) } });
+      if (!this.#isHere()) return;
       remember(run.workflow_id, changed.user_prompt ?? asked?.user_prompt);
       location.hash = ofRun(run.workflow_id);
     } });
@@ -127,7 +133,7 @@ export class Actions {
         await send("DELETE", runPath(this.id));
         forget(this.id);
         announce("The run was deleted");
-        location.hash = "#/runs";
+        if (this.#isHere()) location.hash = "#/runs";
       } });
   }
 }

@@ -35,7 +35,15 @@ export function ask({ title, yes, body, danger = false, act }) {
   button.textContent = yes;
   button.classList.toggle("danger", danger);
   part(dialog, "no").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => dialog.remove());
+  // it is about what is shown: whoever goes on, by the browser's buttons say, is asked no more
+  const end = () => dialog.close();
+  addEventListener("hashchange", end);
+  dialog.addEventListener("close", () => {
+    removeEventListener("hashchange", end);
+    dialog.remove();
+    // the button that asked may be gone
+    if (document.activeElement === document.body) document.querySelector("main h1")?.focus({ preventScroll: true });
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;

@@ -64,3 +64,19 @@ def test_an_answer_to_an_upload_that_is_none_is_a_refusal(visit):  # noqa: F811
     page.route("**/files/inputs", lambda route: route.fulfill(status=200, content_type="text/html", body="<h1>Sign up</h1>"))
     page.locator("#files").set_input_files([{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
     expect(page.locator("#inputs li.refused").get_by_role("alert")).to_be_visible()
+
+
+def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
+    v = visit(None, user=USER)
+    page, asked = v.page, []
+    told = {**stack.get(f"/run_workflow/{runs[0]}", user=USER).json(), "status": "running"}
+    page.route(f"**/run_workflow/{runs[0]}", lambda route: route.continue_() if asked else (asked.append(1), route.fulfill(json=told)))
+    held = Held(page, f"**/run_workflow/{runs[0]}/events")
+    v.shows_run(runs[0])
+    page.get_by_role("button", name="Limits …").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    held.wait().routes.pop().continue_()
+    v.becomes("Succeeded")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#run-title")).to_be_focused()

@@ -88,3 +88,36 @@ def test_an_example_that_comes_late_changes_no_other_form(visit, runs):  # noqa:
     assert not sent, "nothing is uploaded for a form that is gone"
     page.reload()
     expect(page.locator("#prompt")).to_have_value(re.compile("intersection"))
+
+
+def walks(v, runs):
+    """From one run to the other."""
+    v.shows_run(runs[0])
+    expect(v.page.locator("#run-id")).to_have_text(runs[0])
+    goes_to(v.page, f"#/run/{runs[1]}")
+    expect(v.page.locator("#run-id")).to_have_text(runs[1])
+    return v.page
+
+
+def test_a_question_about_a_run_is_not_asked_over_another(visit, runs, stack):  # noqa: F811
+    page = walks(visit(user=USER), runs)
+    page.get_by_role("button", name="Delete …").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#run-id")).to_have_text(runs[0])
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("button, yes, method", [("Fork …", "Start the fork", "POST"), ("Delete …", "Delete", "DELETE")])
+def test_whoever_went_on_is_not_called_back(visit, runs, button, yes, method):  # noqa: F811
+    page = walks(visit(user=USER), runs)
+    held = Held(page, re.compile(f"/run_workflow/{runs[1]}(/fork)?$"), lambda request: request.method == method)
+    page.get_by_role("button", name=button).click()
+    page.get_by_role("dialog").get_by_role("button", name=yes, exact=True).click()
+    held.wait()
+    page.go_back()
+    expect(page.locator("#run-id")).to_have_text(runs[0])
+    held.let_go(status=202, json={"workflow_id": runs[1]})
+    expect(page.locator("#run-id")).to_have_text(runs[0])
+    expect(page).to_have_url(re.compile(f"/#/run/{runs[0]}$"))
+    expect(page.get_by_role("dialog")).to_have_count(0)
