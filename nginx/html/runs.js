@@ -1,7 +1,7 @@
 // The list of own runs: newest first, by status, page by page; open ones are kept up to date.
 import { el, use, find, badge, when, ago, setText, STATUSES, statusWord, isOver } from "./dom.js";
 import { ofRun } from "./address.js";
-import { get } from "./api.js";
+import { get, Newest } from "./api.js";
 import { session } from "./session.js";
 import { problemBox, isAbort } from "./problem.js";
 import { titleOf } from "./asked.js";
@@ -78,21 +78,26 @@ export async function latest(section, list, signal) {
 }
 
 export async function show(main, query, signal) {
-  const root = use("runs-view");
+  const root = use("runs-view"), chosen = document.activeElement?.id === "status";
   main.replaceChildren(root);
   const list = find(root, "#runs"), older = find(root, "#older"), none = find(root, "#none"), select = find(root, "#status");
   const problem = find(root, "#runs-problem");
   const status = STATUSES.includes(query.get("status")) ? query.get("status") : "";
+  const newest = new Newest();
   let cursor = "";
   select.append(...STATUSES.map((s) => el("option", { value: s }, statusWord(s))));
   select.value = status;
+  // by keyboard each status on the way to the one that is meant is chosen
+  if (chosen) select.focus();
   select.addEventListener("change", () => { location.hash = select.value ? `#/runs?status=${select.value}` : "#/runs"; });
 
   async function first() {
+    const isNews = newest.ask();
     problem.replaceChildren();
     try {
       // all that is shown, as far as one answer goes
       const page = await get(listPath(status, "", Math.min(MOST, Math.max(PAGE, list.children.length))), { signal });
+      if (!isNews()) return;
       const told = new Set(page.runs.map((r) => r.workflow_id)), rows = [...list.children];
       const end = page.next_cursor ? rows.findLastIndex((row) => told.has(row.dataset.run)) : rows.length;
       // what was removed, or has another status now, goes; what is further back than was told stays
@@ -104,16 +109,19 @@ export async function show(main, query, signal) {
       none.textContent = status ? `No run is ${statusWord(status).toLowerCase()}.` : "No runs yet. Start one, or try an example.";
       older.hidden = !cursor;
     } catch (e) {
-      if (isAbort(e)) return;
+      if (isAbort(e) || !isNews()) return;
       problem.replaceChildren(problemBox(e, { retry: first }));
     }
   }
 
   async function next() {
     older.disabled = true;
+    problem.replaceChildren();
     try {
       const page = await get(listPath(status, cursor, PAGE), { signal });
-      const rows = page.runs.map(rowOf);
+      // what is newer may have gone meanwhile, and these have moved up
+      const shown = new Set([...list.children].map((row) => row.dataset.run));
+      const rows = page.runs.filter((run) => !shown.has(run.workflow_id)).map(rowOf);
       list.append(...rows);
       cursor = page.next_cursor || "";
       older.hidden = !cursor;

@@ -66,6 +66,15 @@ def test_an_answer_to_an_upload_that_is_none_is_a_refusal(visit):  # noqa: F811
     expect(page.locator("#inputs li.refused").get_by_role("alert")).to_be_visible()
 
 
+def test_the_choice_of_a_status_keeps_the_focus(visit, runs):  # noqa: F811
+    page = visit("/#/runs", user=USER).page
+    page.locator("#status").focus()
+    page.locator("#status").select_option("failed")
+    page.wait_for_url("**/#/runs?status=failed")
+    expect(page.locator("#none")).to_be_visible()
+    expect(page.locator("#status")).to_be_focused()
+
+
 def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
     v = visit(None, user=USER)
     page, asked = v.page, []

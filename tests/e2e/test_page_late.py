@@ -306,3 +306,48 @@ def test_a_log_that_is_read_again_fails_no_check_that_passed(visit, run):  # noq
     # and there it breaks off
     expect(page.locator("#line")).to_contain_text("The connection was lost")
     expect(page.locator("#run-checks [data-check='unit-tests']")).to_contain_text("passed")
+
+
+@pytest.fixture
+def many(visit, stack, run):  # noqa: F811
+    """A visit to a list of 21 runs, the list itself, and an answer to who asks for it."""
+    told = stack.get(f"/run_workflow/{run}", user=USER).json()
+    runs = [{**told, "workflow_id": f"user-{USER}-{1790000000000 - n}-{'a' * 26}"} for n in range(21)]
+
+    def answer(at=0, n=20):
+        return {"runs": runs[at:at + n], "next_cursor": str(at + n) if at + n < len(runs) else None}
+
+    v = visit(None, user=USER)
+    v.page.route("**/run_workflow?*", lambda route: route.fulfill(json=answer()))
+    v.go("/#/runs")
+    expect(v.page.locator("#runs > li")).to_have_count(20)
+    return v, runs, answer
+
+
+def test_older_runs_that_have_moved_up_are_shown_once(many):
+    v, runs, answer = many
+    page, rows = v.page, v.page.locator("#runs > li")
+    held = Held(page, "**/run_workflow?*", lambda request: "cursor=" in request.url)
+    before = answer(at=20)
+    page.get_by_role("button", name="Older runs").click()
+    held.wait()
+    del runs[3]
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.locator(f"[data-run='{runs[-1]['workflow_id']}']")).to_have_count(1)
+    held.let_go(json=before)
+    ids = rows.evaluate_all("all => all.map(li => li.dataset.run)")
+    assert ids == [r["workflow_id"] for r in runs]
+
+
+def test_an_older_list_brings_nothing_back(many):
+    v, runs, answer = many
+    page, before = v.page, answer()
+    held = Held(page, "**/run_workflow?*")
+    for n in (1, 2):
+        page.get_by_role("button", name="Refresh").click()
+        held.wait(n)
+    gone = runs.pop(3)["workflow_id"]
+    held.let_go(1, json=answer())
+    expect(page.locator(f"[data-run='{gone}']")).to_have_count(0)
+    held.let_go(0, json=before)
+    expect(page.locator(f"[data-run='{gone}']")).to_have_count(0)
