@@ -70,6 +70,7 @@ export class Checks {
       announce(`Check ${this.list.children.length} added`);
     });
     this.toggle.addEventListener("click", () => this.#switch());
+    this.json.addEventListener("input", () => this.#fail(""));
   }
 
   get isRaw() { return !this.raw.hidden; }
@@ -81,10 +82,21 @@ export class Checks {
     try {
       return JSON.parse(this.json.value);
     } catch (e) {
-      this.#fail(`The checks are not JSON: ${e.message}`);
-      this.json.focus();
-      throw new Error(this.error.textContent);
+      throw new Error(`The checks are not JSON: ${e.message}`);
     }
+  }
+
+  /** To be written on; it need not be JSON yet. */
+  get text() { return this.json.value; }
+  set text(text) {
+    this.#mode(true);
+    this.json.value = text;
+  }
+
+  /** What value threw, where it can be mended. */
+  complain(e) {
+    this.#fail(e.message);
+    this.json.focus();
   }
 
   set value(list) {
@@ -146,7 +158,7 @@ export class Checks {
 
   #switch() {
     let list;
-    try { list = this.value; } catch { return; }
+    try { list = this.value; } catch (e) { return this.complain(e); }
     if (!this.isRaw) {
       this.json.value = JSON.stringify(list, null, 2);
       this.#mode(true);

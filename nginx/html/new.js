@@ -98,9 +98,9 @@ class Form {
   }
 
   /** The request without its files; throws where the checks are no JSON. */
-  read() {
+  read(checks = this.checks.value) {
     const request = { user_prompt: find(this.root, "#prompt").value, test_conditions: find(this.root, "#conditions").value };
-    const checks = this.checks.value, limits = {}, network = {};
+    const limits = {}, network = {};
     if (this.model) request.model = this.model;
     if (!Array.isArray(checks) || checks.length) request.checks = checks;
     for (const input of this.root.querySelectorAll("[data-limit]")) {
@@ -117,10 +117,12 @@ class Form {
     return { ...request, ...this.also };
   }
 
-  fill(request, inputs) {
+  /** text: the checks, where they are no JSON yet */
+  fill(request, inputs, text) {
     find(this.root, "#prompt").value = request.user_prompt || "";
     find(this.root, "#conditions").value = request.test_conditions || "";
     this.checks.value = request.checks || [];
+    if (text !== undefined) this.checks.text = text;
     this.model = request.model || "";
     for (const input of this.root.querySelectorAll("[data-limit]")) input.value = request.limits?.[input.dataset.limit] ?? "";
     const { default: reach, allow = [] } = request.network || {}, open = reach === "install" ? "" : reach || "";
@@ -140,7 +142,9 @@ class Form {
   keep() {
     // the next form keeps its own, perhaps of somebody else
     if (this.signal.aborted) return;
-    try { draft.write({ request: this.read(), inputs: this.inputs.entries }); } catch { /* not while it is no JSON */ }
+    let checks = [], text;
+    try { checks = this.checks.value; } catch { ({ text } = this.checks); }
+    draft.write({ request: this.read(checks), inputs: this.inputs.entries, text });
   }
 
   clearErrors() {
@@ -152,7 +156,7 @@ class Form {
     this.clearErrors();
     if (this.inputs.busy) return this.problem.append(el("p", { class: "notice", role: "alert" }, "Files are still on their way; start when they are there."));
     let request;
-    try { request = this.read(); } catch { return; }
+    try { request = this.read(); } catch (e) { return this.checks.complain(e); }
     if (this.inputs.value.length) request.inputs = this.inputs.value;
     const button = find(this.root, "#start");
     // the same form sent twice, whatever became of the first answer, is one run
@@ -230,7 +234,7 @@ export async function show(main, query, signal) {
   const root = use("new-view");
   main.replaceChildren(root);
   const form = new Form(root, signal), kept = draft.read();
-  form.fill(kept.request || {}, kept.inputs);
+  form.fill(kept.request || {}, kept.inputs, kept.text);
   find(root, "#examples").append(...EXAMPLES.map((e) => el("li", { class: "card" },
     el("button", { type: "button", class: "example", "data-example": e.name, onclick: () => form.example(e) },
       el("strong", {}, e.title), el("span", { class: "hint" }, e.text)))));

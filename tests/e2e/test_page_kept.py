@@ -75,6 +75,24 @@ def test_the_choice_of_a_status_keeps_the_focus(visit, runs):  # noqa: F811
     expect(page.locator("#status")).to_be_focused()
 
 
+def test_what_is_typed_beside_checks_that_are_no_json_is_kept(visit):  # noqa: F811
+    page = visit(user=USER).page
+    page.get_by_role("button", name="Edit as JSON").click()
+    page.locator("#checks-json").fill("[{")
+    page.locator("#prompt").focus()
+    page.keyboard.type("Count.")
+    expect(page.locator("#prompt")).to_be_focused()
+    expect(page.locator("#prompt")).to_have_value("Count.")
+    page.reload()
+    expect(page.locator("#prompt")).to_have_value("Count.")
+    expect(page.locator("#checks-json")).to_have_value("[{")
+    page.get_by_role("button", name="Start the run").click()
+    expect(page.locator("#checks-error")).to_contain_text("not JSON")
+    expect(page.locator("#checks-json")).to_be_focused()
+    page.locator("#checks-json").fill("[]")
+    expect(page.locator("#checks-error")).to_be_hidden()
+
+
 def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
     v = visit(None, user=USER)
     page, asked = v.page, []
