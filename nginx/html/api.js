@@ -153,8 +153,16 @@ export class Newest {
 
 /** Keys for what is sent: the same text again has the same key, and is done once. */
 export class Once {
-  #text = null;
-  #key = "";
+  #text;
+  #key;
+
+  constructor({ text = null, key = "" } = {}) {
+    this.#text = text;
+    this.#key = key;
+  }
+
+  /** For the next one, which is to go on with it. */
+  get kept() { return { text: this.#text, key: this.#key }; }
 
   key(text) {
     if (text !== this.#text) {

@@ -40,14 +40,15 @@ export const draft = {
 };
 
 class Form {
-  constructor(root, signal) {
+  /** once: the keys of what was sent */
+  constructor(root, signal, once) {
     this.root = root;
     this.form = find(root, "form");
     this.problem = find(root, "#new-problem");
     this.checks = new Checks(root);
     this.inputs = new Inputs(root, signal, () => this.keep());
     this.signal = signal;
-    this.once = new Once();
+    this.once = once;
     this.wishes = 0;
     for (const name of RECORDINGS) find(root, "#recordings").append(el("option", { value: name }));
     find(root, "#model-kind").addEventListener("change", () => this.showModel(true));
@@ -144,7 +145,7 @@ class Form {
     if (this.signal.aborted) return;
     let checks = [], text;
     try { checks = this.checks.value; } catch { ({ text } = this.checks); }
-    draft.write({ request: this.read(checks), inputs: this.inputs.entries, text });
+    draft.write({ request: this.read(checks), inputs: this.inputs.entries, text, sent: this.once.kept });
   }
 
   clearErrors() {
@@ -153,14 +154,17 @@ class Form {
   }
 
   async start() {
+    const button = find(this.root, "#start");
+    // keys start it too, when the button is not to
+    if (button.disabled) return;
     this.clearErrors();
     if (this.inputs.busy) return this.problem.append(el("p", { class: "notice", role: "alert" }, "Files are still on their way; start when they are there."));
     let request;
     try { request = this.read(); } catch (e) { return this.checks.complain(e); }
     if (this.inputs.value.length) request.inputs = this.inputs.value;
-    const button = find(this.root, "#start");
-    // the same form sent twice, whatever became of the first answer, is one run
+    // the same form sent twice, whatever became of the first answer, is one run; also when it was left meanwhile
     const key = this.once.key(JSON.stringify(request));
+    this.keep();
     button.disabled = true;
     button.textContent = "Starting …";
     try {
@@ -233,7 +237,7 @@ class Form {
 export async function show(main, query, signal) {
   const root = use("new-view");
   main.replaceChildren(root);
-  const form = new Form(root, signal), kept = draft.read();
+  const kept = draft.read(), form = new Form(root, signal, new Once(kept.sent));
   form.fill(kept.request || {}, kept.inputs, kept.text);
   find(root, "#examples").append(...EXAMPLES.map((e) => el("li", { class: "card" },
     el("button", { type: "button", class: "example", "data-example": e.name, onclick: () => form.example(e) },

@@ -93,6 +93,40 @@ def test_what_is_typed_beside_checks_that_are_no_json_is_kept(visit):  # noqa: F
     expect(page.locator("#checks-error")).to_be_hidden()
 
 
+def test_a_start_whose_answer_nobody_waited_for_is_the_same_run_again(visit):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    v.fill_example("Shift the digits")
+    held = Held(page, "**/run_workflow", lambda request: request.method == "POST")
+    keys = []
+    for leave in (page.reload, lambda: (v.go("/#/runs"), page.go_back()), None):
+        page.get_by_role("button", name="Start the run").click()
+        keys.append(held.wait(len(keys) + 1).routes[-1].request.headers["idempotency-key"])
+        if leave:
+            leave()
+            expect(page.locator("#prompt")).to_have_value(re.compile("circular_shift"))
+    assert len(set(keys)) == 1, keys
+    # what was started and is started once more is another run
+    held.let_go(2)
+    page.wait_for_url("**/#/run/*")
+    v.becomes("Succeeded")
+    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Start the run").click()
+    assert held.wait(3).routes[-1].request.headers["idempotency-key"] not in keys
+
+
+def test_keys_start_one_run_too(visit):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    v.fill_example("Shift the digits")
+    held = Held(page, "**/run_workflow", lambda request: request.method == "POST")
+    page.locator("#prompt").press("Control+Enter")
+    held.wait()
+    page.locator("#prompt").press("Control+Enter")
+    settle(page)
+    assert len(held.routes) == 1
+
+
 def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
     v = visit(None, user=USER)
     page, asked = v.page, []
