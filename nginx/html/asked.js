@@ -1,8 +1,8 @@
 // What runs were asked for. The server tells it, one by one; for lists the first line of each run that
-// was seen is kept in this browser.
+// was seen is kept in this browser, and in this tab what a person is about to reply to one.
 import { get, runPath } from "./api.js";
 
-const NAME = "azlon.asked", KEPT = 200, LENGTH = 90;
+const NAME = "azlon.asked", REPLY = "azlon.reply", KEPT = 200, LENGTH = 90;
 
 function all() {
   try { return JSON.parse(localStorage.getItem(NAME)) || {}; } catch { return {}; }
@@ -28,8 +28,26 @@ export function titleOf(id) {
   return all()[id]?.title || "";
 }
 
+/** What is being written to a run that waits, until it is sent: survives a reload and a sign-in. */
+export const reply = {
+  /** about: what the run waits for */
+  read(id, about) {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(REPLY));
+      return kept.id === id && kept.about === about ? kept.text : "";
+    } catch { return ""; }
+  },
+  write(id, about, text) {
+    try { sessionStorage.setItem(REPLY, JSON.stringify({ id, about, text })); } catch { /* then it does not survive */ }
+  },
+  drop(id, about) {
+    if (this.read(id, about)) this.write(id, about, "");
+  },
+};
+
 export function forget(id) {
   try {
+    if (!id) sessionStorage.removeItem(REPLY);
     const left = id ? all() : {};
     delete left[id];
     localStorage.setItem(NAME, JSON.stringify(left));

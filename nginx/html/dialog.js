@@ -1,5 +1,5 @@
 // A question in a dialog of its own: Escape and Close end it, the focus goes back to who asked.
-import { el, use, part, newId } from "./dom.js";
+import { el, use, part, newId, refocus } from "./dom.js";
 import { problemBox, isAbort } from "./problem.js";
 
 /** Fields for a dialog: {node, value()}; where: an element to describe it. */
@@ -42,7 +42,7 @@ export function ask({ title, yes, body, danger = false, act }) {
     removeEventListener("hashchange", end);
     dialog.remove();
     // the button that asked may be gone
-    if (document.activeElement === document.body) document.querySelector("main h1")?.focus({ preventScroll: true });
+    refocus(document.querySelector("main h1"));
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -46,6 +46,11 @@ export function fill(root, ...children) {
   root.replaceChildren(...children.filter(Boolean));
 }
 
+/** Where nothing has the focus, as what had it was disabled or is gone: here it goes on. */
+export function refocus(node) {
+  if (document.activeElement === document.body) node?.focus({ preventScroll: true });
+}
+
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

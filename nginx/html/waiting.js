@@ -1,7 +1,8 @@
 // A run that waits for a person: what it asks, and the ways to answer.
-import { el, fill, announce } from "./dom.js";
+import { el, fill, announce, refocus } from "./dom.js";
 import { head } from "./api.js";
 import { signalRun } from "./actions.js";
+import { reply as kept } from "./asked.js";
 import { area } from "./dialog.js";
 import { problemBox, isAbort } from "./problem.js";
 
@@ -15,7 +16,7 @@ function titleFor(need) {
 export class Waiting {
   /** hooks: refresh(), files(n) */
   constructor(node, id, signal, hooks) {
-    Object.assign(this, { node, id, signal, hooks, shown: "", about: "", text: null });
+    Object.assign(this, { node, id, signal, hooks, shown: "", about: "", asked: 0, text: null, pressed: false, sent: false });
   }
 
   /** asked: number of the latest input.needed; the same thing may be asked twice */
@@ -23,11 +24,19 @@ export class Waiting {
     const need = run.input_needed || null;
     const about = need ? `${need.kind} ${need.iteration} ${need.step}` : "", key = need ? `${about} ${asked}` : "";
     if (key === this.shown) return;
+    // the log, when it comes, tells the number of a question that is there already
+    if (about && about === this.about && !this.asked && !this.sent) return void Object.assign(this, { shown: key, asked });
     // what was typed and not sent stays, as long as it is about the same
-    const typed = about && about === this.about ? this.text?.value() || "" : "";
-    Object.assign(this, { shown: key, about });
+    const typed = !about || this.sent ? "" : about === this.about ? this.text.value() : kept.read(this.id, about);
+    const at = this.node.contains(document.activeElement) ? document.activeElement : null;
+    const had = at || this.pressed;
+    Object.assign(this, { shown: key, about, asked, pressed: false, sent: false });
     this.node.hidden = !need;
-    if (!need) return this.node.replaceChildren();
+    if (!need) {
+      this.node.replaceChildren();
+      if (had) refocus(document.getElementById("run-title"));
+      return;
+    }
     const reply = need.kind === "reply";
     const prompt = el("details", { class: "more", open: reply }, el("summary", {}, reply ? "The question" : "What the model was asked"));
     const problem = el("div");
@@ -40,6 +49,10 @@ export class Waiting {
         ? [this.#button("Send the reply", "reply", "The reply was sent", "main", problem)]
         : [this.#button("Approve", "approve", "Approved", "main", problem), this.#button("Reject", "reject", "Rejected", "danger", problem),
           el("button", { type: "button", onclick: () => this.hooks.files(need.iteration) }, "Look at the files")])));
+    const field = this.text.node.querySelector("textarea");
+    field.addEventListener("input", () => kept.write(this.id, about, field.value));
+    if (had) refocus(field);
+    if (at?.matches("textarea")) field.setSelectionRange(at.selectionStart, at.selectionEnd);
     this.#question(prompt, need);
     announce(`The run waits for you: ${titleFor(need)}`);
   }
@@ -59,18 +72,23 @@ export class Waiting {
   }
 
   #button(label, type, said, cls, problem) {
-    return el("button", { type: "button", class: cls, onclick: async () => {
-      const buttons = [...this.node.querySelectorAll("button")], text = this.text.value();
+    return el("button", { type: "button", class: cls, onclick: async ({ currentTarget }) => {
+      const buttons = [...this.node.querySelectorAll("button")], text = this.text.value(), { about } = this;
+      this.pressed = true;
       problem.replaceChildren();
       for (const b of buttons) b.disabled = true;
       try {
         await signalRun(this.id, type, text.trim() ? { text } : {});
-        this.about = "";
+        kept.drop(this.id, about);
+        // or else what is shown is the next question already
+        this.sent = buttons[0].isConnected;
         announce(said);
         this.hooks.refresh();
       } catch (e) {
         if (!isAbort(e)) problem.append(problemBox(e));
         for (const b of buttons) b.disabled = false;
+        this.pressed = false;
+        refocus(currentTarget);
       }
     } }, label);
   }

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
-from conftest import example
+from conftest import example, until
 from holding import Held, settle, sign_in, sign_out, signed_in  # noqa: F401
 
 USER = "keeper"
@@ -125,6 +125,75 @@ def test_keys_start_one_run_too(visit):  # noqa: F811
     page.locator("#prompt").press("Control+Enter")
     settle(page)
     assert len(held.routes) == 1
+
+
+@pytest.fixture
+def asked(stack, signed_in):
+    """asked(on): a run there, of keeper, that waits for the reply of its model."""
+    made = []
+
+    def one(on):
+        wid = on.start_run({**example("human-eval-127"), "model": "manual"}, user=USER)
+        made.append((on, wid))
+        until(lambda: on.get(f"/run_workflow/{wid}", user=USER).json()["status"] == "awaiting_input", 60)
+        return wid
+
+    yield one
+    for on, wid in made:
+        on.post(f"/run_workflow/{wid}/cancel", user=USER, json={"mode": "now"})
+        on.finish(wid, user=USER)
+
+
+def test_a_reply_that_is_being_written_survives_a_reload_and_a_sign_in(visit, signed_in, asked):  # noqa: F811
+    wid = asked(signed_in)
+    v = visit(stack=signed_in, user=None).allow(401)
+    page = v.page
+    sign_in(page, signed_in.api_key(USER, ALL)["key"])
+    v.shows_run(wid)
+    page.get_by_label("Your reply").fill("A long reply")
+    page.reload()
+    expect(page.get_by_label("Your reply")).to_have_value("A long reply")
+    # the sign-in ends while it is written
+    page.route("**/signal", lambda route: route.fulfill(status=401, json={"code": "token_expired", "detail": "It has expired."}))
+    page.get_by_role("button", name="Send the reply").press("Enter")
+    said = page.locator("#input").get_by_role("alert")
+    expect(said).to_contain_text("what you typed stays as it is")
+    expect(page.get_by_role("button", name="Send the reply")).to_be_focused()
+    page.unroute_all()
+    said.get_by_role("button", name="Sign in").click()
+    page.locator("#token").fill(signed_in.keys.token(USER))
+    page.get_by_role("button", name="Save").click()
+    expect(said).to_have_count(0)
+    expect(page.get_by_label("Your reply")).to_have_value("A long reply")
+    page.get_by_role("button", name="Send the reply").press("Enter")
+    # it is none: asked again, it is written anew
+    expect(page.locator("#input pre")).to_contain_text("cannot be used", timeout=60000)
+    expect(page.get_by_label("Your reply")).to_have_value("")
+    # there, or at the title, where it went if the question was gone for a while
+    assert page.evaluate("() => document.activeElement.matches('#input textarea, #run-title')")
+    page.get_by_label("Your reply").fill("What nobody else is to read")
+    sign_out(page)
+    expect(page.locator("#who")).to_contain_text("Signed out")
+    assert "nobody else" not in page.evaluate("() => JSON.stringify(sessionStorage)")
+
+
+def test_a_question_that_is_told_once_more_interrupts_nobody(visit, stack, asked):  # noqa: F811
+    wid = asked(stack)
+    v = visit(None, user=USER)
+    page = v.page
+    held = Held(page, f"**/run_workflow/{wid}/events")
+    v.shows_run(wid)
+    field = page.get_by_label("Your reply")
+    expect(field).to_be_visible()
+    held.wait()
+    field.fill("to be")
+    field.evaluate("field => field.setSelectionRange(0, 0)")
+    # the log has the same question
+    with page.expect_response(f"**/run_workflow/{wid}"):
+        held.routes.pop().continue_()
+    settle(page)
+    page.keyboard.type("not ")
+    expect(field).to_have_value("not to be")
 
 
 def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
