@@ -242,5 +242,6 @@ export async function show(main, query, signal) {
   find(root, "#examples").append(...EXAMPLES.map((e) => el("li", { class: "card" },
     el("button", { type: "button", class: "example", "data-example": e.name, onclick: () => form.example(e) },
       el("strong", {}, e.title), el("span", { class: "hint" }, e.text)))));
-  await latest(find(root, "#recent"), find(root, "#recent-list"), signal);
+  // the form is there; nobody who is in it already is to be brought back to its beginning when these are
+  latest(find(root, "#recent"), find(root, "#recent-list"), signal);
 }

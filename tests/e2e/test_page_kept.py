@@ -66,6 +66,20 @@ def test_an_answer_to_an_upload_that_is_none_is_a_refusal(visit):  # noqa: F811
     expect(page.locator("#inputs li.refused").get_by_role("alert")).to_be_visible()
 
 
+def test_a_form_that_is_there_does_not_begin_again_when_the_latest_runs_come(visit, runs):  # noqa: F811
+    v = visit("/#/runs", user=USER, viewport={"width": 600, "height": 400})
+    page = v.page
+    held = Held(page, "**/run_workflow?limit=4")
+    page.evaluate("() => { location.hash = '#/'; }")
+    held.wait()
+    expect(page.locator("#new-title")).to_be_focused()
+    assert page.title() == "What should the program do? · Azlon"
+    page.evaluate("() => scrollTo(0, 300)")
+    held.let_go()
+    expect(page.locator("#recent-list > li")).not_to_have_count(0)
+    assert page.evaluate("() => scrollY") == 300
+
+
 def test_the_choice_of_a_status_keeps_the_focus(visit, runs):  # noqa: F811
     page = visit("/#/runs", user=USER).page
     page.locator("#status").focus()
