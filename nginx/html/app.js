@@ -87,6 +87,7 @@ $("skip").addEventListener("click", (event) => {
 });
 $("theme").addEventListener("click", nextTheme);
 addEventListener("hashchange", show);
+addEventListener("pageshow", (event) => event.persisted && session.recall());
 // another caller sees other runs
 session.addEventListener("change", (event) => event.detail === "identity" && show());
 showTheme();

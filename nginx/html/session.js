@@ -46,6 +46,12 @@ class Session extends EventTarget {
     this.#changed("identity");
   }
 
+  /** A page that was laid aside as it was and is shown again: somebody may have signed out meanwhile. */
+  recall() {
+    const user = read(() => localStorage, USER), token = read(() => sessionStorage, TOKEN);
+    if (user !== this.#user || token !== this.#token) this.set(user, token);
+  }
+
   /** A request that needs an identity went through. */
   accepted(user) {
     const mode = this.#token ? "token" : "dev", known = user || this.knownAs;

@@ -121,3 +121,19 @@ def test_whoever_went_on_is_not_called_back(visit, runs, button, yes, method):  
     expect(page.locator("#run-id")).to_have_text(runs[0])
     expect(page).to_have_url(re.compile(f"/#/run/{runs[0]}$"))
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_page_that_was_laid_aside_knows_of_a_sign_out(visit, signed_in):  # noqa: F811
+    """Browsers show it again as it was when somebody goes back to it, past the one where they signed out."""
+    wid = signed_in.start_run(example("human-eval-127"), user=USER)
+    signed_in.finish(wid, user=USER)
+    v = visit(stack=signed_in, user=None).allow(401)
+    page = v.page
+    sign_in(page, signed_in.api_key(USER, ALL)["key"])
+    v.shows_run(wid)
+    page.evaluate("() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    settle(page)
+    expect(page.locator("#run-title")).to_be_visible()
+    page.evaluate("() => { sessionStorage.clear(); dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); }")
+    expect(page.locator("#who")).to_contain_text("Signed out")
+    expect(page.locator("#run-title")).to_have_count(0)
