@@ -55,6 +55,7 @@ export function ask({ title, yes, body, danger = false, act }) {
       if (!isAbort(e)) part(dialog, "problem").append(problemBox(e));
     } finally {
       button.disabled = false;
+      refocus(button);
     }
   });
   document.body.append(dialog);

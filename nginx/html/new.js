@@ -1,5 +1,5 @@
 // A new run: the form, its draft, and what the server says to it.
-import { el, use, find, announce } from "./dom.js";
+import { el, use, find, announce, refocus } from "./dom.js";
 import { ofRun } from "./address.js";
 import { Problem, post, Once } from "./api.js";
 import { session } from "./session.js";
@@ -178,6 +178,7 @@ class Form {
     } finally {
       button.disabled = false;
       button.textContent = "Start the run";
+      refocus(button);
     }
   }
 
@@ -230,6 +231,7 @@ class Form {
       if (isLatest()) this.problem.replaceChildren(problemBox(e));
     } finally {
       button.disabled = false;
+      if (isLatest()) refocus(button);
     }
   }
 }

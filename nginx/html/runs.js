@@ -1,5 +1,5 @@
 // The list of own runs: newest first, by status, page by page; open ones are kept up to date.
-import { el, use, find, badge, when, ago, setText, STATUSES, statusWord, isOver } from "./dom.js";
+import { el, use, find, refocus, badge, when, ago, setText, STATUSES, statusWord, isOver } from "./dom.js";
 import { ofRun } from "./address.js";
 import { get, Newest } from "./api.js";
 import { session } from "./session.js";
@@ -130,6 +130,7 @@ export async function show(main, query, signal) {
       if (!isAbort(e)) problem.replaceChildren(problemBox(e, { retry: next }));
     } finally {
       older.disabled = false;
+      refocus(older);
     }
   }
 

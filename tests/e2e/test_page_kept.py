@@ -210,6 +210,31 @@ def test_a_question_that_is_told_once_more_interrupts_nobody(visit, stack, asked
     expect(field).to_have_value("not to be")
 
 
+def test_a_refusal_leaves_the_focus_where_it_was(visit, runs):  # noqa: F811
+    v = visit(user=USER).allow(503)
+    page = v.page
+    refused = {"status": 503, "json": {"detail": "Not now."}}
+    frames = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+
+    def press(button, pattern):
+        """With time for the browser to notice that what has the focus is disabled."""
+        held = Held(page, pattern)
+        button.press("Enter")
+        held.wait()
+        page.evaluate(frames)
+        held.let_go(**refused)
+        page.unroute_all()
+        expect(button).to_be_focused()
+
+    page.locator("#prompt").fill("Count.")
+    press(page.get_by_role("button", name="Start the run"), "**/run_workflow")
+    press(page.get_by_role("button", name="The largest prime"), "**/example-hopeless.json")
+    v.shows_run(runs[0])
+    page.get_by_role("button", name="Fork …").click()
+    press(page.get_by_role("dialog").get_by_role("button", name="Start the fork"), f"**/run_workflow/{runs[0]}/fork")
+    page.keyboard.press("Escape")
+
+
 def test_a_dialog_whose_button_is_gone_leaves_the_focus_in_the_view(visit, runs, stack):  # noqa: F811
     v = visit(None, user=USER)
     page, asked = v.page, []
