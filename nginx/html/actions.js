@@ -15,7 +15,7 @@ export function signalRun(id, type, more = {}) {
 export class Actions {
   /** request: what was asked, or null; refresh: called when the run may be another now; iterations: their numbers */
   constructor(node, problem, id, { request, refresh, iterations }) {
-    Object.assign(this, { node, problem, id, request, refresh, iterations, shown: "" });
+    Object.assign(this, { node, problem, id, request, refresh, iterations, shown: "", busy: false });
   }
 
   render(run) {
@@ -61,6 +61,9 @@ export class Actions {
 
   /** Something that is done at once; what goes wrong stands below the buttons. */
   async #try(work, said) {
+    // the second click of two is no other wish
+    if (this.busy) return;
+    this.busy = true;
     this.problem.replaceChildren();
     try {
       await work();
@@ -68,6 +71,8 @@ export class Actions {
       this.refresh();
     } catch (e) {
       if (!isAbort(e)) this.problem.append(problemBox(e));
+    } finally {
+      this.busy = false;
     }
   }
 

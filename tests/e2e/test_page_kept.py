@@ -210,6 +210,20 @@ def test_a_question_that_is_told_once_more_interrupts_nobody(visit, stack, asked
     expect(field).to_have_value("not to be")
 
 
+def test_two_clicks_are_one_wish(visit, stack, asked):  # noqa: F811
+    wid = asked(stack)
+    v = visit(None, user=USER)
+    page = v.shows_run(wid).page
+    v.becomes("Waits for you")
+    held = Held(page, f"**/run_workflow/{wid}/signal")
+    page.get_by_role("button", name="Pause").dblclick()
+    held.wait()
+    settle(page)
+    assert len(held.routes) == 1
+    held.let_go()
+    v.becomes("Paused")
+
+
 def test_a_refusal_leaves_the_focus_where_it_was(visit, runs):  # noqa: F811
     v = visit(user=USER).allow(503)
     page = v.page
