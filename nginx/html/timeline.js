@@ -109,12 +109,21 @@ export class Timeline {
       if (it.verdict?.checks) fill(part(row.node, "checks"), ...it.verdict.checks.map((c) => checkLine(c, { details: true })));
       run.hidden = !ran;
       if (ran) setText(run, [ran.text, Number.isInteger(ran.ms) && milliseconds(ran.ms), ran.language].filter(Boolean).join(" · "));
-      fill(part(row.node, "buttons"), ...this.#buttons(row, it));
+      this.#offer(row, it);
     } catch (e) {
       if (row.loaded !== key) return;
       row.loaded = "";
       if (!isAbort(e)) part(row.node, "pane").replaceChildren(problemBox(e, { retry: () => this.#load(row) }));
     }
+  }
+
+  /** The buttons anew, those that are pressed or have the focus too. */
+  #offer(row, it) {
+    const node = part(row.node, "buttons"), had = [...node.children];
+    const focused = had.indexOf(document.activeElement), open = had.findIndex((b) => b.getAttribute("aria-expanded") === "true");
+    fill(node, ...this.#buttons(row, it));
+    node.children[open]?.setAttribute("aria-expanded", "true");
+    node.children[focused]?.focus();
   }
 
   #buttons(row, it) {

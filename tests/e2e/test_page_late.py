@@ -351,3 +351,22 @@ def test_an_older_list_brings_nothing_back(many):
     expect(page.locator(f"[data-run='{gone}']")).to_have_count(0)
     held.let_go(0, json=before)
     expect(page.locator(f"[data-run='{gone}']")).to_have_count(0)
+
+
+def test_a_verdict_that_comes_takes_nothing_from_under_the_hand(visit, run):  # noqa: F811
+    v = visit(user=USER)
+    page = v.page
+    held = Held(page, f"**/run_workflow/{run}/iterations")
+    v.shows_run(run)
+    held.wait(2).let_go(0, json={"iterations": [{"iteration": n, "verdict": None} for n in (0, 1, 2)]})
+    row = opened(page, 2)
+    reply = row.get_by_role("button", name="Reply")
+    reply.press("Enter")
+    expect(row.locator("[data-part=pane] pre")).to_contain_text("circular_shift")
+    held.let_go()
+    expect(row).to_have_class("is-pass")
+    settle(page)
+    expect(reply).to_be_focused()
+    expect(reply).to_have_attribute("aria-expanded", "true")
+    reply.press("Enter")
+    expect(row.locator("[data-part=pane] > *")).to_have_count(0)
