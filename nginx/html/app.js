@@ -92,4 +92,5 @@ addEventListener("pageshow", (event) => event.persisted && session.recall());
 session.addEventListener("change", (event) => event.detail === "identity" && show());
 showTheme();
 startIdentity();
-show().then(health).then(() => import("./run.js"));
+// a view of a run is to be there at once; where its modules do not come, who goes to one is told
+show().then(health).then(() => import("./run.js")).catch(() => {});

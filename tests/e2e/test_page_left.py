@@ -137,3 +137,17 @@ def test_a_page_that_was_laid_aside_knows_of_a_sign_out(visit, signed_in):  # no
     page.evaluate("() => { sessionStorage.clear(); dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); }")
     expect(page.locator("#who")).to_contain_text("Signed out")
     expect(page.locator("#run-title")).to_have_count(0)
+
+
+def test_modules_that_did_not_come_are_asked_for_again(visit, runs):  # noqa: F811
+    v = visit(None, user=USER)
+    page = v.page
+    page.route("**/timeline.js", lambda route: route.abort())
+    with page.expect_event("requestfailed", lambda r: r.url.endswith("/timeline.js")):
+        v.go("/")
+    settle(page)
+    goes_to(page, f"#/run/{runs[0]}")
+    expect(page.get_by_role("heading", name="This page cannot be shown")).to_be_visible()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    v.becomes("Succeeded")
