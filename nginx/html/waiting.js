@@ -67,7 +67,13 @@ export class Waiting {
       if (navigator.clipboard)
         node.append(el("p", { class: "row" }, el("button", { type: "button", onclick: () => navigator.clipboard.writeText(text).then(() => { copied.textContent = "Copied"; }, () => { copied.textContent = "The browser does not allow it"; }) }, "Copy the question"), copied));
     } catch (e) {
-      if (!isAbort(e)) node.append(problemBox(e));
+      if (isAbort(e)) return;
+      // without it nobody can answer
+      const box = problemBox(e, { retry: () => {
+        box.remove();
+        this.#question(node, need);
+      } });
+      node.append(box);
     }
   }
 

@@ -210,6 +210,20 @@ def test_a_question_that_is_told_once_more_interrupts_nobody(visit, stack, asked
     expect(field).to_have_value("not to be")
 
 
+def test_a_question_that_could_not_be_read_is_read_again(visit, stack, asked):  # noqa: F811
+    wid = asked(stack)
+    v = visit(None, user=USER).allow(503)
+    page = v.page
+    page.route(f"**/run_workflow/{wid}/iterations/*/logs/prompt", lambda route: route.fulfill(status=503, json={"detail": "Not now."}))
+    v.shows_run(wid)
+    said = page.locator("#input").get_by_role("alert")
+    expect(said).to_contain_text("Not now.")
+    page.unroute_all()
+    said.get_by_role("button", name="Try again").click()
+    expect(page.locator("#input pre")).to_contain_text("intersection")
+    expect(said).to_have_count(0)
+
+
 def test_two_clicks_are_one_wish(visit, stack, asked):  # noqa: F811
     wid = asked(stack)
     v = visit(None, user=USER)
