@@ -86,7 +86,7 @@ export class Actions {
 
   #message() {
     const text = area("Message to the model", { rows: 4, required: true, hint: "It is shown to the model with the next attempt." });
-    ask({ title: "Say something to the run", yes: "Send", body: [text.node], act: async () => {
+    ask({ where: this.problem, title: "Say something to the run", yes: "Send", body: [text.node], act: async () => {
       await signalRun(this.id, "message", { text: text.value() });
       announce("The message was sent");
       this.refresh();
@@ -96,7 +96,7 @@ export class Actions {
   #limits() {
     const names = [["iterations", "Iterations"], ["tokens", "Tokens"], ["wall_s", "Seconds in all"], ["sandbox_s", "Seconds of sandbox"]];
     const fields = names.map(([name, label]) => [name, line(label, { value: String(this.run.limits[name] ?? ""), inputmode: "numeric" })]);
-    ask({ title: "Set new limits", yes: "Set", body: fields.map(([, f]) => f.node), act: async () => {
+    ask({ where: this.problem, title: "Set new limits", yes: "Set", body: fields.map(([, f]) => f.node), act: async () => {
       const limits = {};
       for (const [name, field] of fields) {
         const text = field.value();
@@ -117,7 +117,7 @@ export class Actions {
     const prompt = area("Prompt", { rows: 5, value: asked?.user_prompt || "", hint: "Empty: as it was." });
     const conditions = area("Test conditions", { rows: 2, value: asked?.test_conditions || "", hint: "Empty: as they were." });
     const model = line("Model", { placeholder: this.run.model.name }), once = new Once();
-    ask({ title: "Fork this run", yes: "Start the fork", body: [
+    ask({ where: this.problem, title: "Fork this run", yes: "Start the fork", body: [
       el("p", { class: "hint" }, "A new run that begins with the files of this one. What you leave as it is stays as it was."),
       from.node, prompt.node, conditions.node, model.node], act: async () => {
       const changed = {};
@@ -133,7 +133,7 @@ export class Actions {
   }
 
   #delete() {
-    ask({ title: "Delete this run?", yes: "Delete", danger: true,
+    ask({ where: this.problem, title: "Delete this run?", yes: "Delete", danger: true,
       body: [el("p", {}, "The run, its log and all its files are removed for good.")], act: async () => {
         await send("DELETE", runPath(this.id));
         forget(this.id);

@@ -24,9 +24,9 @@ export function choice(label, options, value) {
 
 /**
  * Ask, and do: act() runs when the answer is yes; the dialog closes when it is done and shows what
- * went wrong when it is not.
+ * went wrong when it is not; in where, if it was closed meanwhile.
  */
-export function ask({ title, yes, body, danger = false, act }) {
+export function ask({ title, yes, body, danger = false, act, where }) {
   const dialog = use("dialog"), form = dialog.querySelector("form"), button = part(dialog, "yes"), id = newId("d");
   part(dialog, "title").textContent = title;
   part(dialog, "title").id = id;
@@ -52,7 +52,7 @@ export function ask({ title, yes, body, danger = false, act }) {
       await act();
       dialog.close();
     } catch (e) {
-      if (!isAbort(e)) part(dialog, "problem").append(problemBox(e));
+      if (!isAbort(e)) (dialog.open ? part(dialog, "problem") : where).replaceChildren(problemBox(e));
     } finally {
       button.disabled = false;
       refocus(button);

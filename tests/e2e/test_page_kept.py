@@ -238,6 +238,21 @@ def test_two_clicks_are_one_wish(visit, stack, asked):  # noqa: F811
     v.becomes("Paused")
 
 
+def test_a_refusal_is_told_although_the_dialog_was_closed(visit, stack, asked):  # noqa: F811
+    wid = asked(stack)
+    v = visit(None, user=USER).allow(503)
+    page = v.shows_run(wid).page
+    held = Held(page, f"**/run_workflow/{wid}/signal")
+    page.get_by_role("button", name="Message …").click()
+    page.get_by_label("Message to the model").fill("Be quick.")
+    page.get_by_role("button", name="Send", exact=True).click()
+    held.wait()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    held.let_go(status=503, json={"detail": "Not now."})
+    expect(page.locator("#action-problem").get_by_role("alert")).to_contain_text("Not now.")
+
+
 def test_a_refusal_leaves_the_focus_where_it_was(visit, runs):  # noqa: F811
     v = visit(user=USER).allow(503)
     page = v.page
