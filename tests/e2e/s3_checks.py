@@ -1,6 +1,7 @@
 """What the tests of a failing S3 server share: the server, the proxy before it, and what must hold in
 it after whatever happened."""
 import contextlib
+import glob
 import hashlib
 import http.client
 import json
@@ -83,7 +84,8 @@ def manifests(server, *buckets):
 def parts_left(server):
     """Multipart uploads that nobody ended; on its disk as it sees it, for MinIO lists only what it remembers."""
     disk = pathlib.Path(f"/proc/{server.pid}/root{server.dir}/data")
-    return {p.parent.name for p in (disk / ".minio.sys/multipart").glob("*/*/xl.meta")}
+    # pathlib's own glob fails when a directory goes while it looks
+    return {pathlib.Path(p).parent.name for p in glob.glob(f"{disk}/.minio.sys/multipart/*/*/xl.meta")}
 
 
 # ---- callers ----

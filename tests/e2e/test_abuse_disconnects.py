@@ -225,7 +225,7 @@ def test_an_upload_whose_client_left_is_not_there(host):
         for hard in (0, 1):
             part_of_the_request(s, sent, n, hard)
             assert s.get(path, user="leaver").content == b"before"
-    kept = lambda: sum(1 for p in (s.var / "store").rglob("*") if p.is_file())  # noqa: E731
+    kept = lambda: sum(len(files) for _, _, files in os.walk(s.var / "store"))  # noqa: E731
     n = kept()
     for hard in (0, 1):
         part_of_the_request(s, sent, len(sent) - 1, hard)

@@ -56,7 +56,7 @@ def put(stack, set_id, path, body, user="alice"):
 
 
 def store_files(stack):
-    return {p for p in (stack.var / "store").rglob("*") if p.is_file() and p.name != ".lock"}
+    return {pathlib.Path(d, f) for d, _, files in os.walk(stack.var / "store") for f in files if f != ".lock"}
 
 
 # ---- malformed and oversized requests ----
