@@ -175,6 +175,15 @@ class Stack:
             after = page[-1]["seq"]
 
 
+def sockets(pid):
+    """How many it has open; with one more a request has reached it."""
+    n = 0
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            n += os.readlink(fd).startswith("socket:")
+    return n
+
+
 def until(cond, within=10, every=0.05):
     """Wait for a condition the test cannot subscribe to."""
     end = time.monotonic() + within

@@ -11,7 +11,7 @@ import struct
 
 import pytest
 
-from conftest import Stack, example, until
+from conftest import Stack, example, sockets, until
 from raw_http import connect, drain, request
 
 PARTS = ("run_workflow", "run_workflow-wait", "files", "files-archive")
@@ -49,16 +49,7 @@ class Host:
 
     def sockets(self):
         """Of each process: what it has open towards nginx and others."""
-        out = {}
-        for p in PARTS:
-            fds = pathlib.Path(f"/proc/{self.s.pid(p)}/fd")
-            out[p] = 0
-            for fd in fds.iterdir():
-                try:
-                    out[p] += os.readlink(fd).startswith("socket:")
-                except FileNotFoundError:
-                    pass
-        return out
+        return {p: sockets(self.s.pid(p)) for p in PARTS}
 
     def descriptors(self):
         return {p: len(list(pathlib.Path(f"/proc/{self.s.pid(p)}/fd").iterdir())) for p in PARTS}

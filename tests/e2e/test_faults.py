@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-from conftest import FULL, RECORDINGS, example, until
+from conftest import FULL, RECORDINGS, example, sockets, until
 from test_hostile import JUDGE, reply
 
 KILLS = 50 if FULL else 10
@@ -137,11 +137,11 @@ def test_sigterm_lets_a_request_in_hand_finish(own_stack):
     def waiter():
         got["r"] = s.get(f"/run_workflow/{wid}?wait=20")
 
-    sockets = lambda: sum("socket:" in os.path.realpath(f) for f in pathlib.Path(f"/proc/{s.pid('run_workflow-wait')}/fd").iterdir())  # noqa: E731
-    before = sockets()
+    waits = s.pid("run_workflow-wait")
+    before = sockets(waits)
     t = threading.Thread(target=waiter)
     t.start()
-    until(lambda: sockets() > before)  # it has the request
+    until(lambda: sockets(waits) > before)  # it has the request
     s.kill("run_workflow-wait", signal.SIGTERM)
     t.join(30)
     assert got["r"].status_code == 200, got["r"].text

@@ -18,7 +18,7 @@ import zipfile
 import pytest
 import requests
 
-from conftest import BIN, example, until
+from conftest import BIN, example, sockets, until
 from files_stores import plant_run
 from stack_checks import PARTS, pids, running
 from test_faults import check_finished_once
@@ -290,11 +290,10 @@ def test_a_crash_takes_the_requests_in_hand_and_no_others(own_stack):
     wid = s.start_run(example("endless"))
     got = {}
     was = child(s.pid("run_workflow-wait"))
-    sockets = lambda: sum("socket:" in os.path.realpath(f) for f in pathlib.Path(f"/proc/{was}/fd").iterdir())  # noqa: E731
-    idle = sockets()
+    idle = sockets(was)
     t = threading.Thread(target=lambda: got.update(r=s.get(f"/run_workflow/{wid}/result?wait=60")))
     t.start()
-    until(lambda: sockets() > idle)
+    until(lambda: sockets(was) > idle)
     os.kill(was, signal.SIGKILL)
     t.join(30)
     assert got["r"].status_code in (502, 503), got["r"].text

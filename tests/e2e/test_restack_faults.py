@@ -16,7 +16,7 @@ import time
 
 import pytest
 import requests
-from conftest import BIN, FULL, RECORDINGS, Stack, example, free_ports, until
+from conftest import BIN, FULL, RECORDINGS, Stack, example, free_ports, sockets, until
 from grpc_peer import UNAUTHENTICATED, Proxy
 from temporal_peer import Temporal
 from test_faults import accepting, check_finished_once, check_nothing_lost, ready, scripts, under_way
@@ -275,11 +275,14 @@ def test_an_engine_that_is_away_is_named_and_nothing_is_half_started(direct, ser
     run = direct.start_run(example("endless"))
     until(lambda: direct.get(f"/run_workflow/{run}").json()["phase"] == "execute", within=60)
     told, polled = [], []
-    waiters = [threading.Thread(target=stream, args=(direct, run, told)),
-               threading.Thread(target=lambda: polled.append(requests.get(
-                   direct.url + f"/run_workflow/{run}/result?wait=120", headers={"X-User-ID": "alice"}, timeout=180)))]
-    for w in waiters:
-        w.start()
+    waiters = [threading.Thread(target=lambda: polled.append(requests.get(
+                   direct.url + f"/run_workflow/{run}/result?wait=120", headers={"X-User-ID": "alice"}, timeout=180))),
+               threading.Thread(target=stream, args=(direct, run, told))]
+    waits = direct.pid("run_workflow-wait")
+    before = sockets(waits)
+    waiters[0].start()
+    until(lambda: sockets(waits) > before)
+    waiters[1].start()
     until(lambda: told)
     server.stop()
     began = time.monotonic()
@@ -295,7 +298,7 @@ def test_an_engine_that_is_away_is_named_and_nothing_is_half_started(direct, ser
     assert r.status_code == 503 and "engine" in r.json()["down"]
     server.start()
     until(lambda: ready(direct).status_code == 200, within=60)
-    assert all(w.is_alive() for w in waiters)
+    assert all(w.is_alive() for w in waiters), [r.text for r in polled]
     until(lambda: [w["workflow_id"] for w in direct.get("/run_workflow", user=user).json()["runs"]] == [done])
     assert direct.post(f"/run_workflow/{run}/cancel", json={"mode": "now"}).status_code in (200, 202)
     for w in waiters:
