@@ -3,7 +3,10 @@ import time
 
 import pytest
 
+from conftest import example
 from identity import KeyServer, SignedInStack
+
+ALL = "runs:read,runs:write,files:read,files:write"  # what a key may do that may do all
 
 
 def turn(page):
@@ -40,6 +43,12 @@ class Held:
             else:
                 route.continue_()
         settle(self.page)
+
+
+def run_that_is_over(stack, user, name="human-eval-127"):
+    wid = stack.start_run(example(name), user=user)
+    stack.finish(wid, user=user)
+    return wid
 
 
 @pytest.fixture(scope="module")

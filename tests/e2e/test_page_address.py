@@ -5,16 +5,14 @@ import pytest
 from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
-from conftest import example
+from holding import run_that_is_over
 
 USER = "stroller"
 
 
 @pytest.fixture(scope="module")
 def run(stack):
-    wid = stack.start_run(example("human-eval-127"), user=USER)
-    stack.finish(wid, user=USER)
-    return wid
+    return run_that_is_over(stack, USER)
 
 
 def shows_the_form(v):

@@ -2,28 +2,11 @@
 import re
 import time
 
-import pytest
 from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
 from conftest import example
-from identity import KeyServer, SignedInStack
-
-
-@pytest.fixture(scope="module")
-def signed_in():
-    keys = KeyServer()
-    s = SignedInStack(keys)
-    s.start()
-    yield s
-    s.close()
-    keys.close()
-
-
-def sign_in(page, secret):
-    page.locator("#who").click()
-    page.locator("#token").fill(secret)
-    page.get_by_role("button", name="Save").click()
+from holding import ALL, sign_in, signed_in  # noqa: F401
 
 
 def test_signed_out_says_what_to_do_and_keeps_what_was_typed(visit, signed_in):  # noqa: F811
@@ -37,7 +20,7 @@ def test_signed_out_says_what_to_do_and_keeps_what_was_typed(visit, signed_in): 
     expect(said).to_contain_text("You are signed out")
     expect(said).to_contain_text("code unauthorized")
     v.shot("signed-out-light")
-    key = signed_in.api_key("alice", "runs:read,runs:write,files:read,files:write")["key"]
+    key = signed_in.api_key("alice", ALL)["key"]
     said.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("dialog", name="Who you are")).to_be_visible()
     # a name is nothing to this server
@@ -53,7 +36,7 @@ def test_signed_out_says_what_to_do_and_keeps_what_was_typed(visit, signed_in): 
 
 
 def test_a_key_starts_watches_and_saves_and_stays_in_its_tab(visit, signed_in):  # noqa: F811
-    key = signed_in.api_key("alice", "runs:read,runs:write,files:read,files:write")["key"]
+    key = signed_in.api_key("alice", ALL)["key"]
     v = visit(stack=signed_in, user=None).allow(401)
     page = v.page
     sign_in(page, key)

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
 from conftest import ROOT, example
-from holding import Held, settle
+from holding import Held, run_that_is_over, settle
 
 USER = "latecomer"
 
@@ -14,9 +14,7 @@ USER = "latecomer"
 @pytest.fixture(scope="module")
 def run(stack):
     """Two iterations, the first of which failed."""
-    wid = stack.start_run(example("human-eval-065"), user=USER)
-    stack.finish(wid, user=USER)
-    return wid
+    return run_that_is_over(stack, USER, "human-eval-065")
 
 
 def test_a_run_whose_request_comes_late_does_not_cover_the_next_view(visit, run):  # noqa: F811

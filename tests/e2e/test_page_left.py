@@ -6,20 +6,15 @@ from playwright.sync_api import expect
 
 from browser import chromium, visit  # noqa: F401
 from conftest import example
-from holding import Held, settle, sign_in, sign_out, signed_in  # noqa: F401
+from holding import ALL, Held, run_that_is_over, settle, sign_in, sign_out, signed_in  # noqa: F401
 
 USER = "leaver"
-ALL = "runs:read,runs:write,files:read,files:write"
 SLOW = {"name": "slow.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"}
 
 
 @pytest.fixture(scope="module")
 def runs(stack):
-    """Two of them, both over."""
-    wids = [stack.start_run(example("human-eval-127"), user=USER) for _ in range(2)]
-    for wid in wids:
-        stack.finish(wid, user=USER)
-    return wids
+    return [run_that_is_over(stack, USER) for _ in range(2)]
 
 
 def goes_to(page, address):

@@ -490,37 +490,38 @@ keys_hold_over_midnight(void **state)
 	assert_int_equal(fix.engine.n, 1);
 }
 
+/* Where the run of alice's start with this key is. */
+static void
+started(const char *key, char location[200])
+{
+	char header[100];
+	struct fcgi_resp r;
+
+	snprintf(header, sizeof header, "HTTP_IDEMPOTENCY_KEY=%s", key);
+	POST("alice", "{" OK_ ",\"mode\":\"async\"}", &r, header, );
+	assert_int_equal(r.status, 202);
+	assert_non_null(fcgi_peer_header(&r, "Location", location, 200));
+	fcgi_peer_release(&r);
+}
+
 static void
 keys_hold_over_a_change_of_the_secret(void **state)
 {
-	static const char *const one = "{" OK_ ",\"mode\":\"async\"}";
 	struct az_secrets *s = &fix.api.secrets;
-	struct fcgi_resp r;
 	char first[200], again[200], other[200];
 
 	(void)state;
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k", );
-	assert_int_equal(r.status, 202);
-	fcgi_peer_header(&r, "Location", first, sizeof first);
-	fcgi_peer_release(&r);
+	started("k", first);
 	memcpy(s->key[1], s->key[0], AZ_SECRET_BYTES);
 	s->key[0][0] ^= 1;
 	s->n = 2;
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=k", );
-	assert_int_equal(r.status, 202);
-	fcgi_peer_header(&r, "Location", again, sizeof again);
+	started("k", again);
 	assert_string_equal(first, again);
-	fcgi_peer_release(&r);
 	/* what is new is made by the new one, and is there when the former is gone */
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=m", );
-	fcgi_peer_header(&r, "Location", other, sizeof other);
-	fcgi_peer_release(&r);
+	started("m", other);
 	s->n = 1;
-	POST("alice", one, &r, "HTTP_IDEMPOTENCY_KEY=m", );
-	assert_int_equal(r.status, 202);
-	fcgi_peer_header(&r, "Location", again, sizeof again);
+	started("m", again);
 	assert_string_equal(other, again);
-	fcgi_peer_release(&r);
 	assert_int_equal(fix.engine.n, 2);
 }
 
